@@ -1,0 +1,164 @@
+//! What no answer can be given to: the request itself is wrong, or comes at the wrong time.
+//!
+//! A request that another state of ledger or topology could satisfy is no fault but a
+//! [`crate::Refusal`].
+
+use std::fmt;
+
+use tidegate_policy::{RequestId, ReservationId, SessionId, Span, Timestamp};
+
+use crate::lane::LaneName;
+use crate::reservation::State;
+
+/// Why a command was not carried out. Nothing has changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// Fields that can never be right; all of them.
+    Invalid(Vec<FieldFault>),
+    /// Something that it names does not exist.
+    NotFound {
+        /// What, by its full name.
+        what: String,
+    },
+    /// The request id was used for another body.
+    RequestReused(RequestId),
+    /// The request id is not of the last minutes, so it cannot be told whether it was carried
+    /// out before.
+    RequestOutOfWindow {
+        /// The id.
+        id: RequestId,
+        /// How far from now it may be made.
+        window: Span,
+    },
+    /// The reservation is in a state that does not allow the step.
+    IllegalStep {
+        /// Which reservation.
+        id: ReservationId,
+        /// The step.
+        step: &'static str,
+        /// The state.
+        state: State,
+    },
+    /// The session has ended.
+    SessionEnded(SessionId),
+    /// The reservation is not bound to the session that claims to hold it.
+    NotHolder {
+        /// Which reservation.
+        id: ReservationId,
+        /// The session.
+        session: SessionId,
+    },
+    /// The change would take away what is promised on these lanes.
+    LanesInUse(Vec<LaneInUse>),
+    /// A bound on what the broker keeps is reached.
+    Full {
+        /// What there is too much of.
+        what: &'static str,
+        /// The bound.
+        limit: usize,
+    },
+}
+
+/// A field that can never be right.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FieldFault {
+    /// Its path, such as `rigid.start_time` or `topology.links[3].to`.
+    pub field: String,
+    /// What is wrong, and what would be right.
+    pub why: String,
+}
+
+impl FieldFault {
+    /// A fault of one field.
+    #[must_use]
+    pub fn new(field: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { field: field.into(), why: why.into() }
+    }
+}
+
+/// A lane on which more is promised than a change would leave.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LaneInUse {
+    /// The lane.
+    pub lane: LaneName,
+    /// What the change would leave, in bits per second.
+    pub capacity: u64,
+    /// The most that is promised at one instant from now on, in bits per second.
+    pub promised: u64,
+    /// When the last promise ends.
+    pub until: Timestamp,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(fields) => {
+                let lines: Vec<String> =
+                    fields.iter().map(|fault| format!("{}: {}", fault.field, fault.why)).collect();
+                write!(f, "{}", lines.join("; "))
+            }
+            Self::NotFound { what } => {
+                write!(f, "{what} does not exist; list what does, or check the spelling")
+            }
+            Self::RequestReused(id) => {
+                write!(f, "request id {id} was used for another request; make a new id")
+            }
+            Self::RequestOutOfWindow { id, window } => write!(
+                f,
+                "request id {id} was not made within {window} of the broker's now, so it cannot be \
+                 told whether it was carried out before; look, then ask with a new UUIDv7 id, and \
+                 check this machine's clock"
+            ),
+            Self::IllegalStep { id, step, state } => {
+                write!(f, "cannot {step} reservation {id}: {}", explain(state))
+            }
+            Self::SessionEnded(id) => {
+                write!(f, "session {id} has ended; open a new one and reserve again")
+            }
+            Self::NotHolder { id, session } => write!(
+                f,
+                "reservation {id} is not bound to session {session}; leave the session out to \
+                 release it as somebody else"
+            ),
+            Self::LanesInUse(lanes) => write!(f, "{}", in_use(lanes)),
+            Self::Full { what, limit } => {
+                write!(f, "the broker keeps at most {limit} {what}; wait until some have ended")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+fn explain(state: &State) -> String {
+    match state {
+        State::Held { until } => format!("it is held until {until}"),
+        State::Confirmed => "it is confirmed already".into(),
+        State::Closed { why, at, .. } => {
+            format!("it was closed at {at} ({why}); reserve again")
+        }
+    }
+}
+
+/// How many lanes in use an error names one by one.
+const NAMED_MAX: usize = 8;
+
+fn in_use(lanes: &[LaneInUse]) -> String {
+    let mut text = String::from("the change would break promises: ");
+    let named: Vec<String> = lanes
+        .iter()
+        .take(NAMED_MAX)
+        .map(|lane| {
+            format!(
+                "{} would keep {} bit/s of {} bit/s promised until {}",
+                lane.lane, lane.capacity, lane.promised, lane.until
+            )
+        })
+        .collect();
+    text.push_str(&named.join("; "));
+    if NAMED_MAX < lanes.len() {
+        text.push_str(&format!("; and {} more", lanes.len().saturating_sub(NAMED_MAX)));
+    }
+    text.push_str("; release those reservations first or wait until they end");
+    text
+}

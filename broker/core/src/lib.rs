@@ -1,0 +1,39 @@
+//! The decision of Tidegate, a function: who gets which rate on which lanes, and when.
+//!
+//! [`Machine::decide`] looks at the state, the time and a [`Command`], and answers with events or
+//! a [`Fault`]; it changes nothing. [`Machine::apply`] takes an event and cannot refuse; replaying
+//! a journal is that one line in a loop. Time, identifiers and randomness are arguments.
+//!
+//! What is absent here is the point: no clock, no I/O, no async, no threads, no randomness, no
+//! floats, no hash order, no logging, and no crate but the words.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::integer_division,
+        clippy::float_arithmetic,
+        clippy::wildcard_enum_match_arm
+    )
+)]
+
+pub mod audit;
+pub mod command;
+pub mod event;
+pub mod fault;
+pub mod lane;
+pub mod machine;
+pub mod refusal;
+pub mod reservation;
+pub mod session;
+pub mod timeline;
+pub mod topology;
+
+pub use command::{Ask, Command, Release, Request, Shape, Until};
+pub use event::{Change, CloseWhy, Corrupt, Event, Reserved};
+pub use fault::{Fault, FieldFault};
+pub use machine::{Answer, Decision, Limits, Machine, Note, Stamp};
+pub use refusal::{Blocker, CounterOffer, OfferKind, Reason, Refusal};
+pub use reservation::{Phase, Reservation, State};
+pub use session::{Session, SessionState};
+pub use timeline::Timeline;
+pub use topology::{Topology, TopologySpec};

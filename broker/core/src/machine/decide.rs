@@ -1,0 +1,194 @@
+//! Decides everything but a new booking and a new topology: who asked, what stands, what follows.
+
+use tidegate_policy::{ReservationId, SessionId, Span};
+
+use super::{Answer, Decision, Machine, Outcome, Stamp};
+use crate::command::{Command, Release, Request};
+use crate::event::{Change, CloseWhy, Event, RequestMark};
+use crate::fault::Fault;
+use crate::reservation::{Reservation, State};
+use crate::session::{Session, SessionState};
+
+impl Machine {
+    /// What is to happen and what the asker hears; nothing changes. Whatever was due at the
+    /// stamp's now must have been applied before.
+    ///
+    /// # Errors
+    /// A [`Fault`] where the request itself is wrong or comes at the wrong time.
+    pub fn decide(&self, stamp: Stamp, request: &Request) -> Result<Decision, Fault> {
+        if let Some(answer) = self.answered(&request.mark)? {
+            return Ok(Decision { events: Vec::new(), answer });
+        }
+        self.check_window(stamp, &request.mark)?;
+        let mut decision = match &request.command {
+            Command::Reserve(ask) => self.reserve(stamp, ask),
+            Command::Confirm(id) => self.confirm(stamp, *id),
+            Command::ExtendHold(id, span) => self.extend_hold(stamp, *id, *span),
+            Command::Release(release) => self.release(stamp, release),
+            Command::OpenSession(agent) => self.open_session(stamp, agent.clone()),
+            Command::CloseSession(id) => self.close_session(stamp, *id),
+            Command::ApplyTopology(spec) => self.apply_topology(stamp, spec),
+        }?;
+        // The mark goes with the last event: with it, all of the decision has happened.
+        if let Some(last) = decision.events.last_mut() {
+            last.request = Some(request.mark);
+        }
+        Ok(decision)
+    }
+
+    /// What the same request was answered before.
+    fn answered(&self, mark: &RequestMark) -> Result<Option<Answer>, Fault> {
+        let same = |fingerprint: &[u8; 32]| {
+            if *fingerprint == mark.fingerprint {
+                Ok(())
+            } else {
+                Err(Fault::RequestReused(mark.id))
+            }
+        };
+        if let Some((refused, refusal)) = self.recent.refusal(mark.id) {
+            same(&refused.fingerprint)?;
+            return Ok(Some(Answer::Refusal(refusal.clone())));
+        }
+        let Some(remembered) = self.state.requests.get(&mark.id) else { return Ok(None) };
+        same(&remembered.fingerprint)?;
+        Ok(match &remembered.outcome {
+            Outcome::Reservation(id) => self.state.reservations.get(id).cloned().map(boxed),
+            Outcome::Session(id) => {
+                self.state.sessions.get(id).cloned().map(|found| Answer::Session(found.into()))
+            }
+            Outcome::Topology { version, changes } => {
+                Some(Answer::Topology { version: *version, changes: changes.clone() })
+            }
+        })
+    }
+
+    /// An id that was not made lately may have been carried out and forgotten since.
+    fn check_window(&self, stamp: Stamp, mark: &RequestMark) -> Result<(), Fault> {
+        let window = self.limits.request_window;
+        let near = |made: &tidegate_policy::Timestamp| {
+            *made <= stamp.now.plus(window) && stamp.now <= made.plus(window)
+        };
+        match mark.id.made_at().filter(near) {
+            Some(_) => Ok(()),
+            None => Err(Fault::RequestOutOfWindow { id: mark.id, window }),
+        }
+    }
+
+    pub(super) fn found(&self, id: ReservationId) -> Result<&Reservation, Fault> {
+        let missing = || Fault::NotFound { what: format!("reservations/{id}") };
+        self.state.reservations.get(&id).ok_or_else(missing)
+    }
+
+    pub(super) fn open(&self, id: SessionId) -> Result<&Session, Fault> {
+        let missing = || Fault::NotFound { what: format!("sessions/{id}") };
+        let session = self.state.sessions.get(&id).ok_or_else(missing)?;
+        if session.is_open() { Ok(session) } else { Err(Fault::SessionEnded(id)) }
+    }
+
+    fn confirm(&self, stamp: Stamp, id: ReservationId) -> Result<Decision, Fault> {
+        let found = self.found(id)?;
+        match found.state {
+            State::Held { .. } => {
+                let after = Reservation { state: State::Confirmed, ..found.clone() };
+                Ok(happens(stamp, Change::Confirmed { id }, boxed(after)))
+            }
+            State::Confirmed => Ok(unchanged(boxed(found.clone()))),
+            State::Closed { .. } => {
+                Err(Fault::IllegalStep { id, step: "confirm", state: found.state })
+            }
+        }
+    }
+
+    fn extend_hold(&self, stamp: Stamp, id: ReservationId, span: Span) -> Result<Decision, Fault> {
+        let found = self.found(id)?;
+        match found.state {
+            State::Held { .. } => {
+                let last = found.created.plus(self.limits.hold_max).min(found.interval.end());
+                let until = stamp.now.plus(span).min(last);
+                let after = Reservation { state: State::Held { until }, ..found.clone() };
+                Ok(happens(stamp, Change::HoldExtended { id, until }, boxed(after)))
+            }
+            State::Confirmed | State::Closed { .. } => {
+                Err(Fault::IllegalStep { id, step: "extend the hold of", state: found.state })
+            }
+        }
+    }
+
+    fn release(&self, stamp: Stamp, release: &Release) -> Result<Decision, Fault> {
+        let id = release.id;
+        let found = self.found(id)?;
+        if let Some(session) = release.holder
+            && found.session != Some(session)
+        {
+            return Err(Fault::NotHolder { id, session });
+        }
+        // A holder's own word, a hold, and a grant that nobody is known to hold are free at once;
+        // else the lanes wait until the holder must have stopped by its own count.
+        let sending = match (found.state, found.session) {
+            (State::Confirmed, Some(session)) if release.holder.is_none() => {
+                self.silent_until(session)
+            }
+            _ => None,
+        };
+        match found.state {
+            State::Held { .. } | State::Confirmed => {
+                let now = stamp.now;
+                let free_from = sending.unwrap_or(now).max(now).min(found.interval.end().max(now));
+                let used = self.recent.used(id).max(release.used);
+                let why = CloseWhy::Released;
+                let state = State::Closed { why, at: now, free_from, used };
+                let after = Reservation { state, ..found.clone() };
+                Ok(happens(stamp, Change::Closed { id, why, free_from, used }, boxed(after)))
+            }
+            State::Closed { why: CloseWhy::Released, .. } => Ok(unchanged(boxed(found.clone()))),
+            State::Closed { .. } => {
+                Err(Fault::IllegalStep { id, step: "release", state: found.state })
+            }
+        }
+    }
+
+    fn open_session(&self, stamp: Stamp, agent: tidegate_policy::Name) -> Result<Decision, Fault> {
+        let limit = self.limits.sessions_max;
+        if limit <= self.state.sessions.len() {
+            return Err(Fault::Full { what: "sessions", limit });
+        }
+        let id = SessionId::from_u128(stamp.fresh);
+        let state = SessionState::Open;
+        let session = Session { id, agent: agent.clone(), created: stamp.now, state };
+        Ok(happens(stamp, Change::SessionOpened { id, agent }, Answer::Session(session.into())))
+    }
+
+    fn close_session(&self, stamp: Stamp, id: SessionId) -> Result<Decision, Fault> {
+        let missing = || Fault::NotFound { what: format!("sessions/{id}") };
+        let found = self.state.sessions.get(&id).ok_or_else(missing)?;
+        match found.state {
+            SessionState::Open => {
+                // Whoever closes its session says with it that it has stopped sending.
+                let bound = self.state.bound.get(&id).into_iter().flatten();
+                let mut events: Vec<Event> = bound
+                    .map(|reservation| self.close(stamp.now, *reservation, CloseWhy::Released))
+                    .collect();
+                let change = Change::SessionEnded { id, lost: false };
+                events.push(Event { at: stamp.now, request: None, change });
+                let state = SessionState::Closed { at: stamp.now };
+                let after = Session { state, ..found.clone() };
+                Ok(Decision { events, answer: Answer::Session(after.into()) })
+            }
+            SessionState::Closed { .. } => Ok(unchanged(Answer::Session(found.clone().into()))),
+            SessionState::Lost { .. } => Err(Fault::SessionEnded(id)),
+        }
+    }
+}
+
+pub(super) fn boxed(reservation: Reservation) -> Answer {
+    Answer::Reservation(reservation.into())
+}
+
+pub(super) fn happens(stamp: Stamp, change: Change, answer: Answer) -> Decision {
+    let event = Event { at: stamp.now, request: None, change };
+    Decision { events: vec![event], answer }
+}
+
+fn unchanged(answer: Answer) -> Decision {
+    Decision { events: Vec::new(), answer }
+}

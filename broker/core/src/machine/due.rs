@@ -1,0 +1,116 @@
+//! What time alone brings about: ends, expiries, silence, forgetting.
+
+use tidegate_policy::{RequestId, ReservationId, SessionId, Span, Timestamp};
+
+use super::{Machine, SILENCE_MARGIN};
+use crate::event::{Change, CloseWhy, Event};
+use crate::reservation::State;
+
+/// Something that is only remembered.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Past {
+    /// A closed reservation, and the answer that made it.
+    Reservation(ReservationId),
+    /// An ended session.
+    Session(SessionId),
+    /// An answer.
+    Request(RequestId),
+}
+
+/// The most things that are forgotten by one event.
+const FORGET_MAX: usize = 256;
+
+/// What is due.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Due {
+    Silence(SessionId),
+    End(ReservationId),
+    Forgetting,
+}
+
+impl Machine {
+    /// The events that are due first, if any are due at `now`. Apply them and ask again.
+    #[must_use]
+    pub fn due(&self, now: Timestamp) -> Vec<Event> {
+        let entries = [self.next_silence(), self.next_end(), self.next_forgetting()];
+        let first = entries.into_iter().flatten().min().filter(|(when, _)| *when <= now);
+        match first {
+            Some((_, Due::Silence(session))) => self.session_lost(now, session),
+            Some((_, Due::End(id))) => self.end_of(now, id).into_iter().collect(),
+            Some((_, Due::Forgetting)) => vec![self.forget(now)],
+            None => Vec::new(),
+        }
+    }
+
+    /// When something is due next.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let entries = [self.next_silence(), self.next_end(), self.next_forgetting()];
+        entries.into_iter().flatten().map(|(when, _)| when).min()
+    }
+
+    /// Until when the holder of a session may be sending by its own count, and a second more.
+    pub(super) fn silent_until(&self, session: SessionId) -> Option<Timestamp> {
+        let heard = self.recent.heard(session)?;
+        Some(heard.plus(self.limits.lease).plus(self.limits.grace).plus(SILENCE_MARGIN))
+    }
+
+    fn next_silence(&self) -> Option<(Timestamp, Due)> {
+        let (_, session) = self.recent.most_silent()?;
+        self.silent_until(session).map(|when| (when, Due::Silence(session)))
+    }
+
+    fn next_end(&self) -> Option<(Timestamp, Due)> {
+        self.state.ends.first().map(|(when, id)| (*when, Due::End(*id)))
+    }
+
+    fn next_forgetting(&self) -> Option<(Timestamp, Due)> {
+        self.state.past.first().map(|(since, _)| (since.plus(self.keep()), Due::Forgetting))
+    }
+
+    /// How long the past is remembered: an id is accepted from a window before to a window after
+    /// now, so an answer that is kept for two windows outlives every retry.
+    pub(super) fn keep(&self) -> Span {
+        let window = self.limits.request_window;
+        self.limits.retain.max(window.plus(window))
+    }
+
+    fn end_of(&self, now: Timestamp, id: ReservationId) -> Option<Event> {
+        let why = match self.state.reservations.get(&id)?.state {
+            State::Held { .. } => CloseWhy::Expired,
+            State::Confirmed => CloseWhy::Completed,
+            State::Closed { .. } => return None,
+        };
+        Some(self.close(now, id, why))
+    }
+
+    /// A close whose lanes are free at once.
+    pub(super) fn close(&self, now: Timestamp, id: ReservationId, why: CloseWhy) -> Event {
+        let used = self.recent.used(id);
+        Event { at: now, request: None, change: Change::Closed { id, why, free_from: now, used } }
+    }
+
+    fn session_lost(&self, now: Timestamp, session: SessionId) -> Vec<Event> {
+        let bound = self.state.bound.get(&session).into_iter().flatten();
+        let mut events: Vec<Event> =
+            bound.map(|id| self.close(now, *id, CloseWhy::SessionLost)).collect();
+        let change = Change::SessionEnded { id: session, lost: true };
+        events.push(Event { at: now, request: None, change });
+        events
+    }
+
+    /// Everything that need not be remembered at `now`, up to a bound.
+    fn forget(&self, now: Timestamp) -> Event {
+        let (mut reservations, mut sessions, mut requests) = (Vec::new(), Vec::new(), Vec::new());
+        let old = self.state.past.iter().take_while(|(since, _)| since.plus(self.keep()) <= now);
+        for (_, past) in old.take(FORGET_MAX) {
+            match past {
+                Past::Reservation(id) => reservations.push(*id),
+                Past::Session(id) => sessions.push(*id),
+                Past::Request(id) => requests.push(*id),
+            }
+        }
+        let change = Change::Forgotten { reservations, sessions, requests };
+        Event { at: now, request: None, change }
+    }
+}

@@ -1,0 +1,315 @@
+//! The machine: a state, a function that decides, and one that applies.
+//!
+//! - `decide` looks and changes nothing ([`Machine::decide`], in `decide`, `reserve`, `retopo`);
+//! - `apply` follows an event and cannot refuse (in `apply`);
+//! - `due` says what time alone brings about (in `due`): no timer mutates anything;
+//! - `recent` is what is remembered only while the process runs: beats, usage, refusals.
+
+mod apply;
+mod decide;
+mod due;
+mod recent;
+mod reserve;
+mod retopo;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidegate_policy::{ByteCount, Interval, RequestId, ReservationId, SessionId, Span, Timestamp};
+
+use crate::event::Event;
+use crate::lane::{Lane, LaneName};
+use crate::refusal::Refusal;
+use crate::reservation::Reservation;
+use crate::session::Session;
+use crate::topology::Topology;
+
+pub use apply::LaneChange;
+
+/// Every bound and every span that decisions depend on. Applying an event depends on none.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// How long a beat keeps everything as it is.
+    pub lease: Span,
+    /// How long after the lease the floor of each grant may still be sent.
+    pub grace: Span,
+    /// How long closed reservations, ended sessions and their answers are remembered.
+    pub retain: Span,
+    /// How far ahead a reservation may end.
+    pub horizon: Span,
+    /// How far in the past a start may lie; it is moved to now.
+    pub past_start: Span,
+    /// How long a hold may last in all.
+    pub hold_max: Span,
+    /// How far from now a request id may be made.
+    pub request_window: Span,
+    /// The most reservations remembered, closed ones included.
+    pub reservations_max: usize,
+    /// The most sessions remembered, ended ones included.
+    pub sessions_max: usize,
+    /// The most live reservations bound to one session.
+    pub per_session_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            lease: Span::from_secs(30),
+            grace: Span::from_secs(60),
+            retain: Span::from_secs(3600),
+            horizon: Span::MAX,
+            past_start: Span::from_secs(5),
+            hold_max: Span::from_secs(900),
+            request_window: Span::from_secs(600),
+            reservations_max: 1_000_000,
+            sessions_max: 100_000,
+            per_session_max: 1000,
+        }
+    }
+}
+
+/// A client stops by its own count a while before the broker gives its lanes to others.
+const SILENCE_MARGIN: Span = Span::from_secs(1);
+
+/// What the writer adds to a command: the time, and an identifier in case one is needed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    /// Now; never before the now of an earlier decision.
+    pub now: Timestamp,
+    /// Never used before.
+    pub fresh: u128,
+}
+
+/// What is to happen, and what the asker hears.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Decision {
+    /// What happens if the decision is carried out, in order.
+    pub events: Vec<Event>,
+    /// What the asker hears.
+    pub answer: Answer,
+}
+
+/// What the asker of a command hears.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// The reservation as it is after the decision.
+    Reservation(Box<Reservation>),
+    /// No; nothing is booked.
+    Refusal(Box<Refusal>),
+    /// The session as it is after the decision.
+    Session(Box<Session>),
+    /// The topology that stands, and what changed.
+    Topology {
+        /// How many were applied so far.
+        version: u64,
+        /// The lanes that came, went or changed.
+        changes: Vec<LaneChange>,
+    },
+}
+
+/// What is remembered only while the process runs: it is not journaled, and not part of the state
+/// that replay restores.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Note {
+    /// A session gave a sign of life.
+    Heard {
+        /// Which.
+        session: SessionId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A session reported bytes moved in all under a reservation bound to it.
+    Used {
+        /// The session that says so.
+        session: SessionId,
+        /// The reservation.
+        reservation: ReservationId,
+        /// All bytes since its start.
+        bytes: ByteCount,
+        /// When.
+        at: Timestamp,
+    },
+    /// A request was refused.
+    Refused {
+        /// The request.
+        mark: crate::event::RequestMark,
+        /// The answer that it got.
+        refusal: Box<Refusal>,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// The state and the two functions over it.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    limits: Limits,
+    state: LedgerState,
+    recent: recent::Recent,
+}
+
+/// What replay restores.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct LedgerState {
+    pub(crate) topology: Topology,
+    pub(crate) topology_version: u64,
+    pub(crate) lanes: BTreeMap<LaneName, Lane>,
+    pub(crate) reservations: BTreeMap<ReservationId, Reservation>,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    /// The live reservations of each open session.
+    pub(crate) bound: BTreeMap<SessionId, BTreeSet<ReservationId>>,
+    pub(crate) requests: BTreeMap<RequestId, Remembered>,
+    /// When each live reservation's state ends by itself.
+    pub(crate) ends: BTreeSet<(Timestamp, ReservationId)>,
+    /// Since when each thing of the past could be forgotten.
+    pub(crate) past: BTreeSet<(Timestamp, due::Past)>,
+    /// Reservations held or confirmed.
+    pub(crate) live: usize,
+    /// The time of the last event.
+    pub(crate) clock: Timestamp,
+}
+
+/// What a request was answered, for whoever asks again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Remembered {
+    pub(crate) fingerprint: [u8; 32],
+    pub(crate) outcome: Outcome,
+    pub(crate) at: Timestamp,
+}
+
+/// What a request came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    Reservation(ReservationId),
+    Session(SessionId),
+    Topology { version: u64, changes: Vec<LaneChange> },
+}
+
+impl Default for LedgerState {
+    fn default() -> Self {
+        Self {
+            topology: Topology::default(),
+            topology_version: 0,
+            lanes: BTreeMap::new(),
+            reservations: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            bound: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            past: BTreeSet::new(),
+            live: 0,
+            clock: Timestamp::EPOCH,
+        }
+    }
+}
+
+impl Machine {
+    /// An empty machine.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, state: LedgerState::default(), recent: recent::Recent::default() }
+    }
+
+    /// The bounds it decides by.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The time of the last event: the next decision's now must not lie before it.
+    #[must_use]
+    pub fn clock(&self) -> Timestamp {
+        self.state.clock
+    }
+
+    /// One reservation, closed ones included while they are remembered.
+    #[must_use]
+    pub fn reservation(&self, id: ReservationId) -> Option<&Reservation> {
+        self.state.reservations.get(&id)
+    }
+
+    /// The reservations after `after`, in the order of their identifiers.
+    pub fn reservations(&self, after: Option<ReservationId>) -> impl Iterator<Item = &Reservation> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        self.state.reservations.range((from, Unbounded)).map(|(_, reservation)| reservation)
+    }
+
+    /// One session, ended ones included while they are remembered.
+    #[must_use]
+    pub fn session(&self, id: SessionId) -> Option<&Session> {
+        self.state.sessions.get(&id)
+    }
+
+    /// The topology that stands.
+    #[must_use]
+    pub fn topology(&self) -> &Topology {
+        &self.state.topology
+    }
+
+    /// How many topologies were applied so far.
+    #[must_use]
+    pub fn topology_version(&self) -> u64 {
+        self.state.topology_version
+    }
+
+    /// The lanes of the topology after `after`, in the order of their names.
+    pub fn lanes(&self, after: Option<&LaneName>) -> impl Iterator<Item = (&LaneName, &Lane)> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        self.state.lanes.range((from, Unbounded)).filter(|(_, lane)| lane.def.is_some())
+    }
+
+    /// The most that is booked on a lane at one instant of `over`, in bits per second.
+    #[must_use]
+    pub fn peak(&self, lane: &LaneName, over: Interval) -> u64 {
+        self.state.lanes.get(lane).map_or(0, |lane| lane.timeline.peak(over))
+    }
+
+    /// How many reservations are held or confirmed.
+    #[must_use]
+    pub fn live_reservations(&self) -> usize {
+        self.state.live
+    }
+
+    /// How many sessions are open.
+    #[must_use]
+    pub fn open_sessions(&self) -> usize {
+        self.state.bound.len()
+    }
+
+    /// Bytes that a reservation's session reported last, or its close recorded.
+    #[must_use]
+    pub fn used(&self, id: ReservationId) -> ByteCount {
+        use crate::reservation::State;
+        match self.state.reservations.get(&id).map(|reservation| reservation.state) {
+            Some(State::Closed { used, .. }) => used,
+            Some(State::Held { .. } | State::Confirmed) => self.recent.used(id),
+            None => ByteCount::ZERO,
+        }
+    }
+
+    /// What the sessions' last reports say is moving across each lane, in payload bits per second.
+    #[must_use]
+    pub fn used_rates(&self) -> BTreeMap<&LaneName, u64> {
+        let mut rates = BTreeMap::new();
+        for (id, bps) in self.recent.rates() {
+            let booked = self.state.reservations.get(&id).filter(|found| found.is_live());
+            for booked in booked.into_iter().flat_map(|found| &found.booked) {
+                let sum: &mut u64 = rates.entry(&booked.lane).or_default();
+                *sum = sum.saturating_add(bps);
+            }
+        }
+        rates
+    }
+
+    /// Whether what replay restores is the same in both: what only a running process remembers is
+    /// left out.
+    #[must_use]
+    pub fn same_ledger(&self, other: &Self) -> bool {
+        self.state == other.state
+    }
+
+    pub(crate) fn ledger(&self) -> &LedgerState {
+        &self.state
+    }
+}

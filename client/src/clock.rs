@@ -1,0 +1,48 @@
+//! The only room of this crate that reads a clock.
+//!
+//! Leases and ends of grants are counted on `CLOCK_BOOTTIME`: unlike the monotonic clock it goes
+//! on while the machine sleeps, so a grant cannot outlive its end by a suspend; unlike the wall
+//! clock nobody can set it.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use tidegate_policy::Timestamp;
+
+/// A reading of `CLOCK_BOOTTIME`: time since boot, suspends included.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct BootTime(Duration);
+
+impl BootTime {
+    /// Now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(read(ClockId::Boottime))
+    }
+
+    /// This reading and `span` more; the farthest reading where that would overflow.
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span))
+    }
+
+    /// The time from `earlier` until this reading, nothing if it is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// The wall clock, for what people read and type; nothing is enforced by it.
+#[must_use]
+pub fn wall() -> Timestamp {
+    let ms = i64::try_from(read(ClockId::Realtime).as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_ms(ms).unwrap_or(Timestamp::MAX)
+}
+
+fn read(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    let secs = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Duration::new(secs, nanos)
+}

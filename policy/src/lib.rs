@@ -1,0 +1,18 @@
+//! The words of Tidegate and their rules: rates, sizes, time, intervals, names.
+//!
+//! This crate is the bottom of everything. It knows no clock, no wire, no file and no thread:
+//! text and numbers come in as arguments, checked values or one precise [`ParseError`] go out.
+
+pub mod endpoint;
+pub mod error;
+pub mod ids;
+pub mod time;
+pub mod units;
+
+mod decimal;
+
+pub use endpoint::Endpoint;
+pub use error::ParseError;
+pub use ids::{Name, ProjectId, RequestId, ReservationId, SessionId};
+pub use time::{Interval, Span, TimeText, Timestamp};
+pub use units::{BitRate, ByteCount};
