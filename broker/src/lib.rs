@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The shell around the core: one port, one writer, one journal.
+//!
+//! A request goes one way through the house: `rpc` checks it by `convert`, `writer` stamps it and
+//! lets the core decide, `recorder` makes the events durable and publishes them to `view`, and
+//! only then the reply is formed. Reads are answered from `view` alone.
+
+pub mod config;
+pub mod durable;
+pub mod journal;
+
+mod broker;
+mod clock;
+mod convert;
+mod deadline;
+mod fields;
+mod recorder;
+mod rpc;
+mod serve;
+mod status;
+mod view;
+mod writer;
+
+pub use broker::{Broker, RunError, StartError};
+pub use config::Config;
+pub use recorder::RecorderError;

@@ -33,6 +33,34 @@ impl BootTime {
     }
 }
 
+/// Nanoseconds of tokio's monotonic clock since this was made, for what is slept on.
+///
+/// It stands still while the machine sleeps and stops with a paused runtime, so it paces and
+/// never decides how long a grant holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    origin: tokio::time::Instant,
+}
+
+impl Pace {
+    #[allow(clippy::disallowed_methods, reason = "this is the room that reads the clock")]
+    pub(crate) fn start() -> Self {
+        Self { origin: tokio::time::Instant::now() }
+    }
+
+    /// Nanoseconds since the start.
+    #[allow(clippy::disallowed_methods, reason = "this is the room that reads the clock")]
+    pub(crate) fn now(self) -> u64 {
+        let elapsed = tokio::time::Instant::now().saturating_duration_since(self.origin);
+        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The instant `ns` nanoseconds after the start, `None` where the clock cannot tell it.
+    pub(crate) fn at(self, ns: u64) -> Option<tokio::time::Instant> {
+        self.origin.checked_add(Duration::from_nanos(ns))
+    }
+}
+
 /// The wall clock, for what people read and type; nothing is enforced by it.
 #[must_use]
 pub fn wall() -> Timestamp {

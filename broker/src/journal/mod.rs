@@ -22,6 +22,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+mod database;
 pub mod embedded;
 pub mod frame;
 pub mod memory;
@@ -40,7 +41,7 @@ pub use snapshot::SnapshotSlot;
 pub const MAX_BATCH_BYTES: usize = 16 << 20;
 
 /// The largest snapshot a journal takes, in bytes: a bound for what a start may have to load.
-pub const MAX_SNAPSHOT_BYTES: usize = 4 << 30;
+pub const MAX_SNAPSHOT_BYTES: usize = 2 << 30;
 
 /// The number of a batch. The first is 1; [`Seq::ZERO`] is the head of an empty journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

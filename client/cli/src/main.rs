@@ -1,2 +1,29 @@
-//! Placeholder.
-fn main() {}
+//! `tidegate`: ask for bandwidth, see what is booked, fetch under a grant.
+//!
+//! Data goes to standard output, everything else to standard error; the exit code says how it
+//! went ([`exit`]). No word here decides anything: the broker does.
+
+mod arguments;
+mod clerk;
+mod commands;
+mod exit;
+mod fetch;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::Arguments;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let told = arguments.log.as_deref().unwrap_or("warn");
+    let filter = tracing_subscriber::EnvFilter::try_new(told).unwrap_or_default();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match commands::run(arguments).await {
+        Ok(code) => code.into(),
+        Err(error) => exit::report(&error).into(),
+    }
+}

@@ -32,6 +32,11 @@ impl Machine {
         // The mark goes with the last event: with it, all of the decision has happened.
         if let Some(last) = decision.events.last_mut() {
             last.request = Some(request.mark);
+            if let (Change::Reserved(_), Answer::Reservation(made)) =
+                (&last.change, &mut decision.answer)
+            {
+                made.created_by = Some(request.mark.id);
+            }
         }
         Ok(decision)
     }
@@ -66,7 +71,9 @@ impl Machine {
     fn check_window(&self, stamp: Stamp, mark: &RequestMark) -> Result<(), Fault> {
         let window = self.limits.request_window;
         let near = |made: &tidegate_policy::Timestamp| {
-            *made <= stamp.now.plus(window) && stamp.now <= made.plus(window)
+            // Open at its end: an answer is forgotten two windows after it was given, and by then
+            // an id that was a window ahead of its time must not be accepted any more.
+            *made <= stamp.now.plus(window) && stamp.now < made.plus(window)
         };
         match mark.id.made_at().filter(near) {
             Some(_) => Ok(()),

@@ -83,6 +83,10 @@ impl Recent {
     }
 
     fn refuse(&mut self, mark: RequestMark, refusal: Box<Refusal>, at: Timestamp) {
+        // Whoever asks again is told the same; that makes it neither younger nor two.
+        if self.refusals.contains_key(&mark.id) {
+            return;
+        }
         self.refusals.insert(mark.id, (mark, refusal));
         self.refusals_by_age.insert((at, mark.id));
         if REFUSALS_MAX < self.refusals_by_age.len()

@@ -1,0 +1,10 @@
+//! The naive model: plain lists, everything recomputed from them on each question, and a driver
+//! that puts the same random commands to it and to the machine.
+
+pub(crate) mod driver;
+mod generate;
+mod load;
+mod net;
+mod oracle;
+mod rng;
+mod steps;

@@ -1,0 +1,279 @@
+//! What should be answered: everything but a new booking, and what time alone brings about.
+
+use tidegate_core::event::RequestMark;
+use tidegate_core::fault::LaneInUse;
+use tidegate_core::machine::LaneChange;
+use tidegate_core::{
+    Answer, CloseWhy, Fault, Note, Release, Reservation, Session, SessionState, State,
+};
+use tidegate_policy::{Name, RequestId, ReservationId, SessionId, Span};
+
+use super::load::at;
+use super::net::{Net, lane_name, lanes_by_name};
+use super::oracle::{About, Expected, Oracle, ms, reply};
+
+/// A second between the instant at which a holder stops and the one at which others may start.
+const MARGIN_MS: i64 = 1000;
+
+/// What time brought about.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub(crate) struct Passed {
+    pub(crate) closed: Vec<(ReservationId, String)>,
+    pub(crate) lost: Vec<SessionId>,
+    pub(crate) forgotten: (Vec<ReservationId>, Vec<SessionId>, Vec<RequestId>),
+}
+
+fn said(session: &Session) -> Expected {
+    Expected::Answer(Answer::Session(session.clone().into()))
+}
+
+impl Oracle {
+    fn found(&self, id: ReservationId) -> Result<Reservation, Expected> {
+        let what = format!("reservations/{id}");
+        let found = self.reservations.get(&id).cloned();
+        found.ok_or(Expected::Fault(Fault::NotFound { what }))
+    }
+
+    pub(super) fn confirm(&mut self, now: i64, id: ReservationId, mark: RequestMark) -> Expected {
+        let mut found = match self.found(id) {
+            Ok(found) => found,
+            Err(missing) => return missing,
+        };
+        match found.state {
+            State::Confirmed => reply(&found),
+            State::Closed { .. } => illegal(&found, "confirm"),
+            State::Held { .. } => {
+                found.state = State::Confirmed;
+                self.replace(now, found, mark)
+            }
+        }
+    }
+
+    pub(super) fn extend(
+        &mut self,
+        now: i64,
+        (id, span): (ReservationId, Span),
+        mark: RequestMark,
+    ) -> Expected {
+        let mut found = match self.found(id) {
+            Ok(found) => found,
+            Err(missing) => return missing,
+        };
+        if !matches!(found.state, State::Held { .. }) {
+            return illegal(&found, "extend the hold of");
+        }
+        let in_all = found.created.as_ms() + ms(self.limits.hold_max);
+        let until = (now + ms(span)).min(in_all).min(found.interval.end().as_ms());
+        found.state = State::Held { until: at(until) };
+        self.replace(now, found, mark)
+    }
+
+    fn replace(&mut self, now: i64, found: Reservation, mark: RequestMark) -> Expected {
+        let answer = reply(&found);
+        self.remember(now, mark, About::Reservation(found.id));
+        self.reservations.insert(found.id, found);
+        answer
+    }
+
+    pub(super) fn release(&mut self, now: i64, release: &Release, mark: RequestMark) -> Expected {
+        let id = release.id;
+        let found = match self.found(id) {
+            Ok(found) => found,
+            Err(missing) => return missing,
+        };
+        if let Some(session) = release.holder
+            && Some(session) != found.session
+        {
+            return Expected::Fault(Fault::NotHolder { id, session });
+        }
+        let stops = match (found.state, found.session, release.holder) {
+            (State::Closed { why: CloseWhy::Released, .. }, ..) => return reply(&found),
+            (State::Closed { .. }, ..) => return illegal(&found, "release"),
+            (State::Confirmed, Some(session), None) => self.silence(session),
+            _ => now,
+        };
+        let free_from = stops.min(found.interval.end().as_ms()).max(now);
+        let used = release.used.bytes();
+        let closed = self.close(now, id, (CloseWhy::Released, free_from, used));
+        self.remember(now, mark, About::Reservation(id));
+        reply(&closed)
+    }
+
+    /// When a session's holder must have stopped, and a second more.
+    fn silence(&self, session: SessionId) -> i64 {
+        self.heard[&session] + ms(self.limits.lease) + ms(self.limits.grace) + MARGIN_MS
+    }
+
+    pub(super) fn open(
+        &mut self,
+        now: i64,
+        (fresh, agent): (u128, &Name),
+        mark: RequestMark,
+    ) -> Expected {
+        let limit = self.limits.sessions_max;
+        if limit <= self.sessions.len() {
+            return Expected::Fault(Fault::Full { what: "sessions", limit });
+        }
+        let id = SessionId::from_u128(fresh);
+        let (agent, created) = (agent.clone(), at(now));
+        let session = Session { id, agent, created, state: SessionState::Open };
+        let answer = said(&session);
+        self.sessions.insert(id, session);
+        self.heard.insert(id, now);
+        self.remember(now, mark, About::Session(id));
+        answer
+    }
+
+    pub(super) fn close_session(&mut self, now: i64, id: SessionId, mark: RequestMark) -> Expected {
+        match self.sessions.get(&id).map(|session| session.state) {
+            None => Expected::Fault(Fault::NotFound { what: format!("sessions/{id}") }),
+            Some(SessionState::Lost { .. }) => Expected::Fault(Fault::SessionEnded(id)),
+            Some(SessionState::Closed { .. }) => said(&self.sessions[&id]),
+            Some(SessionState::Open) => {
+                for bound in self.bound(id) {
+                    self.close(now, bound, (CloseWhy::Released, now, 0));
+                }
+                self.end(id, SessionState::Closed { at: at(now) });
+                self.remember(now, mark, About::Session(id));
+                said(&self.sessions[&id])
+            }
+        }
+    }
+
+    fn end(&mut self, id: SessionId, state: SessionState) {
+        self.heard.remove(&id);
+        self.sessions.get_mut(&id).unwrap().state = state;
+    }
+
+    pub(super) fn retopo(&mut self, now: i64, net: &Net, mark: RequestMark) -> Expected {
+        let load = self.load(now);
+        let mut in_use = Vec::new();
+        let mut changes = Vec::new();
+        for lane in lanes_by_name() {
+            let capacity = net.capacity(lane).unwrap_or(0);
+            let promised = u64::try_from(load.peak(lane, now, i64::MAX)).unwrap();
+            if capacity < promised {
+                let until = at(load.last_end(lane).unwrap());
+                in_use.push(LaneInUse { lane: lane_name(lane), capacity, promised, until });
+            }
+            let before = self.net.capacity(lane).filter(|_| 0 < self.version);
+            let after = net.capacity(lane);
+            if before != after {
+                changes.push(LaneChange { lane: lane_name(lane), before, after });
+            }
+        }
+        if !in_use.is_empty() {
+            return Expected::Fault(Fault::LanesInUse(in_use));
+        }
+        self.net = net.clone();
+        self.version += 1;
+        self.remember(now, mark, About::Topology(self.version, changes.clone()));
+        Expected::Answer(Answer::Topology { version: self.version, changes })
+    }
+
+    /// What a note leaves behind.
+    pub(crate) fn note(&mut self, note: &Note) {
+        match note {
+            Note::Heard { session, at } => {
+                if let Some(heard) = self.heard.get_mut(session) {
+                    *heard = at.as_ms();
+                }
+            }
+            Note::Used { session, reservation, bytes, at } => {
+                if !self.bound(*session).contains(reservation) {
+                    return;
+                }
+                let before = self.used.get(reservation).copied();
+                let newer = before.is_none_or(|(known, when)| {
+                    known <= bytes.bytes() && when < at.as_ms()
+                });
+                if newer {
+                    self.used.insert(*reservation, (bytes.bytes(), at.as_ms()));
+                }
+            }
+            // Noted when it was answered.
+            Note::Refused { .. } => {}
+        }
+    }
+
+    /// A process that comes back remembers no beats, no reports and no refusals.
+    pub(crate) fn restart(&mut self, now: i64) {
+        self.refusals.clear();
+        self.used.clear();
+        for heard in self.heard.values_mut() {
+            *heard = now;
+        }
+    }
+
+    /// What is over at `now`: each reservation by what ends it first, its session's silence or
+    /// its own end, and the silence where both come at once.
+    pub(crate) fn pass(&mut self, now: i64) -> Passed {
+        let mut passed = Passed::default();
+        for (id, why) in self.over(now) {
+            passed.closed.push((id, why.to_string()));
+            self.close(now, id, (why, now, 0));
+        }
+        let silent = self.heard.keys().copied().filter(|id| self.silence(*id) <= now);
+        passed.lost = silent.collect();
+        for id in &passed.lost {
+            self.end(*id, SessionState::Lost { at: at(now) });
+        }
+        passed.forgotten = self.forget(now);
+        passed.closed.sort();
+        passed
+    }
+
+    fn over(&self, now: i64) -> Vec<(ReservationId, CloseWhy)> {
+        let live = self.booked.iter().map(|(id, _)| &self.reservations[id]);
+        let ended = live.filter_map(|found| {
+            let (end, why) = match found.state {
+                State::Held { until } => (until.as_ms(), CloseWhy::Expired),
+                State::Confirmed => (found.interval.end().as_ms(), CloseWhy::Completed),
+                State::Closed { .. } => return None,
+            };
+            let silence = found.session.map_or(i64::MAX, |session| self.silence(session));
+            let first = if silence <= end { (silence, CloseWhy::SessionLost) } else { (end, why) };
+            (first.0 <= now).then_some((found.id, first.1))
+        });
+        ended.collect()
+    }
+
+    fn forget(&mut self, now: i64) -> (Vec<ReservationId>, Vec<SessionId>, Vec<RequestId>) {
+        let keep = ms(self.limits.retain).max(2 * ms(self.limits.request_window));
+        let old = |since: i64| since + keep <= now;
+        let reservations: Vec<ReservationId> = self
+            .reservations
+            .values()
+            .filter(|found| match found.state {
+                State::Closed { at, free_from, .. } => old(at.max(free_from).as_ms()),
+                State::Held { .. } | State::Confirmed => false,
+            })
+            .map(|found| found.id)
+            .collect();
+        let sessions: Vec<SessionId> = self
+            .sessions
+            .values()
+            .filter(|session| match session.state {
+                SessionState::Open => false,
+                SessionState::Closed { at } | SessionState::Lost { at } => old(at.as_ms()),
+            })
+            .map(|session| session.id)
+            .collect();
+        let lasting = |about: &About| matches!(about, About::Made(_));
+        let answers = self.answers.iter();
+        let answers = answers.filter(|(_, known)| !lasting(&known.about) && old(known.at));
+        let requests: Vec<RequestId> = answers.map(|(id, _)| *id).collect();
+        for id in &reservations {
+            let gone = self.reservations.remove(id).unwrap();
+            self.answers.remove(&gone.created_by.unwrap());
+            self.booked.retain(|(booked, _)| booked != id);
+        }
+        self.sessions.retain(|id, _| !sessions.contains(id));
+        self.answers.retain(|id, _| !requests.contains(id));
+        (reservations, sessions, requests)
+    }
+}
+
+fn illegal(found: &Reservation, step: &'static str) -> Expected {
+    Expected::Fault(Fault::IllegalStep { id: found.id, step, state: found.state })
+}

@@ -1,0 +1,311 @@
+//! The world of a story: a machine, a clock, names for identifiers, and a replica that only sees
+//! the events.
+//!
+//! Topology, in a draft until `apply`: `switch A B`, `host H at S 10Gbit`, `link L S1 S2 1Gbit`,
+//! `storage P at S read 1Gbit write 1Gbit`, `route FROM -> TO LINK,LINK`, `remove KIND NAME`;
+//! options `raw`, `cost N`, `total RATE`, `overhead PPM`, `reserved PPM`, `mtu N`, `via H,H`.
+//! A second `host` line of the same name adds a NIC, unless the name stands in the topology.
+//! `raw` lanes carry what they say: nothing is reserved, no headers are counted.
+//!
+//! Requests: `reserve SOURCES -> DESTINATION RATE START..END` (or `START+SPAN`; `now` as start),
+//! options `hold SPAN`, `session S`, `via H,H`, `as NAME`; `confirm A`, `extend A SPAN`,
+//! `release A [by S] [used SIZE]`, `open S`, `close S`, `take N` (the last refusal's offer).
+//! `made -11m REQUEST` gives it an id made then, `again` repeats the last request, and
+//! `again REQUEST` asks something else under its id.
+//!
+//! Time and sight: `at T`, `restart T` (a process that was away until then replays and resumes),
+//! `beat S`, `used S A SIZE`, `free LANE T` or `T..T`, `show A`, `ls`, `sessions`, `moving`.
+
+mod draft;
+mod print;
+mod request;
+
+use std::collections::BTreeMap;
+
+use tidegate_core::audit::audit;
+use tidegate_core::{
+    Answer, Ask, Command, CounterOffer, Event, Limits, Machine, Note, Request, SessionState, Stamp,
+    State,
+};
+use tidegate_core::{TopologySpec, event::RequestMark};
+use tidegate_policy::{RequestId, ReservationId, SessionId, Timestamp};
+
+use print::instant;
+
+/// When every story begins: the start of a year.
+const BEGIN_MS: i64 = 1_767_225_600_000;
+
+/// More events than any story brings about at once.
+const EVENTS_MAX: usize = 10_000;
+
+pub(crate) struct World {
+    /// Where in which story this is, for failures.
+    pub(crate) place: String,
+    machine: Machine,
+    /// Sees the events and nothing else.
+    replica: Machine,
+    log: Vec<Event>,
+    now: Timestamp,
+    draft: TopologySpec,
+    reservations: BTreeMap<String, ReservationId>,
+    sessions: BTreeMap<String, SessionId>,
+    /// What identifiers are called here.
+    names: Vec<(String, String)>,
+    last: Option<Request>,
+    offers: Option<(Ask, Vec<CounterOffer>)>,
+    serial: u32,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let machine = Machine::new(Limits::default());
+        Self {
+            place: String::new(),
+            replica: machine.clone(),
+            machine,
+            log: Vec::new(),
+            now: Timestamp::from_ms(BEGIN_MS).unwrap(),
+            draft: TopologySpec::default(),
+            reservations: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            names: Vec::new(),
+            last: None,
+            offers: None,
+            serial: 0,
+        }
+    }
+
+    /// Carries one command out and returns what it answers.
+    pub(crate) fn run(&mut self, line: &str) -> String {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let mut out = match words.as_slice() {
+            ["switch" | "host" | "link" | "storage" | "route" | "remove", ..] => {
+                draft::declare(&mut self.draft, &self.machine.topology().spec, &words);
+                String::new()
+            }
+            ["apply"] => self.apply_draft(),
+            ["at", time] => self.walk_to(request::time(time)),
+            ["restart", time] => self.restart(request::time(time)),
+            ["beat", session] => {
+                let note = Note::Heard { session: self.session(session), at: self.now };
+                self.machine.note(&note);
+                String::new()
+            }
+            ["used", session, id, bytes] => {
+                let session = self.session(session);
+                let (reservation, bytes) = (self.reservation(id), bytes.parse().unwrap());
+                self.machine.note(&Note::Used { session, reservation, bytes, at: self.now });
+                String::new()
+            }
+            ["free", lane, over] => self.free(lane, over),
+            ["show", id] => {
+                let known = self.reservation(id);
+                match self.machine.reservation(known) {
+                    Some(found) => self.full(found),
+                    None => format!("{id} is not remembered\n"),
+                }
+            }
+            ["ls"] => self.machine.reservations(None).map(|found| self.line(found)).collect(),
+            ["sessions"] => self.sessions.values().map(|id| self.session_line(*id)).collect(),
+            ["moving"] => self.moving(),
+            _ => self.request(&words),
+        };
+        out.push_str(&self.pass());
+        self.check();
+        out
+    }
+
+    fn fail(&self, why: &str) -> ! {
+        panic!("{}: {why}", self.place)
+    }
+
+    fn apply_draft(&mut self) -> String {
+        let spec = self.draft.clone();
+        let out = self.submit(Command::ApplyTopology(spec.into()), None);
+        self.draft = self.machine.topology().spec.clone();
+        out
+    }
+
+    /// Moves the clock, stopping wherever something is due.
+    fn walk_to(&mut self, target: Timestamp) -> String {
+        assert!(self.now <= target, "{}: time does not go back", self.place);
+        let mut out = String::new();
+        while let Some(due) = self.machine.next_due().filter(|due| *due <= target) {
+            self.now = self.now.max(due);
+            out.push_str(&self.pass());
+        }
+        self.now = target;
+        out
+    }
+
+    /// Applies what is due now.
+    fn pass(&mut self) -> String {
+        let mut out = String::new();
+        for _ in 0..EVENTS_MAX {
+            let events = self.machine.due(self.now);
+            if events.is_empty() {
+                return out;
+            }
+            for event in &events {
+                out.push_str(&self.event_line(event));
+                self.follow(event);
+            }
+        }
+        self.fail("the same things are due for ever")
+    }
+
+    fn follow(&mut self, event: &Event) {
+        self.log.push(event.clone());
+        for machine in [&mut self.machine, &mut self.replica] {
+            if let Err(corrupt) = machine.apply(event) {
+                panic!("{}: {corrupt}", self.place);
+            }
+        }
+    }
+
+    fn restart(&mut self, time: Timestamp) -> String {
+        let mut fresh = Machine::new(Limits::default());
+        for event in &self.log {
+            fresh.apply(event).unwrap();
+        }
+        if !fresh.same_ledger(&self.machine) {
+            self.fail("a replay of the journal ends in another state");
+        }
+        fresh.resume(time);
+        self.machine = fresh;
+        self.now = time;
+        format!("replayed {} events\n", self.log.len())
+    }
+
+    /// Decides a request at once and carries it out, under a given id or a new one made now.
+    fn submit(&mut self, command: Command, id: Option<RequestId>) -> String {
+        let fingerprint = request::fingerprint(&command);
+        let id = id.unwrap_or_else(|| self.request_id(self.now));
+        let request = Request { mark: RequestMark { id, fingerprint }, command };
+        self.last = Some(request.clone());
+        self.resubmit(&request)
+    }
+
+    fn resubmit(&mut self, request: &Request) -> String {
+        self.serial += 1;
+        let stamp = Stamp { now: self.now, fresh: u128::from(self.serial) };
+        let decision = match self.machine.decide(stamp, request) {
+            Ok(decision) => decision,
+            Err(fault) => return format!("fault: {}\n", self.tame(&fault.to_string())),
+        };
+        self.name(&decision.answer, &request.command);
+        let mut out = String::new();
+        for event in &decision.events {
+            self.follow(event);
+        }
+        for event in decision.events.iter().rev().skip(1).rev() {
+            out.push_str(&self.event_line(event));
+        }
+        self.check_answer(&decision.answer);
+        if let (Answer::Refusal(refusal), Command::Reserve(ask)) =
+            (&decision.answer, &request.command)
+        {
+            let (mark, at) = (request.mark, self.now);
+            self.machine.note(&Note::Refused { mark, refusal: refusal.clone(), at });
+            self.offers = Some(((**ask).clone(), refusal.offers.clone()));
+        }
+        out.push_str(&self.answer(&decision.answer));
+        out
+    }
+
+    /// Gives what a request made the name that the story calls it by.
+    fn name(&mut self, answer: &Answer, command: &Command) {
+        match (answer, command) {
+            (Answer::Reservation(made), Command::Reserve(_)) => {
+                let text = made.id.to_string();
+                if self.names.iter().all(|(id, _)| *id != text) {
+                    let taken = |letter: &String| self.reservations.contains_key(letter);
+                    let mut letters = ('a'..='z').map(String::from);
+                    let free = letters.find(|letter| !taken(letter)).unwrap();
+                    self.names.push((text, free.clone()));
+                    self.reservations.insert(free, made.id);
+                }
+            }
+            (Answer::Session(made), Command::OpenSession(agent)) => {
+                self.names.push((made.id.to_string(), agent.to_string()));
+                self.sessions.insert(agent.to_string(), made.id);
+            }
+            _ => {}
+        }
+    }
+
+    /// What was told must be what then stands.
+    fn check_answer(&self, answer: &Answer) {
+        let stands = match answer {
+            Answer::Reservation(told) => self.machine.reservation(told.id) == Some(told),
+            Answer::Session(told) => self.machine.session(told.id) == Some(told),
+            Answer::Refusal(_) => true,
+            Answer::Topology { version, .. } => *version == self.machine.topology_version(),
+        };
+        if !stands {
+            self.fail(&format!("the answer is not what stands: {answer:?}"));
+        }
+    }
+
+    /// Every invariant holds, and the events alone lead to the same state.
+    fn check(&self) {
+        let faults = audit(&self.machine, self.now);
+        if !faults.is_empty() {
+            self.fail(&faults.join("; "));
+        }
+        if !self.machine.same_ledger(&self.replica) {
+            self.fail("the events lead to another state");
+        }
+        for (name, id) in &self.reservations {
+            let live = self.machine.reservation(*id).is_some_and(|found| match found.state {
+                State::Held { until } => until <= self.now,
+                State::Confirmed => found.interval.end() <= self.now,
+                State::Closed { .. } => false,
+            });
+            if live {
+                self.fail(&format!("{name} should be over"));
+            }
+        }
+    }
+
+    fn reservation(&mut self, name: &str) -> ReservationId {
+        if let Some(id) = self.reservations.get(name) {
+            return *id;
+        }
+        self.serial += 1;
+        let id = ReservationId::from_u128(u128::from(self.serial));
+        self.names.push((id.to_string(), name.into()));
+        id
+    }
+
+    fn session(&mut self, name: &str) -> SessionId {
+        if let Some(id) = self.sessions.get(name) {
+            return *id;
+        }
+        self.serial += 1;
+        let id = SessionId::from_u128(u128::from(self.serial));
+        self.names.push((id.to_string(), name.into()));
+        id
+    }
+
+    /// A UUIDv7 made then.
+    fn request_id(&mut self, made: Timestamp) -> RequestId {
+        self.serial += 1;
+        let ms = u128::try_from(made.as_ms()).unwrap();
+        let id = RequestId::from_u128(ms << 80 | 7 << 76 | 2 << 62 | u128::from(self.serial));
+        self.names.push((id.to_string(), format!("made at {}", instant(made))));
+        id
+    }
+
+    fn session_line(&self, id: SessionId) -> String {
+        let Some(found) = self.machine.session(id) else {
+            return format!("{} is not remembered\n", self.called(&id.to_string()));
+        };
+        let state = match found.state {
+            SessionState::Open => "open".into(),
+            SessionState::Closed { at } => format!("closed at {}", instant(at)),
+            SessionState::Lost { at } => format!("lost at {}", instant(at)),
+        };
+        format!("session {} {state}\n", found.agent)
+    }
+}

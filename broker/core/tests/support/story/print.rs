@@ -1,0 +1,206 @@
+//! What a story's commands answer, in words.
+
+use tidegate_core::event::Change;
+use tidegate_core::lane::LaneName;
+use tidegate_core::machine::LaneChange;
+use tidegate_core::{Answer, Event, OfferKind, Phase, Refusal, Reservation, State};
+use tidegate_policy::{BitRate, Interval, Name, Timestamp};
+
+use super::{BEGIN_MS, World, request};
+
+/// An instant as the time since the story began: `100m`, `1m31s`, `-60s`.
+pub(super) fn instant(time: Timestamp) -> String {
+    let ms = time.as_ms() - BEGIN_MS;
+    let sign = if ms < 0 { "-" } else { "" };
+    let (minutes, ms) = (ms.abs() / 60_000, ms.abs() % 60_000);
+    let seconds = match (ms / 1000, ms % 1000) {
+        (seconds, 0) => format!("{seconds}s"),
+        (seconds, rest) => format!("{seconds}.{rest:03}s"),
+    };
+    match (minutes, ms) {
+        (_, 0) => format!("{sign}{minutes}m"),
+        (0, _) => format!("{sign}{seconds}"),
+        _ => format!("{sign}{minutes}m{seconds}"),
+    }
+}
+
+fn over(interval: Interval) -> String {
+    format!("{}..{}", instant(interval.start()), instant(interval.end()))
+}
+
+fn rate(bps: u64) -> String {
+    BitRate::from_bps(bps).map_or_else(|| format!("{bps}bit/s"), |rate| rate.to_string())
+}
+
+fn passing(via: &[Name]) -> String {
+    let names: Vec<&str> = via.iter().map(Name::as_str).collect();
+    if names.is_empty() { String::new() } else { format!(" via {}", names.join(",")) }
+}
+
+impl World {
+    pub(super) fn answer(&self, answer: &Answer) -> String {
+        match answer {
+            Answer::Reservation(found) => self.full(found),
+            Answer::Refusal(refusal) => refused(refusal),
+            Answer::Session(found) => self.session_line(found.id),
+            Answer::Topology { version, changes } => {
+                let lines: String = changes.iter().map(change_line).collect();
+                format!("topology {version}\n{lines}")
+            }
+        }
+    }
+
+    /// A reservation and, while it books any, its lanes.
+    pub(super) fn full(&self, found: &Reservation) -> String {
+        let mut out = self.line(found);
+        if found.booked_over().is_some() {
+            for booked in &found.booked {
+                out.push_str(&format!("  {} {}\n", booked.lane, rate(booked.amount)));
+            }
+        }
+        out
+    }
+
+    pub(super) fn line(&self, found: &Reservation) -> String {
+        let name = self.called(&found.id.to_string());
+        let phase = match found.phase(self.now) {
+            Phase::Scheduled => ", scheduled",
+            Phase::Active => ", active",
+            Phase::Ended => "",
+        };
+        let state = match found.state {
+            State::Held { until } => format!("held until {}{phase}", instant(until)),
+            State::Confirmed => format!("confirmed{phase}"),
+            State::Closed { why, at, free_from, used } => {
+                let kept = if at < free_from {
+                    format!(", lanes booked until {}", instant(free_from))
+                } else {
+                    String::new()
+                };
+                let moved =
+                    if used.bytes() == 0 { String::new() } else { format!(", {used} moved") };
+                format!("closed at {} ({why}){kept}{moved}", instant(at))
+            }
+        };
+        let (from, to) = (&found.source, &found.destination);
+        let (via, rate) = (passing(&found.via), found.rate);
+        format!("{name}: {from} -> {to}{via} {rate} {} {state}\n", over(found.interval))
+    }
+
+    /// What time brought about, or a part of a larger decision.
+    pub(super) fn event_line(&self, event: &Event) -> String {
+        let at = instant(event.at);
+        let named = |id: String| self.called(&id);
+        match &event.change {
+            Change::Closed { id, why, .. } => format!("{at} {} {why}\n", named(id.to_string())),
+            Change::SessionEnded { id, lost } => {
+                let how = if *lost { "lost" } else { "closed" };
+                format!("{at} session {} {how}\n", named(id.to_string()))
+            }
+            Change::Forgotten { reservations, sessions, requests } => {
+                let mut names: Vec<String> =
+                    reservations.iter().map(|id| named(id.to_string())).collect();
+                names
+                    .extend(sessions.iter().map(|id| format!("session {}", named(id.to_string()))));
+                if !requests.is_empty() {
+                    names.push(format!("{} answers", requests.len()));
+                }
+                format!("{at} forgotten: {}\n", names.join(", "))
+            }
+            other => self.fail(&format!("time alone does not bring about {other:?}")),
+        }
+    }
+
+    /// Of a lane: what is free at an instant, or the least over an interval.
+    pub(super) fn free(&self, lane: &str, text: &str) -> String {
+        let lane = LaneName::new(lane);
+        let over = match text.split_once("..") {
+            Some((from, to)) => Interval::new(request::time(from), request::time(to)).unwrap(),
+            None => {
+                let start = request::time(text);
+                Interval::new(start, Timestamp::from_ms(start.as_ms() + 1).unwrap()).unwrap()
+            }
+        };
+        let Some((_, found)) = self.machine.lanes(None).find(|(name, _)| **name == lane) else {
+            return format!("there is no lane {lane}\n");
+        };
+        let free = found.capacity() - self.machine.peak(&lane, over);
+        format!("{}\n", rate(free))
+    }
+
+    /// What the sessions' reports say is moving.
+    pub(super) fn moving(&self) -> String {
+        let rates = self.machine.used_rates();
+        rates.iter().map(|(lane, bps)| format!("{lane} {}\n", rate(*bps))).collect()
+    }
+
+    /// An identifier as the story calls it.
+    pub(super) fn called(&self, id: &str) -> String {
+        let found = self.names.iter().find(|(known, _)| known == id);
+        found.map_or_else(|| id.into(), |(_, name)| name.clone())
+    }
+
+    /// A text of the core with the story's names and times.
+    pub(super) fn tame(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (id, name) in &self.names {
+            text = text.replace(id, name);
+        }
+        let mut out = String::new();
+        let mut rest = text.as_str();
+        while let Some(end) = rest.find('Z') {
+            let (head, tail) = rest.split_at(end + 1);
+            // With milliseconds an instant takes 24 characters, without them 20.
+            let starts = [24, 20].into_iter().filter_map(|length| head.len().checked_sub(length));
+            let mut times =
+                starts.filter_map(|at| Some((at, head.get(at..)?.parse::<Timestamp>().ok()?)));
+            match times.next() {
+                Some((at, time)) => out.push_str(&format!("{}{}", &head[..at], instant(time))),
+                None => out.push_str(head),
+            }
+            rest = tail;
+        }
+        out + rest
+    }
+}
+
+fn refused(refusal: &Refusal) -> String {
+    let mut out = format!("refused: {}\n", refusal.reason);
+    for blocker in &refusal.blockers {
+        let first = blocker.first_free.map_or_else(|| "never".into(), instant);
+        out.push_str(&format!(
+            "  {} needs {}: {} needed, {} free of {}, {} missing, first free: {first}\n",
+            blocker.source,
+            blocker.lane,
+            rate(blocker.needed),
+            rate(blocker.free),
+            rate(blocker.limit),
+            rate(blocker.missing()),
+        ));
+    }
+    for (index, offer) in refusal.offers.iter().enumerate() {
+        let kind = match offer.kind {
+            OfferKind::SameRateLater => "same rate later",
+            OfferKind::LowerRateNow => "lower rate now",
+        };
+        let (via, when) = (passing(&offer.via), over(offer.interval));
+        let number = index + 1;
+        out.push_str(&format!(
+            "  offer {number}, {kind}: {}{via} {} {when}\n",
+            offer.source, offer.rate
+        ));
+    }
+    out
+}
+
+fn change_line(change: &LaneChange) -> String {
+    let lane = &change.lane;
+    match (change.before, change.after) {
+        (None, Some(after)) => format!("  + {lane} {}\n", rate(after)),
+        (Some(before), None) => format!("  - {lane} {}\n", rate(before)),
+        (before, after) => {
+            let shown = |bps: Option<u64>| bps.map_or_else(|| "nothing".into(), rate);
+            format!("  {lane} {} -> {}\n", shown(before), shown(after))
+        }
+    }
+}

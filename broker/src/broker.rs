@@ -1,0 +1,214 @@
+//! Opens the journal, replays it, and joins writer, recorder, view and listener.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use tidegate_core::{Corrupt, Machine, audit};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{self, Clock};
+use crate::config::{Config, ConfigError, JournalPlace, Listen};
+use crate::durable::{self, Unreadable};
+use crate::journal::{EmbeddedJournal, Journal, JournalError, MemoryJournal, Seq};
+use crate::recorder::{self, RecorderError};
+use crate::rpc::Rpc;
+use crate::serve::{self, Listener};
+use crate::view::View;
+use crate::writer::{Queue, Writer};
+
+/// Why a broker does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The configuration makes no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A batch is not one of ours.
+    #[error("batch {seq} of the journal cannot be replayed: {why}")]
+    Unreadable {
+        /// Which batch.
+        seq: Seq,
+        /// Why.
+        why: Unreadable,
+    },
+    /// An event does not follow.
+    #[error("batch {seq} of the journal cannot be replayed: {why}")]
+    Corrupt {
+        /// Which batch.
+        seq: Seq,
+        /// Why.
+        why: Corrupt,
+    },
+    /// The state that the journal leads to breaks an invariant.
+    #[error("the replayed state is not sound, so nothing is served from it: {}", .0.join("; "))]
+    Unsound(Vec<String>),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {listen}: {why}; is another broker running there?")]
+    Listen {
+        /// Which.
+        listen: String,
+        /// What the system says.
+        why: std::io::Error,
+    },
+    /// A thread cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Why a broker ended that was not told to.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// What was promised could not be made durable.
+    #[error("the journal stopped the broker: {0}")]
+    Recorder(#[from] RecorderError),
+    /// An event of its own did not follow from its state: a fault of this program.
+    #[error("the broker stopped: {0}; this is a fault of the broker, restart it and report it")]
+    Corrupt(#[from] Corrupt),
+    /// The listener failed.
+    #[error("the listener failed: {0}")]
+    Serve(#[from] tonic::transport::Error),
+    /// A task panicked: a fault of this program.
+    #[error("a task of the broker panicked: {0}; restart it and report it")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+/// A broker that serves.
+#[derive(Debug)]
+pub struct Broker {
+    listen: Listen,
+    stop: CancellationToken,
+    done: JoinHandle<Result<(), RunError>>,
+}
+
+impl Broker {
+    /// Opens the journal, replays it and serves. When this returns, requests are answered.
+    ///
+    /// # Errors
+    /// [`StartError`]: what is in the way, and what to do about it.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        config.check()?;
+        let journal = open(&config.journal)?;
+        let started = clock::wall();
+        let (machine, clock) = replay(&config, &*journal)?;
+        let Seq(head) = journal.head();
+        let view = Arc::new(View::new(machine.clone(), head));
+        let (listener, listen) = bind(&config.listen).await?;
+        tracing::info!(
+            %listen, batches = head, live = machine.live_reservations(),
+            sessions = machine.open_sessions(), "serving"
+        );
+        let (queue, waiting) = Queue::bounded(config.limits.queue);
+        let (decided, to_record) = mpsc::channel(recorder::WAITING_MAX);
+        let recorder = recorder::start(journal, Arc::clone(&view), to_record)?;
+        let writer =
+            Writer { machine, clock: Arc::clone(&clock), queue: waiting, recorder: decided };
+        let rpc = Rpc { queue, view, clock, config: Arc::new(config), started };
+        let stop = CancellationToken::new();
+        let parts = Parts { writer, recorder, listener, rpc };
+        let done = tokio::spawn(run(parts, stop.clone()));
+        Ok(Self { listen, stop, done })
+    }
+
+    /// Where it listens, as a client is told it.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.listen.to_string()
+    }
+
+    /// Tells it to stop when cancelled: calls under way are answered, then [`Self::wait`] returns.
+    #[must_use]
+    pub fn stopper(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// [`RunError`] if it was not told to.
+    pub async fn wait(self) -> Result<(), RunError> {
+        self.done.await?
+    }
+}
+
+fn open(place: &JournalPlace) -> Result<Box<dyn Journal>, JournalError> {
+    Ok(match place {
+        JournalPlace::Memory => Box::new(MemoryJournal::new()),
+        JournalPlace::Directory(path) => Box::new(EmbeddedJournal::open(path)?),
+    })
+}
+
+/// The state that the journal leads to, and a clock that does not lie before it.
+fn replay(config: &Config, journal: &dyn Journal) -> Result<(Machine, Arc<Clock>), StartError> {
+    let mut machine = Machine::new(config.core_limits());
+    for batch in journal.read_from(journal.first())? {
+        let (seq, bytes) = batch?;
+        let events = durable::decode(&bytes).map_err(|why| StartError::Unreadable { seq, why })?;
+        for event in &events {
+            machine.apply(event).map_err(|why| StartError::Corrupt { seq, why })?;
+        }
+    }
+    let clock = Clock::starting_at(machine.clock());
+    let now = clock.now();
+    let faults = audit::audit(&machine, now);
+    if !faults.is_empty() {
+        return Err(StartError::Unsound(faults));
+    }
+    machine.resume(now);
+    Ok((machine, Arc::new(clock)))
+}
+
+async fn bind(listen: &Listen) -> Result<(Listener, Listen), StartError> {
+    let failed = |why| StartError::Listen { listen: listen.to_string(), why };
+    match listen {
+        Listen::Tcp(address) => {
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            let bound = Listen::Tcp(listener.local_addr().map_err(failed)?);
+            Ok((Listener::Tcp(listener), bound))
+        }
+        Listen::Unix(path) => {
+            // A socket that nobody answers on was left behind by a broker that was killed.
+            if tokio::net::UnixStream::connect(path).await.is_err() && path.exists() {
+                std::fs::remove_file(path).map_err(failed)?;
+            }
+            let listener = UnixListener::bind(path).map_err(failed)?;
+            Ok((Listener::Unix(listener), listen.clone()))
+        }
+    }
+}
+
+struct Parts {
+    writer: Writer,
+    recorder: oneshot::Receiver<Result<(), RecorderError>>,
+    listener: Listener,
+    rpc: Rpc,
+}
+
+/// Runs until it is told to stop, or until one part fails; then the others end too.
+async fn run(parts: Parts, stop: CancellationToken) -> Result<(), RunError> {
+    // The writer outlives the listener, so that calls under way are still answered.
+    let writer_stop = CancellationToken::new();
+    let writer = tokio::spawn(parts.writer.run(writer_stop.clone()));
+    let writer = async { writer.await?.map_err(RunError::from) };
+    let served = tokio::spawn(serve::serve(parts.listener, parts.rpc, stop.clone()));
+    let served = async { served.await?.map_err(RunError::from) };
+    let (mut writer, mut served) = (std::pin::pin!(writer), std::pin::pin!(served));
+    let result = tokio::select! {
+        ended = &mut served => {
+            writer_stop.cancel();
+            ended.and(writer.await)
+        }
+        // Its queue is open as long as somebody serves: it has failed, or the recorder has.
+        ended = &mut writer => {
+            stop.cancel();
+            ended.and(served.await)
+        }
+    };
+    let recorded = parts.recorder.await.unwrap_or(Err(RecorderError::Panicked));
+    // What stopped the recorder is the cause; what the others say then is only its consequence.
+    recorded.map_err(RunError::from).and(result)
+}

@@ -1,0 +1,307 @@
+//! All settings, read once and checked: nothing is edited, nothing is guessed.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::Deserialize;
+use thiserror::Error;
+use tidegate_core::Limits;
+use tidegate_policy::Span;
+
+/// What a broker runs by.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen: `127.0.0.1:7411`, `[::1]:7411` or `unix:/path`.
+    #[serde(default)]
+    pub listen: Listen,
+    /// Where promises are kept: a directory, or `memory` for a broker that forgets them all.
+    pub journal: JournalPlace,
+    /// How long agents may be silent.
+    #[serde(default)]
+    pub session: SessionConfig,
+    /// What is bounded.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+}
+
+/// Where to listen.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Listen {
+    /// A loopback address.
+    Tcp(SocketAddr),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+/// Where promises are kept.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(from = "PathBuf")]
+pub enum JournalPlace {
+    /// Nowhere: a broker for tests and trials.
+    Memory,
+    /// In this directory.
+    Directory(PathBuf),
+}
+
+/// How long agents may be silent.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SessionConfig {
+    /// How often a session is to send a beat.
+    pub beat_every: Span,
+    /// How long a beat keeps everything as it is.
+    pub lease: Span,
+    /// How long after the lease the floor of each grant may still be sent.
+    pub grace: Span,
+}
+
+/// What is bounded.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// How long closed reservations and ended sessions are remembered; 20 minutes at least.
+    pub retain: Span,
+    /// How far ahead a reservation may end.
+    pub horizon: Span,
+    /// The most reservations remembered, closed ones included.
+    pub reservations: usize,
+    /// The most sessions remembered, ended ones included.
+    pub sessions: usize,
+    /// The most live reservations bound to one session.
+    pub reservations_per_session: usize,
+    /// The most requests that wait for a decision; more are shed.
+    pub queue: usize,
+    /// The most requests that one connection has under way.
+    pub requests_per_connection: usize,
+}
+
+/// Why a broker cannot run by a configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}: {why}", .path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        why: std::io::Error,
+    },
+    /// The text is not a configuration.
+    #[error("{}: {why}", .path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        why: Box<toml::de::Error>,
+    },
+    /// Settings that make no sense, all of them.
+    #[error("{}", .0.join("\n"))]
+    Senseless(Vec<String>),
+}
+
+/// The port where none is given.
+pub const DEFAULT_PORT: u16 = 7411;
+
+impl Config {
+    /// A broker on a loopback port of the system's choice.
+    #[must_use]
+    pub fn ephemeral(journal: JournalPlace) -> Self {
+        let listen = Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
+        Self { listen, journal, session: SessionConfig::default(), limits: LimitsConfig::default() }
+    }
+
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: what is wrong, where, and what would be right.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |why| ConfigError::Unreadable { path: path.into(), why };
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let malformed = |why| ConfigError::Malformed { path: path.into(), why: Box::new(why) };
+        let config: Self = toml::from_str(&text).map_err(malformed)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Whether a broker can run by it.
+    ///
+    /// # Errors
+    /// [`ConfigError::Senseless`] with everything that is wrong.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let mut faults = Vec::new();
+        if let Listen::Tcp(address) = &self.listen
+            && !address.ip().is_loopback()
+        {
+            faults.push(format!(
+                "listen: {address} is not a loopback address, and this broker knows no identities \
+                 yet, so everybody who reaches it may do everything; listen on 127.0.0.1 or a \
+                 unix socket"
+            ));
+        }
+        self.check_session(&mut faults);
+        self.check_limits(&mut faults);
+        if faults.is_empty() { Ok(()) } else { Err(ConfigError::Senseless(faults)) }
+    }
+
+    fn check_session(&self, faults: &mut Vec<String>) {
+        let SessionConfig { beat_every, lease, grace } = self.session;
+        if beat_every < Span::from_ms(10).unwrap_or_default() {
+            faults.push(format!("session.beat_every: it is {beat_every}; write at least 10ms"));
+        }
+        if lease < beat_every.plus(beat_every) {
+            faults.push(format!(
+                "session.lease: it is {lease}, so one lost beat in {beat_every} loses the session; \
+                 write at least twice session.beat_every"
+            ));
+        }
+        let hour = Span::from_secs(3600);
+        if hour < lease || hour < grace {
+            faults.push("session: lease and grace are at most 1h each".into());
+        }
+    }
+
+    fn check_limits(&self, faults: &mut Vec<String>) {
+        let limits = &self.limits;
+        if limits.retain < Span::from_secs(1200) {
+            faults.push(format!(
+                "limits.retain: it is {}; a request may be repeated for 20m, write at least that",
+                limits.retain
+            ));
+        }
+        if limits.horizon < Span::from_secs(60) {
+            faults.push(format!("limits.horizon: it is {}; write at least 1m", limits.horizon));
+        }
+        let counts = [
+            ("reservations", limits.reservations),
+            ("sessions", limits.sessions),
+            ("reservations_per_session", limits.reservations_per_session),
+            ("queue", limits.queue),
+            ("requests_per_connection", limits.requests_per_connection),
+        ];
+        for (name, count) in counts {
+            if !(1..=100_000_000).contains(&count) {
+                faults.push(format!("limits.{name}: it is {count}; write 1 to 100000000"));
+            }
+        }
+    }
+
+    /// What the core decides by.
+    #[must_use]
+    pub fn core_limits(&self) -> Limits {
+        Limits {
+            lease: self.session.lease,
+            grace: self.session.grace,
+            retain: self.limits.retain,
+            horizon: self.limits.horizon,
+            reservations_max: self.limits.reservations,
+            sessions_max: self.limits.sessions,
+            per_session_max: self.limits.reservations_per_session,
+            ..Limits::default()
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self::Tcp(SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)))
+    }
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Ok(Self::Unix(path.into()));
+        }
+        let hint = "write 127.0.0.1:7411, [::1]:7411 or unix:/path";
+        text.parse().map(Self::Tcp).map_err(|_| format!("{text:?} is not an address; {hint}"))
+    }
+}
+
+impl TryFrom<String> for Listen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// As a client is told it: `http://127.0.0.1:7411` or `unix:/path`.
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl From<PathBuf> for JournalPlace {
+    fn from(path: PathBuf) -> Self {
+        if path.as_os_str() == "memory" { Self::Memory } else { Self::Directory(path) }
+    }
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        let Limits { lease, grace, .. } = Limits::default();
+        Self { beat_every: Span::from_secs(5), lease, grace }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            retain: limits.retain,
+            horizon: limits.horizon,
+            reservations: limits.reservations_max,
+            sessions: limits.sessions_max,
+            reservations_per_session: limits.per_session_max,
+            queue: 4096,
+            requests_per_connection: 256,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, String> {
+        let config: Config = toml::from_str(text).map_err(|error| error.to_string())?;
+        config.check().map_err(|error| error.to_string())?;
+        Ok(config)
+    }
+
+    #[test]
+    fn one_line_is_enough() {
+        let config = read("journal = \"/var/lib/tidegate\"").unwrap();
+        assert_eq!(config.listen.to_string(), "http://127.0.0.1:7411");
+        assert_eq!(config.journal, JournalPlace::Directory("/var/lib/tidegate".into()));
+        assert_eq!(config.core_limits(), Limits::default());
+    }
+
+    #[test]
+    fn faults_say_where_and_what_would_be_right() {
+        let table = [
+            ("", "missing field `journal`"),
+            ("journal = \"memory\"\nlisten = \"0.0.0.0:1\"", "not a loopback address"),
+            ("journal = \"memory\"\nlisten = \"nowhere\"", "write 127.0.0.1:7411"),
+            ("journal = \"memory\"\nlisen = \"x\"", "unknown field `lisen`"),
+            ("journal = \"memory\"\n[session]\nlease = \"5s\"", "at least twice"),
+            ("journal = \"memory\"\n[session]\nlease = 30", "invalid type"),
+            ("journal = \"memory\"\n[limits]\nretain = \"1s\"", "write at least that"),
+            ("journal = \"memory\"\n[limits]\nqueue = 0", "limits.queue"),
+        ];
+        for (text, expected) in table {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Wire to core and back. After [`request`] no unchecked number exists; [`reply`] forms answers.
+
+pub(crate) mod reply;
+pub(crate) mod request;
+pub(crate) mod topology;
+
+use tidegate_core::FieldFault;
+
+/// Every bad field of a request, or what it says.
+pub(crate) type Checked<T> = Result<T, Vec<FieldFault>>;

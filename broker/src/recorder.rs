@@ -1,0 +1,107 @@
+//! The recorder: makes decided batches durable, publishes them, and only then answers.
+//!
+//! It runs on a thread of its own, because a sync blocks. Whatever the writer decided during the
+//! last sync goes into the next one together: under load, hundreds of changes share one.
+
+use std::sync::Arc;
+use std::thread;
+
+use thiserror::Error;
+use tidegate_core::{Corrupt, Event, Note};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::durable;
+use crate::journal::{Journal, JournalError, Seq};
+use crate::view::View;
+
+/// What the writer decided at one reading of the clock.
+#[derive(Default)]
+pub(crate) struct Decided {
+    pub(crate) events: Vec<Event>,
+    pub(crate) notes: Vec<Note>,
+    answers: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl std::fmt::Debug for Decided {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Decided({} events, {} answers)", self.events.len(), self.answers.len())
+    }
+}
+
+impl Decided {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.notes.is_empty() && self.answers.is_empty()
+    }
+
+    /// Answers once all of this is durable.
+    pub(crate) fn answer(&mut self, answer: impl FnOnce() + Send + 'static) {
+        self.answers.push(Box::new(answer));
+    }
+
+    fn merge(&mut self, later: Self) {
+        self.events.extend(later.events);
+        self.notes.extend(later.notes);
+        self.answers.extend(later.answers);
+    }
+}
+
+/// Why the recorder stopped. What was not answered is unknown to its askers until they ask again.
+#[derive(Debug, Error)]
+pub enum RecorderError {
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The published state could not follow: a fault of this program.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+    /// The thread panicked: a fault of this program.
+    #[error("the recorder panicked; this is a fault of the broker, restart it and report it")]
+    Panicked,
+}
+
+/// The most decided batches that wait for a sync; the writer waits past that.
+pub(crate) const WAITING_MAX: usize = 64;
+
+/// The most events that one append holds.
+const EVENTS_MAX: usize = 16_384;
+
+/// Starts the recorder. The receiver yields when it ends: at once when the writer is gone, or with
+/// the error that stopped it.
+pub(crate) fn start(
+    mut journal: Box<dyn Journal>,
+    view: Arc<View>,
+    decided: mpsc::Receiver<Decided>,
+) -> Result<oneshot::Receiver<Result<(), RecorderError>>, std::io::Error> {
+    let (ended, end) = oneshot::channel();
+    thread::Builder::new().name("recorder".into()).spawn(move || {
+        let result = record(&mut *journal, &view, decided);
+        // The directory is free again before anybody hears that the broker has ended.
+        drop(journal);
+        drop(ended.send(result));
+    })?;
+    Ok(end)
+}
+
+fn record(
+    journal: &mut dyn Journal,
+    view: &View,
+    mut decided: mpsc::Receiver<Decided>,
+) -> Result<(), RecorderError> {
+    while let Some(mut batch) = decided.blocking_recv() {
+        while batch.events.len() < EVENTS_MAX
+            && let Ok(later) = decided.try_recv()
+        {
+            batch.merge(later);
+        }
+        if !batch.events.is_empty() {
+            let Seq(next) = journal.head().next();
+            journal.append(journal.epoch(), Seq(next), &durable::encode(&batch.events))?;
+        }
+        let Seq(head) = journal.head();
+        view.publish(&batch.events, &batch.notes, head)?;
+        for answer in batch.answers {
+            answer();
+        }
+    }
+    Ok(())
+}

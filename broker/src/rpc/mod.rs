@@ -1,0 +1,25 @@
+//! The handlers, one screen each: check, hand over, form the reply.
+
+mod admin;
+mod reservation;
+mod session;
+mod topology;
+
+use std::sync::Arc;
+
+use tidegate_policy::Timestamp;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::view::View;
+use crate::writer::Queue;
+
+/// What every handler works with.
+#[derive(Clone, Debug)]
+pub(crate) struct Rpc {
+    pub(crate) queue: Queue,
+    pub(crate) view: Arc<View>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) started: Timestamp,
+}

@@ -1,0 +1,110 @@
+//! `ReservationService`.
+
+use tidegate_core::{Answer, Fault};
+use tidegate_proto::v1;
+use tidegate_proto::v1::reservation_service_server::ReservationService;
+use tonic::{Request, Response, Status};
+
+use super::Rpc;
+use crate::convert::{Checked, reply, request};
+use crate::deadline;
+use crate::status::Failure;
+use crate::writer::Answered;
+
+type Reply<T> = Result<Response<T>, Status>;
+
+impl Rpc {
+    /// Carries out a mutation of a reservation that cannot be refused.
+    async fn change<M>(
+        &self,
+        request: Request<M>,
+        check: fn(&M) -> Checked<request::Mutation>,
+    ) -> Reply<v1::Reservation> {
+        let deadline = deadline::of(&request);
+        let mutation = check(request.get_ref()).map_err(Failure::from)?;
+        let answered = self.queue.mutate(mutation, deadline).await?;
+        match self.outcome(answered) {
+            Some(v1::create_reservation_response::Outcome::Reservation(it)) => {
+                Ok(Response::new(it))
+            }
+            _ => Err(Failure::Stopped.into()),
+        }
+    }
+
+    fn outcome(&self, answered: Answered) -> Option<v1::create_reservation_response::Outcome> {
+        use v1::create_reservation_response::Outcome;
+        match answered.answer {
+            Answer::Reservation(it) => {
+                let used = self.view.read().machine.used(it.id);
+                Some(Outcome::Reservation(reply::reservation(&it, answered.now, used)))
+            }
+            Answer::Refusal(refusal) => Some(Outcome::Refusal(reply::refusal(&refusal))),
+            Answer::Session(_) | Answer::Topology { .. } => None,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ReservationService for Rpc {
+    async fn create_reservation(
+        &self,
+        request: Request<v1::CreateReservationRequest>,
+    ) -> Reply<v1::CreateReservationResponse> {
+        let deadline = deadline::of(&request);
+        let mutation = request::create(request.get_ref()).map_err(Failure::from)?;
+        let answered = self.queue.mutate(mutation, deadline).await?;
+        let outcome = self.outcome(answered);
+        Ok(Response::new(v1::CreateReservationResponse { outcome }))
+    }
+
+    async fn confirm_reservation(
+        &self,
+        request: Request<v1::ConfirmReservationRequest>,
+    ) -> Reply<v1::Reservation> {
+        self.change(request, request::confirm).await
+    }
+
+    async fn extend_hold(&self, request: Request<v1::ExtendHoldRequest>) -> Reply<v1::Reservation> {
+        self.change(request, request::extend_hold).await
+    }
+
+    async fn get_reservation(
+        &self,
+        request: Request<v1::GetReservationRequest>,
+    ) -> Reply<v1::Reservation> {
+        let id = request::get(request.get_ref()).map_err(Failure::from)?;
+        let published = self.view.read();
+        let now = self.clock.now();
+        let missing = || Fault::NotFound { what: reply::reservation_name(id) };
+        let found = published.machine.reservation(id).ok_or_else(missing).map_err(Failure::from)?;
+        let used = published.machine.used(id);
+        Ok(Response::new(reply::reservation(found, now, used)))
+    }
+
+    async fn list_reservations(
+        &self,
+        request: Request<v1::ListReservationsRequest>,
+    ) -> Reply<v1::ListReservationsResponse> {
+        let list = request::list_reservations(request.get_ref()).map_err(Failure::from)?;
+        let published = self.view.read();
+        let now = self.clock.now();
+        let machine = &published.machine;
+        let mut rest = machine
+            .reservations(list.page.after)
+            .filter(|found| list.show_closed || found.is_live());
+        let shown: Vec<_> = rest.by_ref().take(list.page.size).collect();
+        let more = rest.next().is_some();
+        let last = shown.last().filter(|_| more).map(|last| format!("reservations/{}", last.id));
+        let reservations =
+            shown.iter().map(|it| reply::reservation(it, now, machine.used(it.id))).collect();
+        let next_page_token = last.unwrap_or_default();
+        Ok(Response::new(v1::ListReservationsResponse { reservations, next_page_token }))
+    }
+
+    async fn release_reservation(
+        &self,
+        request: Request<v1::ReleaseReservationRequest>,
+    ) -> Reply<v1::Reservation> {
+        self.change(request, request::release).await
+    }
+}

@@ -1,0 +1,127 @@
+//! The one port: every service, health and reflection, behind deadlines and bounds.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tidegate_proto::v1::admin_service_server::AdminServiceServer;
+use tidegate_proto::v1::reservation_service_server::ReservationServiceServer;
+use tidegate_proto::v1::session_service_server::SessionServiceServer;
+use tidegate_proto::v1::topology_service_server::TopologyServiceServer;
+use tokio::net::{TcpListener, UnixListener};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tower::layer::layer_fn;
+
+use crate::deadline::DeadlineService;
+use crate::rpc::Rpc;
+
+/// The largest message taken, in bytes: a topology of a hundred thousand resources needs more
+/// than the 4 MiB that other calls ever do.
+const APPLY_MAX: usize = 32 << 20;
+/// The largest message of every other call, in bytes.
+const MESSAGE_MAX: usize = 1 << 20;
+/// The most streams of one connection.
+const STREAMS_MAX: u32 = 1024;
+/// The largest headers taken, in bytes.
+const HEADERS_MAX: u32 = 16 << 10;
+/// How often an idle connection is asked whether it is alive, and how long it may take to say so.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_WITHIN: Duration = Duration::from_secs(10);
+/// How long calls under way may take after the stop.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// What connections come from.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Serves until it is told to stop and the calls under way are answered.
+pub(crate) async fn serve(
+    listener: Listener,
+    rpc: Rpc,
+    stop: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<ReservationServiceServer<Rpc>>().await;
+    health.set_serving::<SessionServiceServer<Rpc>>().await;
+    health.set_serving::<TopologyServiceServer<Rpc>>().await;
+    health.set_serving::<AdminServiceServer<Rpc>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(tidegate_proto::DESCRIPTORS)
+        .build_v1();
+    let reflection = match reflection {
+        Ok(service) => Some(service),
+        Err(error) => {
+            tracing::error!(%error, "reflection is not served");
+            None
+        }
+    };
+    let per_connection = rpc.config.limits.requests_per_connection;
+    let reservations =
+        ReservationServiceServer::new(rpc.clone()).max_decoding_message_size(MESSAGE_MAX);
+    let sessions = SessionServiceServer::new(rpc.clone()).max_decoding_message_size(MESSAGE_MAX);
+    let topology = TopologyServiceServer::new(rpc.clone())
+        .max_decoding_message_size(APPLY_MAX)
+        .max_encoding_message_size(APPLY_MAX);
+    let router = Server::builder()
+        .concurrency_limit_per_connection(per_connection)
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_header_list_size(HEADERS_MAX)
+        .http2_keepalive_interval(Some(PING_EVERY))
+        .http2_keepalive_timeout(Some(PING_WITHIN))
+        .layer(layer_fn(DeadlineService::new))
+        .add_service(reservations)
+        .add_service(sessions)
+        .add_service(topology)
+        .add_service(AdminServiceServer::new(rpc).max_decoding_message_size(MESSAGE_MAX))
+        .add_service(health_service)
+        .add_optional_service(reflection);
+    let stopping = stop.clone();
+    let stopped = async move {
+        stop.cancelled().await;
+        // Whoever asks from now on is sent elsewhere before the connection goes.
+        health.set_not_serving::<ReservationServiceServer<Rpc>>().await;
+    };
+    let served = async {
+        match listener {
+            Listener::Tcp(listener) => {
+                let incoming = NoDelay(TcpListenerStream::new(listener));
+                router.serve_with_incoming_shutdown(incoming, stopped).await
+            }
+            Listener::Unix(listener) => {
+                let incoming = UnixListenerStream::new(listener);
+                router.serve_with_incoming_shutdown(incoming, stopped).await
+            }
+        }
+    };
+    // Streams of sessions do not end by themselves: the stop does not wait for them forever.
+    let drained = async {
+        stopping.cancelled().await;
+        tokio::time::sleep(DRAIN_MAX).await;
+    };
+    tokio::select! {
+        result = served => result,
+        () = drained => Ok(()),
+    }
+}
+
+/// Connections that send small answers at once.
+struct NoDelay(TcpListenerStream);
+
+impl Stream for NoDelay {
+    type Item = std::io::Result<tokio::net::TcpStream>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.0).poll_next(context).map_ok(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection keeps Nagle's delay");
+            }
+            stream
+        })
+    }
+}

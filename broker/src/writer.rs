@@ -1,0 +1,222 @@
+//! The single writer: the only room in which the state changes.
+//!
+//! Requests wait in one bounded queue. The writer stamps the time, lets the core decide, applies
+//! the events and hands them on with the answers; while one batch syncs ([`crate::recorder`]),
+//! the next is decided. Nothing is answered before what it rests on is durable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_core::{Answer, Corrupt, Event, Fault, Machine, Note, Request, Stamp};
+use tidegate_policy::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::clock::{self, Clock};
+use crate::convert::reply;
+use crate::convert::request::{Beat, Mutation};
+use crate::recorder::Decided;
+use crate::status::Failure;
+use tidegate_proto::v1;
+
+/// The most requests that are decided at one reading of the clock.
+const BATCH_MAX: usize = 256;
+
+/// The longest that the writer sleeps with nothing to do: the clock is read at least so often.
+const NAP_MAX: Duration = Duration::from_secs(60);
+
+/// Something for the writer to do.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Mutate { mutation: Box<Mutation>, deadline: Instant, reply: Reply<Answered> },
+    Beat { beat: Beat, reply: Reply<Beaten> },
+}
+
+/// Where an answer goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Failure>>;
+
+/// The answer to a mutation, and the broker's now that it speaks of.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) answer: Answer,
+    pub(crate) now: Timestamp,
+}
+
+/// The answer to a beat.
+#[derive(Debug)]
+pub(crate) struct Beaten {
+    pub(crate) session: tidegate_core::Session,
+    pub(crate) grants: Vec<v1::GrantStatus>,
+}
+
+/// The way into the writer's queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Queue {
+    sender: mpsc::Sender<Work>,
+}
+
+impl Queue {
+    pub(crate) fn bounded(most: usize) -> (Self, mpsc::Receiver<Work>) {
+        let (sender, receiver) = mpsc::channel(most);
+        (Self { sender }, receiver)
+    }
+
+    /// Asks for a mutation and waits until its outcome is durable.
+    pub(crate) async fn mutate(
+        &self,
+        mutation: Mutation,
+        deadline: Instant,
+    ) -> Result<Answered, Failure> {
+        let (reply, answer) = oneshot::channel();
+        let mutation = Box::new(mutation);
+        // Shed at once rather than let a queue of requests grow old.
+        self.sender.try_send(Work::Mutate { mutation, deadline, reply }).map_err(refused)?;
+        answer.await.unwrap_or(Err(Failure::Stopped))
+    }
+
+    /// Hands in a beat. It waits for its place: liveness is shed last.
+    pub(crate) async fn beat(&self, beat: Beat) -> Result<Beaten, Failure> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.sender.send(Work::Beat { beat, reply }).await;
+        sent.map_err(|_| Failure::Stopped)?;
+        answer.await.unwrap_or(Err(Failure::Stopped))
+    }
+}
+
+fn refused(error: mpsc::error::TrySendError<Work>) -> Failure {
+    match error {
+        mpsc::error::TrySendError::Full(_) => Failure::Shed,
+        mpsc::error::TrySendError::Closed(_) => Failure::Stopped,
+    }
+}
+
+/// The state, and where its changes go.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) machine: Machine,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) queue: mpsc::Receiver<Work>,
+    pub(crate) recorder: mpsc::Sender<Decided>,
+}
+
+impl Writer {
+    /// Runs until it is told to stop and the queue is empty, or until the recorder is gone.
+    ///
+    /// # Errors
+    /// [`Corrupt`] if an event of its own does not follow from the state: the process must stop.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), Corrupt> {
+        let mut works = Vec::with_capacity(BATCH_MAX);
+        loop {
+            let nap = self.nap();
+            tokio::select! {
+                biased;
+                taken = self.queue.recv_many(&mut works, BATCH_MAX) => {
+                    if taken == 0 {
+                        return Ok(());
+                    }
+                }
+                () = tokio::time::sleep(nap) => {}
+                () = stop.cancelled() => self.queue.close(),
+            }
+            let decided = self.decide_all(&mut works)?;
+            if !decided.is_empty() && self.recorder.send(decided).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How long until something is due.
+    fn nap(&self) -> Duration {
+        let now = self.clock.now();
+        let due = self.machine.next_due().map(|due| due.since(now).to_duration());
+        due.unwrap_or(NAP_MAX).min(NAP_MAX)
+    }
+
+    fn decide_all(&mut self, works: &mut Vec<Work>) -> Result<Decided, Corrupt> {
+        let now = self.clock.now().max(self.machine.clock());
+        let mut decided = Decided::default();
+        loop {
+            let due = self.machine.due(now);
+            if due.is_empty() {
+                break;
+            }
+            self.apply(due, &mut decided)?;
+        }
+        for work in works.drain(..) {
+            match work {
+                Work::Mutate { mutation, deadline, reply } => {
+                    let result = self.mutate(now, &mutation, deadline, &mut decided)?;
+                    decided.answer(move || drop(reply.send(result)));
+                }
+                Work::Beat { beat, reply } => {
+                    let result = self.beat(now, &beat, &mut decided);
+                    decided.answer(move || drop(reply.send(result)));
+                }
+            }
+        }
+        Ok(decided)
+    }
+
+    fn apply(&mut self, events: Vec<Event>, decided: &mut Decided) -> Result<(), Corrupt> {
+        for event in &events {
+            self.machine.apply(event)?;
+        }
+        decided.events.extend(events);
+        Ok(())
+    }
+
+    fn note(&mut self, note: Note, decided: &mut Decided) {
+        self.machine.note(&note);
+        decided.notes.push(note);
+    }
+
+    fn mutate(
+        &mut self,
+        now: Timestamp,
+        mutation: &Mutation,
+        deadline: Instant,
+        decided: &mut Decided,
+    ) -> Result<Result<Answered, Failure>, Corrupt> {
+        // Checked as late as can be: what nobody waits for any more must not be granted.
+        if clock::has_passed(deadline) {
+            return Ok(Err(Failure::DeadlinePassed));
+        }
+        let stamp = Stamp { now, fresh: Uuid::now_v7().as_u128() };
+        let Request { mark, .. } = mutation.request;
+        let decision = match self.machine.decide(stamp, &mutation.request) {
+            Ok(decision) => decision,
+            Err(fault) => return Ok(Err(Fault::into(fault))),
+        };
+        if !mutation.validate_only {
+            if let Answer::Refusal(refusal) = &decision.answer {
+                let refusal = refusal.clone();
+                self.note(Note::Refused { mark, refusal, at: now }, decided);
+            }
+            self.apply(decision.events, decided)?;
+        }
+        Ok(Ok(Answered { answer: decision.answer, now }))
+    }
+
+    fn beat(
+        &mut self,
+        now: Timestamp,
+        beat: &Beat,
+        decided: &mut Decided,
+    ) -> Result<Beaten, Failure> {
+        let id = beat.session;
+        let missing = || Fault::NotFound { what: reply::session_name(id) };
+        let session = self.machine.session(id).cloned().ok_or_else(missing)?;
+        self.note(Note::Heard { session: id, at: now }, decided);
+        let mut grants = Vec::with_capacity(beat.usage.len());
+        for (reservation, bytes) in &beat.usage {
+            let used =
+                Note::Used { session: id, reservation: *reservation, bytes: *bytes, at: now };
+            self.note(used, decided);
+            let found = self.machine.reservation(*reservation);
+            grants.push(reply::grant_status(*reservation, found, now));
+        }
+        Ok(Beaten { session, grants })
+    }
+}

@@ -1,0 +1,427 @@
+//! An exact token bucket with a queue: integers only, time passed in, nothing to wait on.
+//!
+//! The credit is counted in billionths of a bit, because a rate in bit/s times a time in
+//! nanoseconds is a whole number of them: nothing is ever rounded while it accrues, at 64 kbit/s
+//! as at 100 Gbit/s and at rates that divide nothing evenly.
+//!
+//! # The law
+//!
+//! Bytes are admitted before they are moved and given back if they were not. In any window `w`
+//! the bytes admitted, less those given back, never exceed `rate * w + burst` (with `rate * w`
+//! the integral of the rate where it changed, and `burst` the one in force when the window
+//! begins). That is one quantum stricter than what is promised: `rate * w + burst + quantum`.
+//! The proof is short: the credit never passes the burst and never falls below zero, and
+//! what is admitted is taken from the credit.
+//!
+//! # The queue
+//!
+//! Whoever finds too little credit joins the queue with a number of bytes and gets a ticket, for
+//! which [`Bucket::due`] names the instant when its turn comes. The queue is the debt of the
+//! bucket, and it is counted in bytes: a change of the rate moves every due time and forgives
+//! nothing. Nobody overtakes: while someone waits, [`Bucket::take`] takes nothing.
+//!
+//! # Where it comes from
+//!
+//! The bucket is the classic one of Turner (leaky bucket as a meter, 1986) as in RFC 2697, and
+//! the same machine as the ATM Forum's virtual scheduling (GCRA) except that it keeps the
+//! tokens and not a theoretical arrival time: a time in nanoseconds silently forgives debt when
+//! the rate falls, tokens do not. Sleepers that oversleep are served together and share what
+//! accrued meanwhile in equal parts, so a coarse timer costs neither rate nor fairness as long
+//! as it is less late than the burst is long.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tidegate_policy::{BitRate, ByteCount};
+
+/// Payload of one TCP segment in an Ethernet frame of 1500 bytes, with timestamps. Less than
+/// this is not worth a system call.
+pub(crate) const MSS: u64 = 1448;
+
+/// The most that one read or write moves and the most in a quantum, in bytes.
+const CHUNK_MAX: u64 = 256 * 1024;
+
+/// Billionths of a bit in a byte.
+const BYTE: u128 = 8_000_000_000;
+
+const QUANTUM_NS: u128 = 100_000;
+const CHUNK_NS: u128 = 1_000_000;
+
+/// How much may pass at once after a pause: the depth of the bucket.
+///
+/// Whatever is asked, it is at least two segments (2896 bytes). A timer that is later than the
+/// burst is long loses the difference; less than 5 ms of the rate costs throughput on a busy
+/// machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Burst {
+    /// What the rate moves in this time; it follows the rate.
+    Span(Duration),
+    /// This many bytes at every rate.
+    Bytes(ByteCount),
+}
+
+/// 10 ms of the rate.
+impl Default for Burst {
+    fn default() -> Self {
+        Self::Span(Duration::from_millis(10))
+    }
+}
+
+impl Burst {
+    /// The burst at `rate`, rounded down to whole bytes, at least 2896 bytes.
+    #[must_use]
+    pub fn at(self, rate: BitRate) -> ByteCount {
+        let bytes = match self {
+            Self::Span(span) => bytes_in(rate, span.as_nanos()),
+            Self::Bytes(bytes) => bytes.bytes(),
+        };
+        ByteCount::new(bytes.max(2 * MSS))
+    }
+}
+
+/// A place in the queue of one bucket.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Ticket(u64);
+
+/// An exact token bucket. All times are nanoseconds of one monotonic clock, all sizes bytes.
+///
+/// A time before one already seen counts as that one. At a rate of zero nothing is admitted and
+/// whoever waits keeps the place.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    rate: BitRate,
+    depth: Burst,
+    /// Derived from the rate and the depth, in bytes.
+    burst: u64,
+    /// In billionths of a bit, never above the burst.
+    credit: u128,
+    /// The time up to which the credit is counted.
+    counted_to: u64,
+    queue: VecDeque<Waiter>,
+    next_ticket: u64,
+    /// Bytes that left the head of the queue since the beginning; the ends of waiters are
+    /// counted from the same beginning.
+    served: u128,
+}
+
+#[derive(Clone, Debug)]
+struct Waiter {
+    ticket: Ticket,
+    who: usize,
+    bytes: u64,
+    /// Bytes queued up to this waiter and with it.
+    end: u128,
+}
+
+impl Bucket {
+    /// A full bucket.
+    #[must_use]
+    pub fn new(rate: BitRate, burst: Burst, now: u64) -> Self {
+        let bytes = burst.at(rate).bytes();
+        Self {
+            rate,
+            depth: burst,
+            burst: bytes,
+            credit: u128::from(bytes) * BYTE,
+            counted_to: now,
+            queue: VecDeque::new(),
+            next_ticket: 0,
+            served: 0,
+        }
+    }
+
+    /// The rate in force.
+    #[must_use]
+    pub const fn rate(&self) -> BitRate {
+        self.rate
+    }
+
+    /// The burst at the rate in force.
+    #[must_use]
+    pub const fn burst(&self) -> ByteCount {
+        ByteCount::new(self.burst)
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// What one of `streams` streams should ask for at once, in bytes: 100 us of the rate within
+    /// 1448 B and 256 KiB, but so little that all of them together hold half the burst at most
+    /// (except that it is never less than a segment). Never more than half the burst.
+    #[must_use]
+    pub fn quantum(&self, streams: usize) -> u64 {
+        let streams = u64::try_from(streams).unwrap_or(u64::MAX).max(1);
+        let share = self.burst / streams.saturating_mul(2);
+        bytes_in(self.rate, QUANTUM_NS).min(CHUNK_MAX).min(share).max(MSS)
+    }
+
+    /// The most that one read or write should move, in bytes: 1 ms of the rate within 1448 B and
+    /// 256 KiB.
+    #[must_use]
+    pub fn chunk(&self) -> u64 {
+        bytes_in(self.rate, CHUNK_NS).clamp(MSS, CHUNK_MAX)
+    }
+
+    /// Admits `bytes` now, or nothing: if the credit does not hold all of them, if somebody
+    /// waits, or at a rate of zero.
+    #[must_use]
+    pub fn take(&mut self, now: u64, bytes: u64) -> bool {
+        self.accrue(now);
+        let cost = u128::from(bytes) * BYTE;
+        let free = self.queue.is_empty() && self.rate != BitRate::ZERO && self.credit >= cost;
+        if free {
+            self.credit -= cost;
+        }
+        free
+    }
+
+    /// Joins the queue for `bytes`, of which no more count than a lone stream's quantum: more
+    /// than the burst would never be served. `who` is handed back by [`Self::serve`].
+    pub fn join(&mut self, who: usize, bytes: u64) -> Ticket {
+        let bytes = bytes.clamp(1, self.quantum(1));
+        let before = self.queue.back().map_or(self.served, |last| last.end);
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.queue.push_back(Waiter { ticket, who, bytes, end: before + u128::from(bytes) });
+        ticket
+    }
+
+    /// Gives up a place and says how many bytes stood there, zero if it was served already.
+    /// Those behind it move up, those before it keep their time.
+    pub fn leave(&mut self, ticket: Ticket) -> u64 {
+        let place = self.queue.binary_search_by_key(&ticket, |waiter| waiter.ticket);
+        let Some(gone) = place.ok().and_then(|place| self.queue.remove(place)) else { return 0 };
+        for waiter in self.queue.iter_mut().filter(|waiter| waiter.ticket > ticket) {
+            waiter.end -= u128::from(gone.bytes);
+        }
+        gone.bytes
+    }
+
+    /// Admits everyone whose turn has come, in order, and tells `grant` who and how many bytes.
+    ///
+    /// Where the credit holds more than all of them asked for, because they overslept, they share
+    /// the rest equally, each up to 1 ms of the rate: otherwise the first to wake would take it
+    /// all, and it would always be the same one.
+    pub fn serve(&mut self, now: u64, mut grant: impl FnMut(usize, u64)) {
+        self.accrue(now);
+        if self.queue.is_empty() || self.rate == BitRate::ZERO {
+            return;
+        }
+        let (served, credit) = (self.served, self.credit);
+        let ripe = self.queue.partition_point(|waiter| (waiter.end - served) * BYTE <= credit);
+        let extra = if ripe == self.queue.len() { self.extra(ripe) } else { 0 };
+        for waiter in self.queue.drain(..ripe) {
+            let bytes = waiter.bytes + extra;
+            self.credit -= u128::from(bytes) * BYTE;
+            self.served = waiter.end;
+            grant(waiter.who, bytes);
+        }
+    }
+
+    /// What each of `streams` gets beyond its place once all places are served.
+    fn extra(&self, streams: usize) -> u64 {
+        let owed = self.queue.back().map_or(0, |last| (last.end - self.served) * BYTE);
+        let streams = u128::try_from(streams).unwrap_or(u128::MAX);
+        let share = to_bytes((self.credit - owed) / BYTE / streams);
+        share.min(bytes_in(self.rate, CHUNK_NS))
+    }
+
+    /// When the turn of `ticket` comes if nobody gives anything back: an instant that may be
+    /// past, `None` at a rate of zero or if it was served or left.
+    #[must_use]
+    pub fn due(&self, ticket: Ticket) -> Option<u64> {
+        let place = self.queue.binary_search_by_key(&ticket, |waiter| waiter.ticket).ok()?;
+        if self.rate == BitRate::ZERO {
+            return None;
+        }
+        let need = (self.queue.get(place)?.end - self.served) * BYTE;
+        let missing = need.saturating_sub(self.credit);
+        let wait = missing.div_ceil(u128::from(self.rate.bps()));
+        Some(self.counted_to.saturating_add(u64::try_from(wait).unwrap_or(u64::MAX)))
+    }
+
+    /// Gives back `bytes` that were admitted and not moved. What the bucket cannot hold is lost.
+    pub fn refund(&mut self, now: u64, bytes: u64) {
+        self.accrue(now);
+        self.credit += u128::from(bytes) * BYTE;
+        self.spill();
+    }
+
+    /// Changes the rate from `now` on. What accrued counts at the old rate and is cut to the new
+    /// burst; those who wait keep their order and their bytes, cut to the new quantum, because
+    /// more than the burst would never be served.
+    pub fn set_rate(&mut self, now: u64, rate: BitRate) {
+        self.accrue(now);
+        self.rate = rate;
+        self.burst = self.depth.at(rate).bytes();
+        self.spill();
+        let quantum = self.quantum(1);
+        let mut end = self.served;
+        for waiter in &mut self.queue {
+            waiter.bytes = waiter.bytes.min(quantum);
+            end += u128::from(waiter.bytes);
+            waiter.end = end;
+        }
+    }
+
+    /// How long the rate takes for `bytes`, in nanoseconds, rounded down; `None` at zero.
+    pub(crate) fn span_of(&self, bytes: u64) -> Option<u64> {
+        let ns = (u128::from(bytes) * BYTE).checked_div(u128::from(self.rate.bps()))?;
+        Some(u64::try_from(ns).unwrap_or(u64::MAX))
+    }
+
+    fn accrue(&mut self, now: u64) {
+        let elapsed = now.saturating_sub(self.counted_to);
+        // The largest rate over the whole range of the clock is below 2^115: no overflow.
+        self.credit += u128::from(elapsed) * u128::from(self.rate.bps());
+        self.counted_to += elapsed;
+        self.spill();
+    }
+
+    fn spill(&mut self) {
+        self.credit = self.credit.min(u128::from(self.burst) * BYTE);
+    }
+}
+
+/// Whole bytes that `rate` moves in `ns` nanoseconds.
+fn bytes_in(rate: BitRate, ns: u128) -> u64 {
+    to_bytes(u128::from(rate.bps()).saturating_mul(ns) / BYTE)
+}
+
+fn to_bytes(bytes: u128) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn bps(bps: u64) -> BitRate {
+        BitRate::from_bps(bps).unwrap()
+    }
+
+    fn served(bucket: &mut Bucket, now: u64) -> Vec<(usize, u64)> {
+        let mut list = Vec::new();
+        bucket.serve(now, |who, bytes| list.push((who, bytes)));
+        list
+    }
+
+    #[test]
+    fn quantum_chunk_and_burst_follow_the_rate() {
+        // rate, burst, quantum alone, quantum of eight, chunk
+        let table = [
+            (0, 2896, 1448, 1448, 1448),
+            (64_000, 2896, 1448, 1448, 1448),
+            (100_000_000, 125_000, 1448, 1448, 12_500),
+            (1_000_000_000, 1_250_000, 12_500, 12_500, 125_000),
+            (10_000_000_000, 12_500_000, 125_000, 125_000, 262_144),
+            (100_000_000_000, 125_000_000, 262_144, 262_144, 262_144),
+        ];
+        for (rate, burst, alone, eight, chunk) in table {
+            let bucket = Bucket::new(bps(rate), Burst::default(), 0);
+            assert_eq!(bucket.burst().bytes(), burst, "{rate}");
+            assert_eq!(bucket.quantum(1), alone, "{rate}");
+            assert_eq!(bucket.quantum(8), eight, "{rate}");
+            assert_eq!(bucket.chunk(), chunk, "{rate}");
+        }
+        let many = Bucket::new(bps(10_000_000_000), Burst::default(), 0);
+        assert_eq!(many.quantum(1000), 6250);
+        let small = Burst::Bytes(ByteCount::new(1));
+        let bucket = Bucket::new(bps(10_000_000_000), small, 0);
+        assert_eq!((bucket.burst().bytes(), bucket.quantum(1)), (2896, 1448));
+    }
+
+    #[test]
+    fn an_ugly_rate_accrues_exactly() {
+        // 5.5 Gbit/s counted nanosecond by nanosecond is the same as in one step.
+        let rate = bps(5_500_000_001);
+        let mut steps = Bucket::new(rate, Burst::default(), 0);
+        let mut leap = steps.clone();
+        for bucket in [&mut steps, &mut leap] {
+            assert!(bucket.take(0, bucket.burst().bytes()));
+        }
+        for now in 0..100_000 {
+            steps.refund(now, 0);
+        }
+        leap.refund(99_999, 0);
+        assert_eq!(steps.credit, leap.credit);
+        assert_eq!(leap.credit, 99_999 * 5_500_000_001);
+    }
+
+    #[test]
+    fn the_queue_is_served_in_order_and_nobody_overtakes() {
+        let mut bucket = Bucket::new(bps(8_000_000), Burst::Bytes(ByteCount::new(3000)), 0);
+        assert!(bucket.take(0, 3000));
+        let first = bucket.join(7, 1000);
+        let second = bucket.join(8, 500);
+        assert_eq!((bucket.due(first), bucket.due(second)), (Some(MS), Some(MS * 3 / 2)));
+        assert_eq!(served(&mut bucket, MS - 1), []);
+        assert!(!bucket.take(MS - 1, 1));
+        assert_eq!(served(&mut bucket, MS), [(7, 1000)]);
+        assert_eq!(bucket.due(first), None);
+        assert!(!bucket.take(MS * 5 / 4, 1), "somebody waits");
+        assert_eq!(served(&mut bucket, MS * 3 / 2), [(8, 500)]);
+        assert!(!bucket.take(MS * 3 / 2, 1));
+    }
+
+    #[test]
+    fn those_who_oversleep_share_what_accrued() {
+        let mut bucket = Bucket::new(bps(80_000_000), Burst::default(), 0);
+        assert!(bucket.take(0, 100_000));
+        for who in 0..4 {
+            bucket.join(who, 1000);
+        }
+        // Served 0.6 ms after the last due time: 6000 bytes more, 1500 for each.
+        let all: Vec<_> = (0..4).map(|who| (who, 2500)).collect();
+        assert_eq!(served(&mut bucket, MS), all);
+    }
+
+    #[test]
+    fn who_leaves_moves_up_only_those_behind() {
+        let mut bucket = Bucket::new(bps(8_000_000), Burst::default(), 0);
+        assert!(bucket.take(0, 10_000));
+        let tickets: Vec<_> = (0..3).map(|who| bucket.join(who, 1000)).collect();
+        assert_eq!(bucket.leave(tickets[1]), 1000);
+        assert_eq!(bucket.leave(tickets[1]), 0);
+        assert_eq!(bucket.due(tickets[0]), Some(MS));
+        assert_eq!(bucket.due(tickets[1]), None);
+        assert_eq!(bucket.due(tickets[2]), Some(2 * MS));
+        assert_eq!(bucket.waiting(), 2);
+    }
+
+    #[test]
+    fn debt_is_bytes_and_credit_is_cut() {
+        let mut bucket = Bucket::new(bps(8_000_000), Burst::default(), 0);
+        assert!(bucket.take(0, 10_000));
+        let ticket = bucket.join(0, 1000);
+        bucket.set_rate(MS / 2, bps(800_000));
+        // Half is earned; the other 500 bytes take 5 ms at a tenth of the rate.
+        assert_eq!(bucket.due(ticket), Some(MS / 2 + 5 * MS));
+        bucket.set_rate(MS / 2, BitRate::ZERO);
+        assert_eq!(bucket.due(ticket), None);
+        assert_eq!(served(&mut bucket, 1000 * MS), []);
+        bucket.set_rate(1000 * MS, bps(8_000_000));
+        assert_eq!(bucket.due(ticket), Some(1000 * MS + MS / 2));
+
+        let mut full = Bucket::new(bps(8_000_000_000), Burst::default(), 0);
+        full.set_rate(0, bps(8_000_000));
+        assert!(full.take(0, 10_000));
+        assert!(!full.take(0, 1), "ten milliseconds of the new rate, not of the old");
+    }
+
+    #[test]
+    fn a_cut_never_strands_a_large_waiter() {
+        let mut bucket = Bucket::new(bps(10_000_000_000), Burst::default(), 0);
+        assert!(bucket.take(0, 12_500_000));
+        let ticket = bucket.join(0, 125_000);
+        bucket.set_rate(0, bps(64_000));
+        let due = bucket.due(ticket).unwrap();
+        assert_eq!(due, 181 * MS);
+        assert_eq!(served(&mut bucket, due), [(0, 1448)]);
+    }
+}

@@ -1,0 +1,349 @@
+//! The limiter of a grant: one exact bucket that all its streams share.
+//!
+//! A [`Limiter`] holds the rate, [`Stream`]s move bytes under it. A stream leases a quantum from
+//! the shared [`Bucket`] and spends it locally, so that a poll costs one comparison with a shared
+//! counter and one subtraction; the lock is taken once per quantum. Leases are admitted before
+//! the bytes move and what is left of one is given back, which makes the law of the bucket a law
+//! about real bytes: in any window `w`, over all streams, at most `rate * w + burst` are leased.
+//! A stream that stalls keeps its lease; all leases together hold half the burst at most while
+//! the timers are in time (or a segment each where that is more).
+//!
+//! Streams are served strictly in order. Each sleeps on a timer of its own until its due time,
+//! and a change of the rate, of the end or of the permission wakes all of them; it also voids all
+//! leases, so that a cut is felt by the next byte and not by the next quantum.
+//!
+//! A rate of zero is a pause: streams wait, nobody fails. An end is counted on `CLOCK_BOOTTIME`
+//! and looked at whenever a stream takes a lease or comes back from waiting for its peer; it can
+//! be moved, and an error [`LimitError::Expired`] goes away when it is. A revocation stays.
+//!
+//! Waiting needs a tokio runtime with its timer on.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::task::AtomicWaker;
+use thiserror::Error;
+use tidegate_policy::{BitRate, ByteCount};
+
+use crate::bucket::{Bucket, Burst};
+use crate::clock::{BootTime, Pace};
+use crate::limited::Limited;
+
+mod stream;
+
+pub use stream::Stream;
+
+/// Why a grant may not be used any longer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
+#[non_exhaustive]
+pub enum Revoked {
+    /// Its owner released it.
+    #[error("it was released")]
+    Released,
+    /// It was not used in time after its start.
+    #[error("it was not used in time")]
+    NoShow,
+    /// The session that it was bound to ended.
+    #[error("its session was lost")]
+    SessionLost,
+    /// A reservation of a higher class took its place.
+    #[error("it was preempted")]
+    Preempted,
+    /// The capacity that it stood on failed or was withdrawn.
+    #[error("its capacity was lost")]
+    CapacityLost,
+}
+
+/// Why a limiter admits nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
+pub enum LimitError {
+    /// The grant was revoked; it never comes back.
+    #[error("the grant was revoked: {0}")]
+    Revoked(Revoked),
+    /// The grant's end has passed; it may still be extended.
+    #[error("the grant has expired")]
+    Expired,
+}
+
+impl LimitError {
+    /// The limiter's reason inside of an I/O error, if it is one of the limiter's.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+}
+
+/// Of kind [`io::ErrorKind::PermissionDenied`], which nobody retries; [`LimitError::of`] and
+/// [`io::Error::get_ref`] give it back.
+impl From<LimitError> for io::Error {
+    fn from(error: LimitError) -> Self {
+        Self::new(io::ErrorKind::PermissionDenied, error)
+    }
+}
+
+/// Holds all its streams together to one rate. Clones are handles on the same limiter.
+#[derive(Clone, Debug)]
+pub struct Limiter {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Counts changes of what is allowed: a lease of an older epoch is void.
+    epoch: AtomicU64,
+    pace: Pace,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    bucket: Bucket,
+    /// What a stream leases at once and what it moves at once, in bytes; kept because they take
+    /// divisions to work out.
+    quantum: u64,
+    chunk: u64,
+    revoked: Option<Revoked>,
+    end: Option<BootTime>,
+    /// By the number that streams are known by in the bucket's queue.
+    seats: Vec<Option<Seated>>,
+    streams: usize,
+    /// Bytes moved by streams that are gone.
+    retired: u64,
+}
+
+/// A stream as the others see it.
+#[derive(Debug)]
+struct Seated {
+    seat: Arc<Seat>,
+    /// Served from the queue and not picked up yet, in bytes.
+    granted: u64,
+}
+
+/// What a stream shares outside of the lock.
+#[derive(Debug, Default)]
+struct Seat {
+    waker: AtomicWaker,
+    /// Bytes moved; written by its stream alone.
+    moved: AtomicU64,
+}
+
+// === impl Limiter ===
+
+impl Limiter {
+    /// A limiter with a full bucket.
+    #[must_use]
+    pub fn new(rate: BitRate, burst: Burst) -> Self {
+        let pace = Pace::start();
+        let bucket = Bucket::new(rate, burst, pace.now());
+        let state = State {
+            quantum: bucket.quantum(1),
+            chunk: bucket.chunk(),
+            bucket,
+            revoked: None,
+            end: None,
+            seats: Vec::new(),
+            streams: 0,
+            retired: 0,
+        };
+        let shared = Shared { epoch: AtomicU64::new(0), pace, state: Mutex::new(state) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The rate in force; zero is a pause.
+    #[must_use]
+    pub fn rate(&self) -> BitRate {
+        self.shared.lock().bucket.rate()
+    }
+
+    /// The burst at the rate in force.
+    #[must_use]
+    pub fn burst(&self) -> ByteCount {
+        self.shared.lock().bucket.burst()
+    }
+
+    /// Changes the rate from now on. It holds for every byte that moves after the return: unused
+    /// leases go back to the bucket, credit is cut to the new burst, sleepers are woken. Zero
+    /// pauses.
+    pub fn set_rate(&self, rate: BitRate) {
+        self.shared.change(|state, now| {
+            let changed = state.bucket.rate() != rate;
+            if changed {
+                state.bucket.set_rate(now, rate);
+                state.requantize();
+            }
+            changed
+        });
+    }
+
+    /// Ends the grant for good: nothing is admitted after the return, and whoever waits or polls
+    /// gets [`LimitError::Revoked`]. Only the first reason counts.
+    pub fn revoke(&self, why: Revoked) {
+        self.shared.change(|state, _| {
+            let first = state.revoked.is_none();
+            state.revoked.get_or_insert(why);
+            first
+        });
+    }
+
+    /// Sets the end, at which streams begin to fail with [`LimitError::Expired`]; a later call
+    /// moves it either way.
+    pub fn expires_at(&self, end: BootTime) {
+        self.shared.change(|state, _| state.end.replace(end) != Some(end));
+    }
+
+    /// Whether the grant holds.
+    ///
+    /// # Errors
+    ///
+    /// The reason why nothing is admitted any longer. A pause is no error.
+    pub fn check(&self) -> Result<(), LimitError> {
+        self.shared.lock().holds().map(drop)
+    }
+
+    /// The bytes that all streams have moved so far, those that are gone included. What is
+    /// leased and not moved does not count.
+    #[must_use]
+    pub fn moved(&self) -> ByteCount {
+        let state = self.shared.lock();
+        let seats = state.seats.iter().flatten();
+        let live = seats.map(|seated| seated.seat.moved.load(Ordering::Relaxed));
+        ByteCount::new(live.fold(state.retired, u64::saturating_add))
+    }
+
+    /// A new stream: one connection, file or task that moves bytes under this limiter.
+    #[must_use]
+    pub fn stream(&self) -> Stream {
+        let seat = Arc::<Seat>::default();
+        let mut state = self.shared.lock();
+        let who = state.seat(Arc::clone(&seat));
+        let epoch = self.shared.epoch.load(Ordering::Relaxed);
+        drop(state);
+        Stream::new(Arc::clone(&self.shared), seat, who, epoch)
+    }
+
+    /// Waits until `stream`, one of this limiter, may move bytes; see [`Stream::lease`].
+    ///
+    /// # Errors
+    ///
+    /// The reason why nothing is admitted any longer.
+    pub async fn lease(&self, stream: &mut Stream, want: usize) -> Result<usize, LimitError> {
+        debug_assert!(stream.is_of(&self.shared), "a stream of another limiter");
+        stream.lease(want).await
+    }
+
+    /// Limits what is read from `inner`.
+    #[must_use]
+    pub fn reader<R>(&self, inner: R) -> Limited<R> {
+        Limited::new(inner, self.stream())
+    }
+
+    /// Limits what is written to `inner`.
+    #[must_use]
+    pub fn writer<W>(&self, inner: W) -> Limited<W> {
+        Limited::new(inner, self.stream())
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code that can panic leaves the state half changed, so a poisoned lock is sound.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is allowed; if it did, voids all leases and wakes everyone.
+    fn change(&self, change: impl FnOnce(&mut State, u64) -> bool) {
+        let now = self.pace.now();
+        let mut state = self.lock();
+        if change(&mut state, now) {
+            self.epoch.fetch_add(1, Ordering::Release);
+            let seats = state.seats();
+            drop(state);
+            wake(&seats);
+        }
+    }
+}
+
+/// Outside of the lock: the drop of a waker may drop a task, and with it a stream, which locks.
+fn wake(seats: &[Arc<Seat>]) {
+    for seat in seats {
+        seat.waker.wake();
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Whether the grant holds, and for how many nanoseconds more if it has an end.
+    fn holds(&self) -> Result<Option<u64>, LimitError> {
+        if let Some(why) = self.revoked {
+            return Err(LimitError::Revoked(why));
+        }
+        let Some(end) = self.end else { return Ok(None) };
+        let left = end.since(BootTime::now());
+        if left.is_zero() {
+            return Err(LimitError::Expired);
+        }
+        Ok(u64::try_from(left.as_nanos()).ok())
+    }
+
+    fn seat(&mut self, seat: Arc<Seat>) -> usize {
+        let seated = Some(Seated { seat, granted: 0 });
+        self.streams += 1;
+        self.requantize();
+        let free = self.seats.iter().position(Option::is_none);
+        match free.and_then(|who| Some((who, self.seats.get_mut(who)?))) {
+            Some((who, place)) => {
+                *place = seated;
+                who
+            }
+            None => {
+                self.seats.push(seated);
+                self.seats.len() - 1
+            }
+        }
+    }
+
+    fn unseat(&mut self, who: usize, moved: u64) {
+        if let Some(place) = self.seats.get_mut(who) {
+            *place = None;
+        }
+        self.retired = self.retired.saturating_add(moved);
+        self.streams -= 1;
+        self.requantize();
+    }
+
+    fn requantize(&mut self) {
+        self.quantum = self.bucket.quantum(self.streams);
+        self.chunk = self.bucket.chunk();
+    }
+
+    fn seats(&self) -> Vec<Arc<Seat>> {
+        self.seats.iter().flatten().map(|seated| Arc::clone(&seated.seat)).collect()
+    }
+
+    fn serve(&mut self, now: u64) {
+        let seats = &mut self.seats;
+        self.bucket.serve(now, |who, bytes| {
+            if let Some(Some(seated)) = seats.get_mut(who) {
+                seated.granted = bytes;
+            }
+        });
+    }
+
+    /// What was served to `who`, once.
+    fn collect(&mut self, who: usize) -> Option<u64> {
+        let seated = self.seats.get_mut(who)?.as_mut()?;
+        Some(std::mem::take(&mut seated.granted)).filter(|bytes| *bytes > 0)
+    }
+
+    /// Whom to wake because `bytes` came back: those who wait, if it brings their turn forward
+    /// by more than timers can tell apart.
+    fn hastened(&self, bytes: u64) -> Vec<Arc<Seat>> {
+        const TIMER_NS: u64 = 1_000_000;
+        let felt = self.bucket.span_of(bytes).is_some_and(|ns| ns >= TIMER_NS);
+        if felt && self.bucket.waiting() > 0 { self.seats() } else { Vec::new() }
+    }
+}

@@ -1,0 +1,257 @@
+//! A stream of a limiter: its lease, its place in the queue and its timer.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use tokio::time::{Sleep, sleep_until};
+
+use super::{LimitError, Seat, Shared, State, wake};
+use crate::bucket::{MSS, Ticket};
+
+/// One stream of bytes under a [`Limiter`](super::Limiter), with what it has leased.
+///
+/// Ask with [`Self::lease`] or [`Self::poll_lease`] before bytes are moved, then tell with
+/// [`Self::charge`] how many were. A drop gives the unused lease and the place in the queue back.
+#[derive(Debug)]
+pub struct Stream {
+    shared: Arc<Shared>,
+    seat: Arc<Seat>,
+    lease: Lease,
+    moved: u64,
+    /// Made by the first wait, so that a stream can be made outside of a runtime.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Debug)]
+struct Lease {
+    who: usize,
+    epoch: u64,
+    left: u64,
+    /// Bytes charged beyond the lease, to be paid by the next ones.
+    owed: u64,
+    chunk: u64,
+    /// The peer kept the stream waiting, for who knows how long: look at the end again.
+    parked: bool,
+    ticket: Option<Ticket>,
+}
+
+/// Gives up the place of a [`Stream::lease`] that is dropped.
+struct Waiting<'a>(&'a mut Stream);
+
+// === impl Stream ===
+
+impl Stream {
+    pub(super) fn new(shared: Arc<Shared>, seat: Arc<Seat>, who: usize, epoch: u64) -> Self {
+        let lease = Lease { who, epoch, left: 0, owed: 0, chunk: 0, parked: false, ticket: None };
+        Self { shared, seat, lease, moved: 0, sleep: None }
+    }
+
+    pub(super) fn is_of(&self, shared: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.shared, shared)
+    }
+
+    /// Waits until bytes may be moved and says how many of `want` it is: at least one, at most a
+    /// millisecond of the rate or 256 KiB. Zero wants are granted at once.
+    ///
+    /// Dropping the future gives up the place in the queue. A loop that drops it often, as in
+    /// `select!`, should use [`Self::poll_lease`], which keeps the place.
+    ///
+    /// # Errors
+    ///
+    /// The reason why nothing is admitted any longer.
+    ///
+    /// # Panics
+    ///
+    /// Where it has to wait outside of a tokio runtime with a timer.
+    pub async fn lease(&mut self, want: usize) -> Result<usize, LimitError> {
+        let waiting = Waiting(self);
+        poll_fn(|cx| waiting.0.poll_lease(cx, want)).await
+    }
+
+    /// As [`Self::lease`]; the place in the queue and the lease outlast the call.
+    ///
+    /// # Errors
+    ///
+    /// The reason why nothing is admitted any longer.
+    ///
+    /// # Panics
+    ///
+    /// Where it has to wait outside of a tokio runtime with a timer.
+    #[inline]
+    pub fn poll_lease(
+        &mut self,
+        cx: &mut Context<'_>,
+        want: usize,
+    ) -> Poll<Result<usize, LimitError>> {
+        let bytes = u64::try_from(want).unwrap_or(u64::MAX);
+        let current = self.lease.epoch == self.shared.epoch.load(Ordering::Relaxed);
+        if !(current && !self.lease.parked && self.lease.suffices(bytes)) {
+            if want == 0 {
+                return Poll::Ready(Ok(0));
+            }
+            ready!(self.poll_refill(cx, bytes))?;
+        }
+        let share = bytes.min(self.lease.left).min(self.lease.chunk);
+        Poll::Ready(Ok(usize::try_from(share).unwrap_or(usize::MAX)))
+    }
+
+    /// Charges `bytes` that were moved. More than was leased is owed: the next leases pay it.
+    #[inline]
+    pub fn charge(&mut self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.moved = self.moved.saturating_add(bytes);
+        self.seat.moved.store(self.moved, Ordering::Relaxed);
+        if let Some(left) = self.lease.left.checked_sub(bytes) {
+            self.lease.left = left;
+        } else {
+            let beyond = bytes - std::mem::take(&mut self.lease.left);
+            self.lease.owed = self.lease.owed.saturating_add(beyond);
+        }
+    }
+
+    /// Says that the peer makes the stream wait: the task of `cx` is woken when the grant is
+    /// revoked or changed meanwhile, and the next poll looks at the end again before it uses
+    /// what is leased.
+    pub fn park(&mut self, cx: &Context<'_>) {
+        self.lease.parked = true;
+        self.seat.waker.register(cx.waker());
+        if self.lease.epoch != self.shared.epoch.load(Ordering::Acquire) {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    #[inline(never)]
+    fn poll_refill(&mut self, cx: &mut Context<'_>, want: u64) -> Poll<Result<(), LimitError>> {
+        let mut registered = false;
+        while let Some(until) = self.refill(want)? {
+            if registered {
+                ready!(self.poll_sleep(cx, until));
+            } else {
+                // Registered outside of the lock, because it may drop an older task; so look
+                // once more for what changed in between.
+                self.seat.waker.register(cx.waker());
+                registered = true;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Leases more, or says until when to wait: for a wake-up alone if there is no such time.
+    fn refill(&mut self, want: u64) -> Result<Option<Option<u64>>, LimitError> {
+        let now = self.shared.pace.now();
+        let mut state = self.shared.lock();
+        let epoch = self.shared.epoch.load(Ordering::Relaxed);
+        let mut hastened = Vec::new();
+        if self.lease.epoch != epoch {
+            self.lease.epoch = epoch;
+            hastened = self.lease.void(&mut state, now);
+        }
+        let outcome = self.lease.refill(&mut state, now, want);
+        if outcome.is_err() {
+            hastened = self.lease.vacate(&mut state, now);
+        }
+        drop(state);
+        wake(&hastened);
+        outcome
+    }
+
+    fn poll_sleep(&mut self, cx: &mut Context<'_>, until: Option<u64>) -> Poll<()> {
+        let Some(until) = until.and_then(|ns| self.shared.pace.at(ns)) else {
+            return Poll::Pending;
+        };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if sleep.deadline() != until {
+            sleep.as_mut().reset(until);
+        }
+        sleep.as_mut().poll(cx)
+    }
+
+    fn vacate(&mut self, leave: impl FnOnce(&mut State)) {
+        let now = self.shared.pace.now();
+        let mut state = self.shared.lock();
+        let hastened = self.lease.vacate(&mut state, now);
+        leave(&mut state);
+        drop(state);
+        wake(&hastened);
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let (who, moved) = (self.lease.who, self.moved);
+        self.vacate(|state| state.unseat(who, moved));
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.0.lease.ticket.is_some() {
+            self.0.vacate(|_| ());
+        }
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// Whether it is worth moving bytes without asking for more: all that is wanted, or half a
+    /// segment.
+    fn suffices(&self, want: u64) -> bool {
+        self.left >= want.min(MSS / 2)
+    }
+
+    fn refill(
+        &mut self,
+        state: &mut State,
+        now: u64,
+        want: u64,
+    ) -> Result<Option<Option<u64>>, LimitError> {
+        let holds = state.holds()?;
+        self.parked = false;
+        self.chunk = state.chunk;
+        state.serve(now);
+        loop {
+            if let Some(bytes) = state.collect(self.who) {
+                self.ticket = None;
+                self.earn(bytes);
+            }
+            if self.suffices(want) {
+                return Ok(None);
+            } else if let Some(ticket) = self.ticket {
+                let due = state.bucket.due(ticket);
+                let end = holds.map(|left| now.saturating_add(left));
+                return Ok(Some(due.into_iter().chain(end).min()));
+            } else if state.bucket.take(now, state.quantum) {
+                self.earn(state.quantum);
+            } else if self.left > 0 {
+                return Ok(None);
+            } else {
+                self.ticket = Some(state.bucket.join(self.who, state.quantum));
+            }
+        }
+    }
+
+    fn earn(&mut self, bytes: u64) {
+        let paid = bytes.min(self.owed);
+        self.owed -= paid;
+        self.left += bytes - paid;
+    }
+
+    /// Gives the unused bytes back and keeps the place.
+    fn void(&mut self, state: &mut State, now: u64) -> Vec<Arc<Seat>> {
+        let bytes = std::mem::take(&mut self.left);
+        state.bucket.refund(now, bytes);
+        state.hastened(bytes)
+    }
+
+    /// Gives everything back.
+    fn vacate(&mut self, state: &mut State, now: u64) -> Vec<Arc<Seat>> {
+        let bytes = std::mem::take(&mut self.left) + state.collect(self.who).unwrap_or(0);
+        let place = self.ticket.take().map_or(0, |ticket| state.bucket.leave(ticket));
+        state.bucket.refund(now, bytes);
+        state.hastened(bytes + place)
+    }
+}

@@ -1,0 +1,306 @@
+//! An agent's liveness towards the broker, kept up in the background.
+//!
+//! Beats go up every few seconds and carry what each grant has moved; answers come down and carry
+//! how each grant stands. Times are counted on `CLOCK_BOOTTIME` from when the answered beat was
+//! *sent*: the broker counts from when it arrived, so this side always stops first.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tidegate_policy::SessionId;
+use tidegate_proto::v1;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::beats;
+use crate::clock::BootTime;
+use crate::connect::{Answer, Client};
+use crate::error::ClientError;
+use crate::grant::{self, Acquired, GrantEnd, Inner, News};
+use crate::reservation::{Ask, CloseReason, Timing};
+use crate::terms::{OnUnreachable, Window};
+use crate::wire;
+
+/// How a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionPhase {
+    /// The broker answers.
+    Alive,
+    /// It does not, and is being called. Grants go on as [`OnUnreachable`] says.
+    Silent,
+    /// Closed by this side.
+    Closed,
+    /// The broker closed it, lost it, or does not know it. All its grants are revoked.
+    Lost,
+}
+
+/// A session with the broker. It is kept alive by a task of its own until it is closed, dropped
+/// or lost; its grants end with it.
+///
+/// [`Session::close`] revokes what is left of its grants, reports the last bytes and tells the
+/// broker. Dropping it does the same in the background, as far as the runtime still runs; if that
+/// fails, the broker notices by the missing beats.
+#[derive(Debug)]
+pub struct Session {
+    shared: Arc<Shared>,
+    task: JoinHandle<Result<(), ClientError>>,
+    /// Dropped, it tells the task to close.
+    closing: DropGuard,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) client: Client,
+    pub(crate) id: SessionId,
+    books: Mutex<Books>,
+    phase: watch::Sender<SessionPhase>,
+}
+
+#[derive(Debug)]
+struct Books {
+    lease: Lease,
+    /// By the name of the reservation.
+    grants: BTreeMap<String, Weak<Inner>>,
+}
+
+/// When the last answered beat was sent, and how far it carries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lease {
+    sent: BootTime,
+    pub(crate) beat_every: Duration,
+    lease: Duration,
+    grace: Duration,
+}
+
+impl Lease {
+    fn from_wire(session: &v1::Session, sent: BootTime) -> Result<Self, ClientError> {
+        let beat_every = wire::length("beat_every", session.beat_every)?;
+        let lease = wire::length("lease", session.lease)?;
+        let grace = wire::length("grace", session.grace)?;
+        if beat_every.is_zero() || lease < beat_every {
+            return Err(ClientError::bad("beat_every", "it is zero or longer than the lease"));
+        }
+        Ok(Self { sent, beat_every, lease, grace })
+    }
+
+    fn window(&self) -> Window {
+        Window::of(self.sent, self.lease, self.grace)
+    }
+}
+
+impl Client {
+    /// Opens a session under the name `agent`: 1 to 63 letters, digits, `.`, `_` or `-`.
+    ///
+    /// # Errors
+    /// Those of every call; [`ClientError::Invalid`] where `agent` is no such name.
+    pub async fn open_session(&self, agent: &str) -> Result<Session, ClientError> {
+        let Answer { message, timing: Timing { sent, .. } } = self.open_session_call(agent).await?;
+        let id = wire::session("name", &message.name)?;
+        let id = id.ok_or_else(|| ClientError::bad("name", "it is missing"))?;
+        let lease = Lease::from_wire(&message, sent)?;
+        let shared = Arc::new(Shared {
+            client: self.clone(),
+            id,
+            books: Mutex::new(Books { lease, grants: BTreeMap::new() }),
+            phase: watch::Sender::new(SessionPhase::Alive),
+        });
+        let token = CancellationToken::new();
+        let task = tokio::spawn(beats::keep_alive(Arc::clone(&shared), token.clone()));
+        Ok(Session { shared, task, closing: token.drop_guard() })
+    }
+}
+
+impl Session {
+    /// The most grants that one session carries: one beat has room for so many.
+    pub const GRANTS_MAX: usize = 1000;
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.shared.id
+    }
+
+    /// How it stands now.
+    #[must_use]
+    pub fn phase(&self) -> SessionPhase {
+        *self.shared.phase.borrow()
+    }
+
+    /// Follows how it stands.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<SessionPhase> {
+        self.shared.phase.subscribe()
+    }
+
+    /// Until when everything holds as the broker last said, if no further answer comes.
+    #[must_use]
+    pub fn live_until(&self) -> BootTime {
+        let lease = self.shared.lock().lease;
+        lease.sent.plus(lease.lease)
+    }
+
+    /// Until when its grants may send, if no further answer comes.
+    #[must_use]
+    pub fn send_until(&self) -> BootTime {
+        self.shared.lock().lease.window().until
+    }
+
+    /// Asks for `ask`, bound to this session, and turns a yes into a grant that follows what the
+    /// session hears.
+    ///
+    /// # Errors
+    /// Those of [`Client::acquire`]; [`ClientError::SessionUnusable`] if the session is over or
+    /// carries [`Session::GRANTS_MAX`] grants.
+    pub async fn acquire(
+        &self,
+        ask: &Ask,
+        on_unreachable: OnUnreachable,
+    ) -> Result<Acquired, ClientError> {
+        let window = self.shared.room()?;
+        let ask = Ask { session: Some(self.shared.id), ..ask.clone() };
+        let bind = |inner: &Arc<Inner>| self.shared.bind(inner);
+        grant::acquire(&self.shared.client, &ask, on_unreachable, bind, Some(window)).await
+    }
+
+    /// Revokes what is left of its grants, reports the last bytes and tells the broker, which
+    /// frees what they booked at once.
+    ///
+    /// # Errors
+    /// Those of every call. The session is over on this side in any case.
+    pub async fn close(self) -> Result<(), ClientError> {
+        let Self { shared, task, closing } = self;
+        drop(closing);
+        let told = task.await.unwrap_or_else(|error| {
+            Err(ClientError::SessionUnusable { why: format!("its task failed: {error}") })
+        });
+        drop(shared);
+        told
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Books> {
+        // Every change is one assignment, so a poisoned lock holds a sound state.
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn lease(&self) -> Lease {
+        self.lock().lease
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(*self.phase.borrow(), SessionPhase::Closed | SessionPhase::Lost)
+    }
+
+    /// Whether there is room for one more grant, and until when it may send.
+    fn room(&self) -> Result<Window, ClientError> {
+        let unusable = |why: &str| ClientError::SessionUnusable { why: why.into() };
+        if self.is_over() {
+            return Err(unusable("it is over"));
+        }
+        let mut books = self.lock();
+        books.grants.retain(|_, grant| grant.strong_count() > 0);
+        if books.grants.len() >= Session::GRANTS_MAX {
+            return Err(unusable("it carries as many grants as one beat has room for"));
+        }
+        Ok(books.lease.window())
+    }
+
+    fn bind(&self, inner: &Arc<Inner>) {
+        if let Some(name) = inner.name() {
+            self.lock().grants.insert(name.to_string(), Arc::downgrade(inner));
+        }
+        // Looked at after the insertion: an end in between is noticed by one of the two.
+        if self.is_over() {
+            inner.end(GrantEnd::SessionOver);
+        }
+    }
+
+    /// The grants that a beat has to name.
+    pub(crate) fn usage(&self) -> Vec<v1::Usage> {
+        let live = self.live();
+        let usage = live.iter().map(|(name, grant)| v1::Usage {
+            reservation: name.clone(),
+            used_bytes: wire::to_bytes(grant.moved()),
+        });
+        usage.take(Session::GRANTS_MAX).collect()
+    }
+
+    /// The grants that are there, and not over as far as this side knows. They are dropped by the
+    /// caller, outside of the lock: the last handle on a grant may be among them.
+    fn live(&self) -> Vec<(String, Arc<Inner>)> {
+        let mut books = self.lock();
+        books.grants.retain(|_, grant| grant.strong_count() > 0);
+        let grants = books.grants.iter();
+        grants.filter_map(|(name, grant)| Some((name.clone(), grant.upgrade()?))).collect()
+    }
+
+    /// Takes in the answer to the beat that was sent at `sent`. Returns whether the session lives.
+    pub(crate) fn hear(
+        &self,
+        answer: &v1::KeepAliveResponse,
+        sent: BootTime,
+    ) -> Result<bool, ClientError> {
+        use v1::session::State;
+        let Some(session) = &answer.session else {
+            return Err(ClientError::bad("session", "it is missing"));
+        };
+        if wire::session("session.name", &session.name)? != Some(self.id) {
+            return Err(ClientError::bad("session.name", "it is another session"));
+        }
+        match State::try_from(session.state) {
+            Ok(State::Open) => {}
+            Ok(State::Closed | State::Lost) => return Ok(false),
+            Ok(State::Unspecified) | Err(_) => {
+                return Err(ClientError::bad("session.state", "it is not known"));
+            }
+        }
+        let lease = Lease::from_wire(session, sent)?;
+        self.lock().lease = lease;
+        for status in &answer.grants {
+            let grant = self.lock().grants.get(&status.reservation).and_then(Weak::upgrade);
+            if let Some(grant) = grant {
+                heard(&grant, status, lease)?;
+            }
+        }
+        self.phase.send_if_modified(|phase| std::mem::replace(phase, SessionPhase::Alive) != SessionPhase::Alive);
+        Ok(true)
+    }
+
+    pub(crate) fn silent(&self) {
+        self.phase.send_if_modified(|phase| std::mem::replace(phase, SessionPhase::Silent) != SessionPhase::Silent);
+    }
+
+    /// The session is over: nothing moves under it after the return.
+    pub(crate) fn end(&self, phase: SessionPhase) {
+        self.phase.send_replace(phase);
+        for (_, grant) in self.live() {
+            grant.end(GrantEnd::SessionOver);
+        }
+    }
+}
+
+fn heard(grant: &Inner, status: &v1::GrantStatus, lease: Lease) -> Result<(), ClientError> {
+    use v1::reservation::State;
+    let confirmed = match State::try_from(status.state) {
+        Ok(State::Held) => false,
+        Ok(State::Confirmed) => true,
+        Ok(State::Closed) => {
+            grant.end(GrantEnd::Closed(CloseReason::from_wire(status.close_reason)));
+            return Ok(());
+        }
+        Ok(State::Unspecified) | Err(_) => {
+            return Err(ClientError::bad("grants.state", "it is not known"));
+        }
+    };
+    let ends_in = wire::length("grants.ends_in", status.ends_in)?;
+    grant.hear(News {
+        rate: wire::rate("grants.rate_bps", status.rate_bps)?,
+        ends_at: lease.sent.plus(ends_in),
+        confirmed,
+        window: lease.window(),
+    });
+    Ok(())
+}

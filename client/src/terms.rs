@@ -1,0 +1,247 @@
+//! What a grant may send at an instant: a function of its terms and the time, and nothing else.
+
+use std::time::Duration;
+
+use tidegate_policy::BitRate;
+
+use crate::clock::BootTime;
+
+/// What to do where the broker cannot be reached: when asking, and in mid-transfer.
+///
+/// A grant that is bound to a session may send until `send_until`: one lease and one grace after
+/// the last answered beat was sent. The table says what its limiter does from when on:
+///
+/// | policy            | nothing answers the request       | until `send_until` | after it                  | the session answers again |
+/// |-------------------|-----------------------------------|--------------------|---------------------------|---------------------------|
+/// | `Fail`            | error after the usual tries       | the granted rate   | revoked                   | stays revoked             |
+/// | `Wait { up_to }`  | asks again for `up_to`, then error| the granted rate   | paused for `up_to`, then revoked | the granted rate   |
+/// | `BestEffort(rate)`| goes on unpromised at `rate`      | the granted rate   | unpromised, at most `rate`| the granted rate          |
+///
+/// In every row nothing moves before the start, everything stops at the end
+/// ([`LimitError::Expired`](crate::limiter::LimitError::Expired)), and the broker's word that the
+/// grant or its session is over revokes it. A grant without a session needs no broker once it is
+/// granted: it may send to its end.
+///
+/// The end of the granted rate is also set as the end of the limiter itself, so that it holds even
+/// if this process is stopped or the machine sleeps: then streams fail with `Expired` instead of
+/// pausing or falling, because nobody was awake in time to arrange for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnUnreachable {
+    /// Waits for the broker, so long at most.
+    Wait {
+        /// How long a request is repeated, and how long a transfer pauses past `send_until`.
+        up_to: Duration,
+    },
+    /// Fails at once.
+    #[default]
+    Fail,
+    /// Goes on without a promise at this rate: bytes then compete with everybody else's.
+    BestEffort(BitRate),
+}
+
+/// How long a session's answers carry its grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// When the granted rate must have ended.
+    pub(crate) until: BootTime,
+    /// How long before that a grant stops using it. The limiter's own end stands at `until`; a
+    /// pause or a fall has to come before it, or streams fail instead.
+    pub(crate) margin: Duration,
+}
+
+impl Window {
+    /// The window of a beat that was sent at `sent`.
+    pub(crate) fn of(sent: BootTime, lease: Duration, grace: Duration) -> Self {
+        let length = lease.saturating_add(grace);
+        Self { until: sent.plus(length), margin: (length / 8).min(Duration::from_millis(250)) }
+    }
+
+    fn left(&self, now: BootTime) -> Duration {
+        self.until.since(now).saturating_sub(self.margin)
+    }
+}
+
+/// What a grant stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) rate: BitRate,
+    /// A hold may not be used.
+    pub(crate) confirmed: bool,
+    pub(crate) starts_at: BootTime,
+    pub(crate) ends_at: BootTime,
+    /// Absent without a session.
+    pub(crate) window: Option<Window>,
+    pub(crate) policy: OnUnreachable,
+}
+
+/// What its limiter is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Run {
+        rate: BitRate,
+        expires_at: BootTime,
+        /// When to look again, if nothing changes before.
+        review: Option<BootTime>,
+        /// Whether the broker stands behind the bytes.
+        promised: bool,
+    },
+    /// The broker was silent for too long.
+    GiveUp,
+}
+
+impl Terms {
+    pub(crate) fn order(&self, now: BootTime) -> Order {
+        let order = self.once_started(now);
+        let waits = self.starts_at.since(now);
+        match order {
+            Order::Run { expires_at, review, promised, .. }
+                if !self.confirmed || !waits.is_zero() =>
+            {
+                let start = self.confirmed.then_some(self.starts_at);
+                let review = earliest(start, review);
+                Order::Run { rate: BitRate::ZERO, expires_at, review, promised }
+            }
+            order => order,
+        }
+    }
+
+    fn once_started(&self, now: BootTime) -> Order {
+        let granted = |expires_at, review| Order::Run {
+            rate: self.rate,
+            expires_at,
+            review,
+            promised: true,
+        };
+        // An end that comes before the window closes needs no answer of the broker any more.
+        let Some(window) = self.window.filter(|window| window.until < self.ends_at) else {
+            return granted(self.ends_at, None);
+        };
+        let left = window.left(now);
+        if !left.is_zero() {
+            return granted(window.until, Some(now.plus(left)));
+        }
+        match self.policy {
+            OnUnreachable::Fail => Order::GiveUp,
+            OnUnreachable::BestEffort(rate) => Order::Run {
+                rate: rate.min(self.rate),
+                expires_at: self.ends_at,
+                review: None,
+                promised: false,
+            },
+            OnUnreachable::Wait { up_to } => {
+                let limit = window.until.plus(up_to);
+                if limit <= now {
+                    return Order::GiveUp;
+                }
+                // Nothing passes a pause, so the limiter's end may move out behind it.
+                Order::Run {
+                    rate: BitRate::ZERO,
+                    expires_at: self.ends_at,
+                    review: Some(limit),
+                    promised: true,
+                }
+            }
+        }
+    }
+}
+
+fn earliest(one: Option<BootTime>, other: Option<BootTime>) -> Option<BootTime> {
+    one.into_iter().chain(other).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: BitRate = match BitRate::from_bps(1_000_000) {
+        Some(rate) => rate,
+        None => BitRate::ZERO,
+    };
+
+    fn secs(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    /// Starts 10 s after `zero`, ends 1000 s after it; its beat was sent at `zero`: 90 s of window.
+    fn terms(zero: BootTime, policy: OnUnreachable) -> Terms {
+        Terms {
+            rate: RATE,
+            confirmed: true,
+            starts_at: zero.plus(secs(10)),
+            ends_at: zero.plus(secs(1000)),
+            window: Some(Window::of(zero, secs(30), secs(60))),
+            policy,
+        }
+    }
+
+    fn rate_at(terms: &Terms, time: BootTime) -> Option<(BitRate, bool)> {
+        match terms.order(time) {
+            Order::Run { rate, promised, .. } => Some((rate, promised)),
+            Order::GiveUp => None,
+        }
+    }
+
+    #[test]
+    fn the_table_of_the_documentation() {
+        let zero = BootTime::now();
+        let slow = BitRate::from_bps(1000).unwrap();
+        let (granted, paused, unpromised) =
+            (Some((RATE, true)), Some((BitRate::ZERO, true)), Some((slow, false)));
+        let wait = OnUnreachable::Wait { up_to: secs(100) };
+        let best = OnUnreachable::BestEffort(slow);
+        let table = [
+            (OnUnreachable::Fail, 9, paused),
+            (OnUnreachable::Fail, 10, granted),
+            (OnUnreachable::Fail, 89, granted),
+            (OnUnreachable::Fail, 90, None),
+            (wait, 89, granted),
+            (wait, 90, paused),
+            (wait, 189, paused),
+            (wait, 190, None),
+            (best, 89, granted),
+            (best, 90, unpromised),
+            (best, 900, unpromised),
+        ];
+        for (policy, at, expected) in table {
+            let got = rate_at(&terms(zero, policy), zero.plus(secs(at)));
+            assert_eq!(got, expected, "{policy:?} at {at} s");
+        }
+    }
+
+    #[test]
+    fn the_limiter_itself_ends_with_the_window_while_the_granted_rate_runs() {
+        let zero = BootTime::now();
+        for policy in [OnUnreachable::Fail, OnUnreachable::Wait { up_to: secs(100) }] {
+            let order = terms(zero, policy).order(zero.plus(secs(50)));
+            let Order::Run { expires_at, review, .. } = order else { panic!("{order:?}") };
+            assert_eq!(expires_at, zero.plus(secs(90)));
+            assert!(review < Some(expires_at), "the review comes first");
+        }
+    }
+
+    #[test]
+    fn an_end_inside_the_window_needs_no_broker() {
+        let zero = BootTime::now();
+        let mut terms = terms(zero, OnUnreachable::Fail);
+        terms.ends_at = zero.plus(secs(90));
+        let order = terms.order(zero.plus(secs(89)));
+        let expected =
+            Order::Run { rate: RATE, expires_at: terms.ends_at, review: None, promised: true };
+        assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn a_hold_admits_nothing() {
+        let zero = BootTime::now();
+        let mut terms = terms(zero, OnUnreachable::Fail);
+        terms.confirmed = false;
+        assert_eq!(rate_at(&terms, zero.plus(secs(50))), Some((BitRate::ZERO, true)));
+    }
+
+    #[test]
+    fn best_effort_never_raises_the_rate() {
+        let zero = BootTime::now();
+        let terms = terms(zero, OnUnreachable::BestEffort(BitRate::MAX));
+        assert_eq!(rate_at(&terms, zero.plus(secs(95))), Some((RATE, false)));
+    }
+}
