@@ -205,6 +205,31 @@ impl Config {
     }
 }
 
+/// As a file that says everything and reads back the same.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listen = match &self.listen {
+            Listen::Tcp(address) => address.to_string(),
+            Listen::Unix(path) => format!("unix:{}", path.display()),
+        };
+        let journal = match &self.journal {
+            JournalPlace::Memory => "memory".into(),
+            JournalPlace::Directory(path) => path.display().to_string(),
+        };
+        let SessionConfig { beat_every, lease, grace } = &self.session;
+        let limits = &self.limits;
+        writeln!(f, "listen = {listen:?}\njournal = {journal:?}")?;
+        writeln!(f, "\n[session]\nbeat_every = \"{beat_every}\"")?;
+        writeln!(f, "lease = \"{lease}\"\ngrace = \"{grace}\"")?;
+        writeln!(f, "\n[limits]\nretain = \"{}\"", limits.retain)?;
+        writeln!(f, "horizon = \"{}\"", limits.horizon)?;
+        writeln!(f, "reservations = {}\nsessions = {}", limits.reservations, limits.sessions)?;
+        writeln!(f, "reservations_per_session = {}", limits.reservations_per_session)?;
+        writeln!(f, "queue = {}", limits.queue)?;
+        writeln!(f, "requests_per_connection = {}", limits.requests_per_connection)
+    }
+}
+
 impl Default for Listen {
     fn default() -> Self {
         Self::Tcp(SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)))
@@ -285,6 +310,17 @@ mod tests {
         assert_eq!(config.listen.to_string(), "http://127.0.0.1:7411");
         assert_eq!(config.journal, JournalPlace::Directory("/var/lib/tidegate".into()));
         assert_eq!(config.core_limits(), Limits::default());
+    }
+
+    #[test]
+    fn what_is_printed_reads_back() {
+        for journal in ["memory", "/var/lib/tidegate"] {
+            for listen in ["[::1]:7411", "unix:/run/tidegate.sock"] {
+                let text = format!("journal = {journal:?}\nlisten = {listen:?}");
+                let config = read(&text).unwrap();
+                assert_eq!(read(&config.to_string()).unwrap(), config);
+            }
+        }
     }
 
     #[test]

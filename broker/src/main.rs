@@ -1,5 +1,6 @@
 //! `tidegated`: opens, serves, stops.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -53,7 +54,11 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log).with_context(|| {
         format!("--log {:?} is not a filter; write info or debug", arguments.log)
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     match arguments.command {
         Command::Serve { config } => serve(Config::read(&config)?),
         Command::CheckConfig { config } => {
@@ -65,7 +70,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 #[allow(clippy::print_stdout, reason = "what the command was asked for")]
 fn check_config(config: &Config) {
-    println!("the configuration is good:\n{config:#?}");
+    print!("# the configuration is good; with every default it reads:\n{config}");
 }
 
 #[tokio::main]

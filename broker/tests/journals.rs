@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::fs;
+
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tidegate_broker::journal::{
@@ -296,6 +298,28 @@ fn a_directory_is_opened_once() {
 }
 
 #[test]
+fn a_file_that_is_no_journal_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.redb");
+    let letter = b"Dear reader, this is not a database.".repeat(100);
+    fs::write(&path, &letter).unwrap();
+    let error = EmbeddedJournal::open(dir.path()).unwrap_err();
+    assert!(matches!(error, JournalError::NotAJournal { .. }), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), letter);
+}
+
+#[test]
+fn a_beginning_that_was_interrupted_is_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let unfinished = dir.path().join("journal.redb.tmp");
+    fs::write(&unfinished, [0; 4096]).unwrap();
+    let nested = dir.path().join("a/b");
+    EmbeddedJournal::open(&nested).unwrap();
+    EmbeddedJournal::open(dir.path()).unwrap();
+    assert!(!unfinished.exists());
+}
+
+#[test]
 fn a_batch_has_the_same_bytes_for_ever() {
     let (first, hash) = frame::encode(&ChainHash::START, Epoch(3), Seq(41), b"tidegate").unwrap();
     let (second, _) = frame::encode(&hash, Epoch(0x0102_0304), Seq(42), b"\x00").unwrap();
@@ -375,7 +399,11 @@ fn take(subject: &mut impl Subject, step: &Step) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn all_journals_behave_alike(walk in prop::collection::vec(steps(), 1..40)) {

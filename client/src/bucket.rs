@@ -153,9 +153,19 @@ impl Bucket {
     /// (except that it is never less than a segment). Never more than half the burst.
     #[must_use]
     pub fn quantum(&self, streams: usize) -> u64 {
+        bytes_in(self.rate, QUANTUM_NS).min(CHUNK_MAX).min(self.share(streams)).max(MSS)
+    }
+
+    /// The most that one of `streams` streams should hold unused, in bytes: 1 ms of the rate,
+    /// but so little that all of them together hold half the burst at most (or a segment each).
+    #[must_use]
+    pub fn hold_max(&self, streams: usize) -> u64 {
+        bytes_in(self.rate, CHUNK_NS).min(self.share(streams)).max(MSS)
+    }
+
+    fn share(&self, streams: usize) -> u64 {
         let streams = u64::try_from(streams).unwrap_or(u64::MAX).max(1);
-        let share = self.burst / streams.saturating_mul(2);
-        bytes_in(self.rate, QUANTUM_NS).min(CHUNK_MAX).min(share).max(MSS)
+        self.burst / streams.saturating_mul(2)
     }
 
     /// The most that one read or write should move, in bytes: 1 ms of the rate within 1448 B and
@@ -189,6 +199,12 @@ impl Bucket {
         ticket
     }
 
+    /// Whether `ticket` still waits: it was neither served nor given up.
+    #[must_use]
+    pub fn waits(&self, ticket: Ticket) -> bool {
+        self.queue.binary_search_by_key(&ticket, |waiter| waiter.ticket).is_ok()
+    }
+
     /// Gives up a place and says how many bytes stood there, zero if it was served already.
     /// Those behind it move up, those before it keep their time.
     pub fn leave(&mut self, ticket: Ticket) -> u64 {
@@ -203,30 +219,29 @@ impl Bucket {
     /// Admits everyone whose turn has come, in order, and tells `grant` who and how many bytes.
     ///
     /// Where the credit holds more than all of them asked for, because they overslept, they share
-    /// the rest equally, each up to 1 ms of the rate: otherwise the first to wake would take it
-    /// all, and it would always be the same one.
-    pub fn serve(&mut self, now: u64, mut grant: impl FnMut(usize, u64)) {
+    /// the rest equally, each up to `hold_max` bytes in all: otherwise the first to wake would
+    /// take it all, and it would always be the same one.
+    pub fn serve(&mut self, now: u64, hold_max: u64, mut grant: impl FnMut(usize, u64)) {
         self.accrue(now);
         if self.queue.is_empty() || self.rate == BitRate::ZERO {
             return;
         }
         let (served, credit) = (self.served, self.credit);
         let ripe = self.queue.partition_point(|waiter| (waiter.end - served) * BYTE <= credit);
-        let extra = if ripe == self.queue.len() { self.extra(ripe) } else { 0 };
+        let extra = if ripe == self.queue.len() { self.spare(ripe) } else { 0 };
         for waiter in self.queue.drain(..ripe) {
-            let bytes = waiter.bytes + extra;
+            let bytes = (waiter.bytes + extra).min(hold_max).max(waiter.bytes);
             self.credit -= u128::from(bytes) * BYTE;
             self.served = waiter.end;
             grant(waiter.who, bytes);
         }
     }
 
-    /// What each of `streams` gets beyond its place once all places are served.
-    fn extra(&self, streams: usize) -> u64 {
+    /// An equal part for each of `streams` of the credit that the queue does not ask for.
+    fn spare(&self, streams: usize) -> u64 {
         let owed = self.queue.back().map_or(0, |last| (last.end - self.served) * BYTE);
         let streams = u128::try_from(streams).unwrap_or(u128::MAX);
-        let share = to_bytes((self.credit - owed) / BYTE / streams);
-        share.min(bytes_in(self.rate, CHUNK_NS))
+        to_bytes((self.credit - owed) / BYTE / streams)
     }
 
     /// When the turn of `ticket` comes if nobody gives anything back: an instant that may be
@@ -307,7 +322,7 @@ mod tests {
 
     fn served(bucket: &mut Bucket, now: u64) -> Vec<(usize, u64)> {
         let mut list = Vec::new();
-        bucket.serve(now, |who, bytes| list.push((who, bytes)));
+        bucket.serve(now, u64::MAX, |who, bytes| list.push((who, bytes)));
         list
     }
 

@@ -227,7 +227,9 @@ impl Client {
         let Answer { message, timing } = self.call(request, send).await?;
         let items = message.reservations.into_iter();
         Ok(Page {
-            items: items.map(|one| Reservation::from_wire(one, timing)).collect::<Result<_, _>>()?,
+            items: items
+                .map(|one| Reservation::from_wire(one, timing))
+                .collect::<Result<_, _>>()?,
             next_page_token: message.next_page_token,
         })
     }

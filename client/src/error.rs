@@ -97,7 +97,9 @@ pub enum ClientError {
         why: String,
     },
     /// The address of the broker is not one.
-    #[error("{target:?} is not the address of a broker: {why}; write http://HOST:PORT or unix:/PATH")]
+    #[error(
+        "{target:?} is not the address of a broker: {why}; write http://HOST:PORT or unix:/PATH"
+    )]
     BadTarget {
         /// The address as given.
         target: String,

@@ -138,7 +138,7 @@ async fn reserve(
         }
     };
     let answer = tokio::time::timeout(up_to, patient).await;
-    answer.unwrap_or_else(|_| Err(last))
+    answer.unwrap_or(Err(last))
 }
 
 impl Grant {

@@ -5,12 +5,14 @@
 //! counter and one subtraction; the lock is taken once per quantum. Leases are admitted before
 //! the bytes move and what is left of one is given back, which makes the law of the bucket a law
 //! about real bytes: in any window `w`, over all streams, at most `rate * w + burst` are leased.
-//! A stream that stalls keeps its lease; all leases together hold half the burst at most while
-//! the timers are in time (or a segment each where that is more).
+//! A stream that stalls keeps its lease, so the bytes themselves can pass once more what all
+//! streams hold: half the burst together, or a segment each where that is more, and the half
+//! segment that a stream has left over when it asks anew.
 //!
 //! Streams are served strictly in order. Each sleeps on a timer of its own until its due time,
-//! and a change of the rate, of the end or of the permission wakes all of them; it also voids all
-//! leases, so that a cut is felt by the next byte and not by the next quantum.
+//! and a change of the rate, of the end or of the permission wakes all of them. A change of the rate
+//! takes all leases back as well, so that a cut is felt by the next byte and not by the next
+//! quantum.
 //!
 //! A rate of zero is a pause: streams wait, nobody fails. An end is counted on `CLOCK_BOOTTIME`
 //! and looked at whenever a stream takes a lease or comes back from waiting for its peer; it can
@@ -90,7 +92,8 @@ pub struct Limiter {
 
 #[derive(Debug)]
 struct Shared {
-    /// Counts changes of what is allowed: a lease of an older epoch is void.
+    /// Counts changes of what is allowed: a lease of an older epoch
+    /// has to be looked at again.
     epoch: AtomicU64,
     pace: Pace,
     state: Mutex<State>,
@@ -99,9 +102,10 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     bucket: Bucket,
-    /// What a stream leases at once and what it moves at once, in bytes; kept because they take
-    /// divisions to work out.
+    /// What a stream leases, holds and moves at once, in bytes; kept because they take divisions
+    /// to work out.
     quantum: u64,
+    hold_max: u64,
     chunk: u64,
     revoked: Option<Revoked>,
     end: Option<BootTime>,
@@ -118,6 +122,9 @@ struct Seated {
     seat: Arc<Seat>,
     /// Served from the queue and not picked up yet, in bytes.
     granted: u64,
+    /// All that was ever leased to it less what came back, in bytes. What it moved is taken from
+    /// this: the rest is its lease, and what is missing it owes.
+    leased: u64,
 }
 
 /// What a stream shares outside of the lock.
@@ -138,6 +145,7 @@ impl Limiter {
         let bucket = Bucket::new(rate, burst, pace.now());
         let state = State {
             quantum: bucket.quantum(1),
+            hold_max: bucket.hold_max(1),
             chunk: bucket.chunk(),
             bucket,
             revoked: None,
@@ -169,6 +177,8 @@ impl Limiter {
         self.shared.change(|state, now| {
             let changed = state.bucket.rate() != rate;
             if changed {
+                let unused = state.recall();
+                state.bucket.refund(now, unused);
                 state.bucket.set_rate(now, rate);
                 state.requantize();
             }
@@ -253,7 +263,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what is allowed; if it did, voids all leases and wakes everyone.
+    /// Changes what is allowed; if it did, has all leases looked at again and wakes everyone.
     fn change(&self, change: impl FnOnce(&mut State, u64) -> bool) {
         let now = self.pace.now();
         let mut state = self.lock();
@@ -290,7 +300,7 @@ impl State {
     }
 
     fn seat(&mut self, seat: Arc<Seat>) -> usize {
-        let seated = Some(Seated { seat, granted: 0 });
+        let seated = Some(Seated { seat, granted: 0, leased: 0 });
         self.streams += 1;
         self.requantize();
         let free = self.seats.iter().position(Option::is_none);
@@ -317,6 +327,7 @@ impl State {
 
     fn requantize(&mut self) {
         self.quantum = self.bucket.quantum(self.streams);
+        self.hold_max = self.bucket.hold_max(self.streams);
         self.chunk = self.bucket.chunk();
     }
 
@@ -326,17 +337,29 @@ impl State {
 
     fn serve(&mut self, now: u64) {
         let seats = &mut self.seats;
-        self.bucket.serve(now, |who, bytes| {
+        self.bucket.serve(now, self.hold_max, |who, bytes| {
             if let Some(Some(seated)) = seats.get_mut(who) {
                 seated.granted = bytes;
             }
         });
     }
 
-    /// What was served to `who`, once.
-    fn collect(&mut self, who: usize) -> Option<u64> {
-        let seated = self.seats.get_mut(who)?.as_mut()?;
-        Some(std::mem::take(&mut seated.granted)).filter(|bytes| *bytes > 0)
+    /// Takes all leases back, those not picked up included, and says how many bytes they are. A
+    /// stream that moves bytes at this very moment finds them missing when it looks, and owes
+    /// them.
+    fn recall(&mut self) -> u64 {
+        let mut unused = 0;
+        for seated in self.seats.iter_mut().flatten() {
+            let moved = seated.seat.moved.load(Ordering::Relaxed);
+            let held = seated.leased.saturating_sub(moved);
+            seated.leased -= held;
+            unused += held + std::mem::take(&mut seated.granted);
+        }
+        unused
+    }
+
+    fn seated(&mut self, who: usize) -> Option<&mut Seated> {
+        self.seats.get_mut(who)?.as_mut()
     }
 
     /// Whom to wake because `bytes` came back: those who wait, if it brings their turn forward

@@ -268,7 +268,10 @@ mod tests {
         assert_eq!(again.sources, ["storage/swift-east".parse().unwrap()]);
         assert_eq!((again.start, again.until), (Some(at(7200)), End::At(at(10800))));
         assert_eq!(again.via, ["proxy-1".parse().unwrap()]);
-        assert_eq!((again.hold_for, &again.destination), (original.hold_for, &original.destination));
+        assert_eq!(
+            (again.hold_for, &again.destination),
+            (original.hold_for, &original.destination)
+        );
     }
 
     #[test]

@@ -78,7 +78,9 @@ mod tests {
         ClientError::Unreachable { why: "gone".into(), retry_after }
     }
 
-    async fn tries(outcome: impl Fn(u32) -> Result<(), ClientError>) -> (u32, Result<(), ClientError>) {
+    async fn tries(
+        outcome: impl Fn(u32) -> Result<(), ClientError>,
+    ) -> (u32, Result<(), ClientError>) {
         let count = Cell::new(0);
         let call = || {
             count.set(count.get() + 1);

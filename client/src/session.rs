@@ -265,12 +265,16 @@ impl Shared {
                 heard(&grant, status, lease)?;
             }
         }
-        self.phase.send_if_modified(|phase| std::mem::replace(phase, SessionPhase::Alive) != SessionPhase::Alive);
+        self.phase.send_if_modified(|phase| {
+            std::mem::replace(phase, SessionPhase::Alive) != SessionPhase::Alive
+        });
         Ok(true)
     }
 
     pub(crate) fn silent(&self) {
-        self.phase.send_if_modified(|phase| std::mem::replace(phase, SessionPhase::Silent) != SessionPhase::Silent);
+        self.phase.send_if_modified(|phase| {
+            std::mem::replace(phase, SessionPhase::Silent) != SessionPhase::Silent
+        });
     }
 
     /// The session is over: nothing moves under it after the return.

@@ -106,12 +106,8 @@ impl Terms {
     }
 
     fn once_started(&self, now: BootTime) -> Order {
-        let granted = |expires_at, review| Order::Run {
-            rate: self.rate,
-            expires_at,
-            review,
-            promised: true,
-        };
+        let granted =
+            |expires_at, review| Order::Run { rate: self.rate, expires_at, review, promised: true };
         // An end that comes before the window closes needs no answer of the broker any more.
         let Some(window) = self.window.filter(|window| window.until < self.ends_at) else {
             return granted(self.ends_at, None);

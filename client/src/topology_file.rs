@@ -36,12 +36,14 @@
 //! NICs say `egress` and `ingress` where the two differ. Rates carry their unit. What is not said
 //! is left to the broker's defaults. Whether the parts fit together, the broker checks.
 
-use std::fmt;
-use std::str::FromStr;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use tidegate_policy::{BitRate, Name, ParseError};
 use tidegate_proto::v1;
+use toml::Spanned;
+
+use crate::wire;
 
 /// Why a text is no topology, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,16 +62,17 @@ pub struct TopologyFileError {
 /// # Errors
 /// The first fault, with its line and column.
 pub fn parse(text: &str) -> Result<v1::Topology, TopologyFileError> {
-    let file: File = toml::from_str(text).map_err(|error| {
-        let start = error.span().map_or(0, |span| span.start);
-        let before = text.get(..start).unwrap_or_default();
+    let fault = |span: Option<Range<usize>>, message: &str| {
+        let before = text.get(..span.map_or(0, |span| span.start)).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         TopologyFileError {
             line: before.matches('\n').count() + 1,
             column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
-            message: error.message().to_owned(),
+            message: message.to_owned(),
         }
-    })?;
+    };
+    let file: File = toml::from_str(text).map_err(|error| fault(error.span(), error.message()))?;
+    file.check().map_err(|(span, why)| fault(Some(span), &why))?;
     Ok(file.into_wire())
 }
 
@@ -90,9 +93,9 @@ struct File {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     host: Vec<Host>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    link: Vec<Link>,
+    link: Vec<Spanned<Link>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    storage: Vec<Storage>,
+    storage: Vec<Spanned<Storage>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     route: Vec<Route>,
 }
@@ -100,17 +103,15 @@ struct File {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Switch {
-    #[serde(deserialize_with = "name")]
-    name: String,
+    name: Word,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Host {
-    #[serde(deserialize_with = "name")]
-    name: String,
+    name: Word,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    nic: Vec<Nic>,
+    nic: Vec<Spanned<Nic>>,
 }
 
 /// One table with the three ways to say a capacity, and what goes with one on the network.
@@ -119,8 +120,7 @@ macro_rules! resource {
         #[derive(Default, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         struct $name {
-            #[serde(deserialize_with = "name")]
-            name: String,
+            name: Word,
             $($(#[$meta])* $field: $type,)*
             #[serde(default, skip_serializing_if = "Option::is_none")]
             capacity: Option<Rate>,
@@ -140,11 +140,11 @@ macro_rules! resource {
                     (Some(_), None, None) | (None, Some(_), Some(_)) => Ok(()),
                     (Some(_), _, _) => Err(format!(
                         "{:?}: capacity says both directions; leave {} and {} out",
-                        self.name, stringify!($out), stringify!($in)
+                        self.name.0, stringify!($out), stringify!($in)
                     )),
                     (None, _, _) => Err(format!(
                         "{:?}: give capacity, or both {} and {}",
-                        self.name, stringify!($out), stringify!($in)
+                        self.name.0, stringify!($out), stringify!($in)
                     )),
                 }
             }
@@ -176,8 +176,7 @@ macro_rules! resource {
 }
 
 resource!(Nic, egress, ingress, {
-    #[serde(deserialize_with = "name")]
-    switch: String,
+    switch: Word,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mtu: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -185,10 +184,8 @@ resource!(Nic, egress, ingress, {
 });
 
 resource!(Link, forward, reverse, {
-    #[serde(deserialize_with = "name")]
-    from: String,
-    #[serde(deserialize_with = "name")]
-    to: String,
+    from: Word,
+    to: Word,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mtu: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -199,17 +196,313 @@ resource!(Link, forward, reverse, {
 
 resource!(Storage, read, write, {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    host: Option<String>,
+    host: Option<Word>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    switch: Option<String>,
+    switch: Option<Word>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    served_via: Vec<String>,
+    served_via: Vec<Word>,
 });
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Route {
-    from: String,
-    to: String,
-    links: Vec<String>,
+    from: Place,
+    to: Place,
+    links: Vec<Word>,
 }
+
+// === what a word may be ===
+
+/// A checked name.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct Word(String);
+
+impl TryFrom<String> for Word {
+    type Error = ParseError;
+
+    fn try_from(text: String) -> Result<Self, ParseError> {
+        text.parse::<Name>().map(|name| Self(name.as_str().to_owned()))
+    }
+}
+
+impl From<Word> for String {
+    fn from(word: Word) -> Self {
+        word.0
+    }
+}
+
+/// `hosts/NAME` or `switches/NAME`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct Place(String);
+
+impl TryFrom<String> for Place {
+    type Error = ParseError;
+
+    fn try_from(text: String) -> Result<Self, ParseError> {
+        let fault =
+            |why: &str| ParseError::new("place", &text, why, "write hosts/NAME or switches/NAME");
+        let name = text.strip_prefix("hosts/").or_else(|| text.strip_prefix("switches/"));
+        let name = name.ok_or_else(|| fault("its collection is neither"))?;
+        name.parse::<Name>().map_err(|error| fault(&error.why))?;
+        Ok(Self(text))
+    }
+}
+
+impl From<Place> for String {
+    fn from(place: Place) -> Self {
+        place.0
+    }
+}
+
+/// A rate above zero, in bits per second as the wire has it, where zero means "not said".
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct Rate(i64);
+
+impl TryFrom<String> for Rate {
+    type Error = ParseError;
+
+    fn try_from(text: String) -> Result<Self, ParseError> {
+        match text.parse::<BitRate>()? {
+            BitRate::ZERO => Err(ParseError::new(
+                "capacity",
+                &text,
+                "it is zero",
+                "leave it out, or say how much",
+            )),
+            rate => Ok(Self(wire::to_rate(rate))),
+        }
+    }
+}
+
+impl From<Rate> for String {
+    fn from(rate: Rate) -> Self {
+        wire::rate("rate", rate.0).unwrap_or_default().to_string()
+    }
+}
+
+/// A share in parts per million, written in percent with at most four decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct Percent(i32);
+
+impl TryFrom<String> for Percent {
+    type Error = ParseError;
+
+    fn try_from(text: String) -> Result<Self, ParseError> {
+        let fault = |why: &str| {
+            ParseError::new("percentage", &text, why, "write 3% or 7.75%, with at most 4 decimals")
+        };
+        let number = text.trim().strip_suffix('%').ok_or_else(|| fault("it has no %"))?.trim_end();
+        let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if !digits(whole) || !digits(decimals) {
+            return Err(fault("the number is malformed"));
+        }
+        if decimals.len() > 4 {
+            return Err(fault("it has more than 4 decimals"));
+        }
+        let ppm = format!("{whole}{decimals:0<4}").parse().map_err(|_| fault("it is too large"))?;
+        Ok(Self(ppm))
+    }
+}
+
+impl From<Percent> for String {
+    fn from(percent: Percent) -> Self {
+        let ppm = percent.0.max(0);
+        let text = format!("{}.{:04}", ppm / 10_000, ppm % 10_000);
+        format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
+// === to and from the wire ===
+
+type Fault = (Range<usize>, String);
+
+impl File {
+    /// What concerns more than one field of a table.
+    fn check(&self) -> Result<(), Fault> {
+        for nic in self.host.iter().flat_map(|host| &host.nic) {
+            let nic_check = nic.get_ref().check();
+            nic_check.and_then(|()| mtu(nic.get_ref().mtu)).map_err(|why| (nic.span(), why))?;
+        }
+        for link in &self.link {
+            let Link { mtu: bytes, cost, .. } = link.get_ref();
+            let cost = match cost {
+                Some(cost) if !(1..=1_000_000).contains(cost) => {
+                    Err(format!("cost is {cost}: write 1 to 1000000, or leave it out"))
+                }
+                _ => Ok(()),
+            };
+            let all = link.get_ref().check().and(mtu(*bytes)).and(cost);
+            all.map_err(|why| (link.span(), why))?;
+        }
+        for storage in &self.storage {
+            let Storage { name, host, switch, .. } = storage.get_ref();
+            let place = if host.is_some() == switch.is_some() {
+                Err(format!("{:?}: say either host or switch: where it stands", name.0))
+            } else {
+                Ok(())
+            };
+            storage.get_ref().check().and(place).map_err(|why| (storage.span(), why))?;
+        }
+        Ok(())
+    }
+
+    fn into_wire(self) -> v1::Topology {
+        v1::Topology {
+            hosts: self.host.into_iter().map(Host::into_wire).collect(),
+            switches: self.switch.into_iter().map(|s| v1::Switch { name: s.name.0 }).collect(),
+            links: self.link.into_iter().map(|l| l.into_inner().into_wire()).collect(),
+            storage: self.storage.into_iter().map(|s| s.into_inner().into_wire()).collect(),
+            routes: self.route.into_iter().map(Route::into_wire).collect(),
+            version: 0,
+        }
+    }
+
+    fn from_wire(wire: &v1::Topology) -> Self {
+        Self {
+            host: wire.hosts.iter().map(Host::from_wire).collect(),
+            switch: wire.switches.iter().map(|s| Switch { name: word(&s.name) }).collect(),
+            link: wire.links.iter().map(|l| nowhere(Link::from_wire(l))).collect(),
+            storage: wire.storage.iter().map(|s| nowhere(Storage::from_wire(s))).collect(),
+            route: wire.routes.iter().map(Route::from_wire).collect(),
+        }
+    }
+}
+
+fn word(text: &str) -> Word {
+    Word(text.to_owned())
+}
+
+fn words(texts: &[String]) -> Vec<Word> {
+    texts.iter().map(|text| word(text)).collect()
+}
+
+fn texts(words: Vec<Word>) -> Vec<String> {
+    words.into_iter().map(String::from).collect()
+}
+
+/// What is written has no place in a text yet.
+fn nowhere<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
+fn mtu(bytes: Option<i32>) -> Result<(), String> {
+    match bytes {
+        Some(bytes) if !(576..=65535).contains(&bytes) => {
+            Err(format!("mtu is {bytes}: write 576 to 65535 bytes, or leave it out"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn framing(mtu: Option<i32>, overhead: Option<Percent>) -> Option<v1::Framing> {
+    let said = mtu.is_some() || overhead.is_some();
+    said.then(|| v1::Framing {
+        overhead_ppm: overhead.map(|percent| percent.0),
+        mtu_bytes: mtu.unwrap_or(0),
+    })
+}
+
+fn unframed(wire: Option<&v1::Framing>) -> (Option<i32>, Option<Percent>) {
+    let mtu = wire.map(|framing| framing.mtu_bytes).filter(|bytes| *bytes != 0);
+    (mtu, wire.and_then(|framing| framing.overhead_ppm).map(Percent))
+}
+
+impl Host {
+    fn into_wire(self) -> v1::Host {
+        let nics = self.nic.into_iter().map(|nic| nic.into_inner().into_wire());
+        v1::Host { nics: nics.collect(), name: self.name.0 }
+    }
+
+    fn from_wire(wire: &v1::Host) -> Self {
+        let nic = wire.nics.iter().map(|nic| nowhere(Nic::from_wire(nic)));
+        Self { name: word(&wire.name), nic: nic.collect() }
+    }
+}
+
+impl Nic {
+    fn into_wire(self) -> v1::Nic {
+        v1::Nic {
+            capacity: self.capacity_to_wire(),
+            framing: framing(self.mtu, self.overhead),
+            name: self.name.0,
+            switch: self.switch.0,
+        }
+    }
+
+    fn from_wire(wire: &v1::Nic) -> Self {
+        let (mtu, overhead) = unframed(wire.framing.as_ref());
+        let (name, switch) = (word(&wire.name), word(&wire.switch));
+        Self { name, switch, mtu, overhead, ..Self::default() }
+            .capacity_from_wire(wire.capacity.as_ref())
+    }
+}
+
+impl Link {
+    fn into_wire(self) -> v1::Link {
+        v1::Link {
+            capacity: self.capacity_to_wire(),
+            framing: framing(self.mtu, self.overhead),
+            cost: self.cost.unwrap_or(0),
+            name: self.name.0,
+            from: self.from.0,
+            to: self.to.0,
+        }
+    }
+
+    fn from_wire(wire: &v1::Link) -> Self {
+        let (mtu, overhead) = unframed(wire.framing.as_ref());
+        let cost = (wire.cost != 0).then_some(wire.cost);
+        let (name, from, to) = (word(&wire.name), word(&wire.from), word(&wire.to));
+        Self { name, from, to, mtu, overhead, cost, ..Self::default() }
+            .capacity_from_wire(wire.capacity.as_ref())
+    }
+}
+
+impl Storage {
+    fn into_wire(self) -> v1::Storage {
+        use v1::storage::Place;
+        let place = self.host.as_ref().map(|host| Place::Host(host.0.clone()));
+        let place = place.or_else(|| self.switch.as_ref().map(|s| Place::Switch(s.0.clone())));
+        v1::Storage {
+            capacity: self.capacity_to_wire(),
+            place,
+            served_via: texts(self.served_via),
+            name: self.name.0,
+        }
+    }
+
+    fn from_wire(wire: &v1::Storage) -> Self {
+        use v1::storage::Place;
+        let (host, switch) = match &wire.place {
+            Some(Place::Host(host)) => (Some(word(host)), None),
+            Some(Place::Switch(switch)) => (None, Some(word(switch))),
+            None => (None, None),
+        };
+        let (name, served_via) = (word(&wire.name), words(&wire.served_via));
+        Self { name, host, switch, served_via, ..Self::default() }
+            .capacity_from_wire(wire.capacity.as_ref())
+    }
+}
+
+impl Route {
+    fn into_wire(self) -> v1::Route {
+        v1::Route { from: self.from.0, to: self.to.0, links: texts(self.links) }
+    }
+
+    fn from_wire(wire: &v1::Route) -> Self {
+        Self {
+            from: Place(wire.from.clone()),
+            to: Place(wire.to.clone()),
+            links: words(&wire.links),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "topology_file_tests.rs"]
+mod tests;

@@ -21,9 +21,7 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use redb::{
-    Database, Durability, ReadableDatabase, ReadableTable, StorageBackend, WriteTransaction,
-};
+use redb::{Database, Durability, ReadableDatabase, StorageBackend, WriteTransaction};
 
 use super::database::{
     self, BATCHES, COMPACTION, Compaction, begin, builder, put_state, refused, storage,

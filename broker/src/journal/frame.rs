@@ -265,17 +265,20 @@ impl<I> fmt::Debug for Verified<I> {
     }
 }
 
-impl<'a, I> Verified<I>
+impl<I> Verified<I>
 where
-    I: Iterator<Item = Result<(Seq, Vec<u8>), JournalError>> + 'a,
+    I: Iterator<Item = Result<(Seq, Vec<u8>), JournalError>>,
 {
     /// Reads `frames`, which begin after the batch `before` of `epoch`, up to the head of
     /// `position`.
-    pub(crate) fn batches(
+    pub(crate) fn batches<'a>(
         frames: I,
         (before, epoch): (Link, Epoch),
         position: &Position,
-    ) -> Batches<'a> {
+    ) -> Batches<'a>
+    where
+        I: 'a,
+    {
         Box::new(Self {
             frames,
             last: before,
@@ -312,9 +315,9 @@ where
     }
 }
 
-impl<'a, I> Iterator for Verified<I>
+impl<I> Iterator for Verified<I>
 where
-    I: Iterator<Item = Result<(Seq, Vec<u8>), JournalError>> + 'a,
+    I: Iterator<Item = Result<(Seq, Vec<u8>), JournalError>>,
 {
     type Item = Result<(Seq, Vec<u8>), JournalError>;
 

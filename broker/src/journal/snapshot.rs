@@ -33,10 +33,12 @@ const PREFIX: &str = "snapshot-";
 const SUFFIX: &str = ".bin";
 const TEMPORARY: &str = ".tmp";
 
+type WriteOnce = Box<dyn FnOnce(&[u8]) -> Result<(), JournalError> + Send>;
+
 /// The right to store one snapshot, detached from the journal it belongs to.
 pub struct SnapshotSlot {
     seq: Seq,
-    write: Box<dyn FnOnce(&[u8]) -> Result<(), JournalError> + Send>,
+    write: WriteOnce,
 }
 
 impl fmt::Debug for SnapshotSlot {

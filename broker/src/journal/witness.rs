@@ -56,7 +56,9 @@ impl Witness {
             .truncate(false)
             .open(&path)
             .map_err(io_error("open", &path))?;
-        sync_dir(dir)?;
+        if !existed {
+            sync_dir(dir)?;
+        }
         let mut newest: Option<(usize, Testimony)> = None;
         for (slot, at) in SLOT_AT.into_iter().enumerate() {
             let Some(found) = read_slot(&file, at, &path)? else { continue };

@@ -208,11 +208,10 @@ impl std::str::FromStr for Unreachable {
         match text.split_once('=') {
             None if text == "wait" => Ok(Self::Wait),
             None if text == "fail" => Ok(Self::Fail),
-            Some(("best-effort", rate)) => {
-                rate.parse().map(Self::BestEffort).map_err(|error: tidegate_policy::ParseError| {
-                    error.to_string()
-                })
-            }
+            Some(("best-effort", rate)) => rate
+                .parse()
+                .map(Self::BestEffort)
+                .map_err(|error: tidegate_policy::ParseError| error.to_string()),
             _ => Err("write wait, fail or best-effort=100Mbit".into()),
         }
     }

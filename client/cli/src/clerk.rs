@@ -1,10 +1,8 @@
 //! A refusal as a helpful clerk says it: which lane, how much is missing, what would fit, and the
 //! exact command that asks for it.
 
-use std::fmt::Write;
-
 use tidegate_client::refusal::{Blocker, CounterOffer, OfferKind, Refusal};
-use tidegate_client::reservation::Ask;
+use tidegate_client::reservation::{Ask, End};
 
 /// How many lanes in the way are named one by one.
 const NAMED_MAX: usize = 8;
@@ -32,8 +30,9 @@ pub(crate) fn explain(refusal: &Refusal, ask: &Ask) -> String {
 }
 
 fn line(text: &mut String, indent: &str, words: &str) {
-    // Writing to a string cannot fail.
-    drop(write!(text, "\n{indent}{words}"));
+    text.push('\n');
+    text.push_str(indent);
+    text.push_str(words);
 }
 
 fn blocked(blocker: &Blocker, name_source: bool) -> String {
@@ -63,14 +62,20 @@ fn offered(offer: &CounterOffer) -> String {
 fn command(offer: &CounterOffer, ask: &Ask) -> String {
     let mut text = format!("tidegate reserve --from {} --to {}", offer.source, ask.destination);
     let mut add = |flag: &str, value: &dyn std::fmt::Display| {
-        drop(write!(text, " --{flag} {value}"));
+        text.push_str(&format!(" --{flag} {value}"));
     };
     for host in &offer.via {
         add("via", host);
     }
     add("rate", &offer.rate);
-    add("start", &offer.start);
-    add("until", &offer.end);
+    match (offer.kind, ask.start, ask.until) {
+        // Whoever asked for now means the now in which the command is typed.
+        (OfferKind::LowerRateNow, None, End::After(span)) => add("for", &span),
+        _ => {
+            add("start", &offer.start);
+            add("until", &offer.end);
+        }
+    }
     if let Some(hold_for) = &ask.hold_for {
         add("hold", hold_for);
     }

@@ -18,9 +18,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let format = arguments.output;
     match arguments.command {
         Command::Reserve(reserve) => self::reserve(&client, format, reserve).await,
-        Command::Confirm(one) => {
-            shown(format, &client.confirm(&name(&one.reservation)?).await?)
-        }
+        Command::Confirm(one) => shown(format, &client.confirm(&name(&one.reservation)?).await?),
         Command::Extend { one, span } => {
             shown(format, &client.extend_hold(&name(&one.reservation)?, span).await?)
         }

@@ -10,6 +10,7 @@ mod exit;
 mod fetch;
 mod output;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -21,7 +22,11 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let told = arguments.log.as_deref().unwrap_or("warn");
     let filter = tracing_subscriber::EnvFilter::try_new(told).unwrap_or_default();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     match commands::run(arguments).await {
         Ok(code) => code.into(),
         Err(error) => exit::report(&error).into(),

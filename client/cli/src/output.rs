@@ -22,7 +22,7 @@ pub(crate) fn print_json(value: &Value) {
 /// A table with a header line and no borders: easy to read, easy to cut.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, numbers: &[usize]) -> Table {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().map(|name| name.to_uppercase()));
     table.add_rows(rows);
     for index in numbers {

@@ -144,15 +144,13 @@ impl Stream {
         let now = self.shared.pace.now();
         let mut state = self.shared.lock();
         let epoch = self.shared.epoch.load(Ordering::Relaxed);
-        let mut hastened = Vec::new();
         if self.lease.epoch != epoch {
             self.lease.epoch = epoch;
-            hastened = self.lease.void(&mut state, now);
+            self.lease.look_again(&mut state, self.moved);
         }
         let outcome = self.lease.refill(&mut state, now, want);
-        if outcome.is_err() {
-            hastened = self.lease.vacate(&mut state, now);
-        }
+        let hastened =
+            if outcome.is_err() { self.lease.vacate(&mut state, now) } else { Vec::new() };
         drop(state);
         wake(&hastened);
         outcome
@@ -172,6 +170,8 @@ impl Stream {
     fn vacate(&mut self, leave: impl FnOnce(&mut State)) {
         let now = self.shared.pace.now();
         let mut state = self.shared.lock();
+        // A change may have taken the lease back already.
+        self.lease.look_again(&mut state, self.moved);
         let hastened = self.lease.vacate(&mut state, now);
         leave(&mut state);
         drop(state);
@@ -214,9 +214,10 @@ impl Lease {
         self.chunk = state.chunk;
         state.serve(now);
         loop {
-            if let Some(bytes) = state.collect(self.who) {
+            if self.ticket.is_some_and(|ticket| !state.bucket.waits(ticket)) {
                 self.ticket = None;
-                self.earn(bytes);
+                let granted = self.pick_up(state);
+                self.earn(state, granted);
             }
             if self.suffices(want) {
                 return Ok(None);
@@ -225,7 +226,7 @@ impl Lease {
                 let end = holds.map(|left| now.saturating_add(left));
                 return Ok(Some(due.into_iter().chain(end).min()));
             } else if state.bucket.take(now, state.quantum) {
-                self.earn(state.quantum);
+                self.earn(state, state.quantum);
             } else if self.left > 0 {
                 return Ok(None);
             } else {
@@ -234,22 +235,34 @@ impl Lease {
         }
     }
 
-    fn earn(&mut self, bytes: u64) {
+    fn pick_up(&self, state: &mut State) -> u64 {
+        state.seated(self.who).map_or(0, |seated| std::mem::take(&mut seated.granted))
+    }
+
+    fn earn(&mut self, state: &mut State, bytes: u64) {
+        if let Some(seated) = state.seated(self.who) {
+            seated.leased += bytes;
+        }
         let paid = bytes.min(self.owed);
         self.owed -= paid;
         self.left += bytes - paid;
     }
 
-    /// Gives the unused bytes back and keeps the place.
-    fn void(&mut self, state: &mut State, now: u64) -> Vec<Arc<Seat>> {
-        let bytes = std::mem::take(&mut self.left);
-        state.bucket.refund(now, bytes);
-        state.hastened(bytes)
+    /// What is left of the lease, or owed, by the books that a change of the rate may have
+    /// rewritten.
+    fn look_again(&mut self, state: &mut State, moved: u64) {
+        let leased = state.seated(self.who).map_or(0, |seated| seated.leased);
+        self.left = leased.saturating_sub(moved);
+        self.owed = moved.saturating_sub(leased);
     }
 
     /// Gives everything back.
     fn vacate(&mut self, state: &mut State, now: u64) -> Vec<Arc<Seat>> {
-        let bytes = std::mem::take(&mut self.left) + state.collect(self.who).unwrap_or(0);
+        let left = std::mem::take(&mut self.left);
+        if let Some(seated) = state.seated(self.who) {
+            seated.leased -= left;
+        }
+        let bytes = left + self.pick_up(state);
         let place = self.ticket.take().map_or(0, |ticket| state.bucket.leave(ticket));
         state.bucket.refund(now, bytes);
         state.hastened(bytes + place)

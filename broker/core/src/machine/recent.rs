@@ -138,3 +138,22 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::Reason;
+
+    #[test]
+    fn a_refusal_that_is_told_again_is_remembered_once() {
+        let at = |ms| Timestamp::from_ms(ms).unwrap();
+        let mark = RequestMark { id: RequestId::from_u128(1), fingerprint: [0; 32] };
+        let refusal = Refusal { reason: Reason::NoPath, blockers: Vec::new(), offers: Vec::new() };
+        let mut recent = Recent::default();
+        recent.refuse(mark, refusal.clone().into(), at(1));
+        recent.refuse(mark, refusal.into(), at(2));
+        assert_eq!(recent.refusals_by_age.len(), 1);
+        recent.forget_refusals(at(11), Span::from_ms(10).unwrap());
+        assert_eq!(recent.refusal(mark.id), None);
+    }
+}

@@ -56,8 +56,8 @@ impl<'a> Checker<'a> {
         for (index, name) in names.enumerate() {
             count = index.saturating_add(1);
             if !seen.insert(name) {
-                let why = format!("the name {name:?} is used twice; rename one of them");
-                self.fault(format!("{list}[{index}].name"), why.replace('"', "'"));
+                let why = format!("the name '{name}' is used twice; rename one of them");
+                self.fault(format!("{list}[{index}].name"), why);
             }
         }
         self.bound(list, count, RESOURCES_MAX);

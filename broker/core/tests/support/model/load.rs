@@ -92,8 +92,7 @@ impl Load {
                 (*need, capacity.saturating_sub(self.peak(need.0, wish.from, wish.to)))
             })
             .collect();
-        let carries =
-            |rate: u64| free.iter().all(|(need, free)| net.amount(*need, rate) <= *free);
+        let carries = |rate: u64| free.iter().all(|(need, free)| net.amount(*need, rate) <= *free);
         let (mut fits, mut too_much) = (0, BitRate::MAX.bps() + 1);
         while fits + 1 < too_much {
             let middle = fits + (too_much - fits) / 2;
@@ -110,7 +109,9 @@ impl Load {
     pub(crate) fn refusal(&self, net: &Net, ways: &[Way], wish: &Wish) -> Refusal {
         let too_small = |way: &Way| {
             let mut needs = way.lanes.iter();
-            needs.any(|need| u128::from(net.capacity(need.0).unwrap_or(0)) < net.amount(*need, wish.rate))
+            needs.any(|need| {
+                u128::from(net.capacity(need.0).unwrap_or(0)) < net.amount(*need, wish.rate)
+            })
         };
         let reason = match ways {
             [] => Reason::NoPath,

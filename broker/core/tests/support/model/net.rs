@@ -1,8 +1,8 @@
-//! The network of the model: two switches, three hosts, two links, three backends; its figures
+//! The network of the model: two switches, hosts, two links, three backends; its figures
 //! change, its shape does not, so the lanes of a path can be written down by hand.
 //!
 //! ```text
-//!   a, r, p, q at s1 ==l1, l2== s2 at b, which carries d; q is served via r or b
+//!   a, r, p, q at s1 ==l1, l2== s2 at b, which carries d; q is served via r or b; x is on its own
 //! ```
 
 use tidegate_core::command::Ask;
@@ -23,6 +23,8 @@ const BACK: usize = 1;
 const TOTAL: usize = 2;
 
 const HOSTS: [&str; 3] = ["a", "b", "r"];
+/// A host without a NIC: known, and out of reach.
+const ISLAND: &str = "x";
 const L1: usize = 3;
 const L2: usize = 4;
 const D: usize = 5;
@@ -74,7 +76,8 @@ pub(crate) fn lane_name(lane: usize) -> LaneName {
 
 /// All lanes in the order of their names.
 pub(crate) fn lanes_by_name() -> Vec<usize> {
-    let mut lanes: Vec<usize> = (0..LANES).filter(|lane| !NAMES[lane / 3][lane % 3].is_empty()).collect();
+    let mut lanes: Vec<usize> =
+        (0..LANES).filter(|lane| !NAMES[lane / 3][lane % 3].is_empty()).collect();
     lanes.sort_by_key(|lane| NAMES[lane / 3][lane % 3]);
     lanes
 }
@@ -121,7 +124,7 @@ impl Net {
         ];
         let may_leave = [L1, L2, D].contains(&index);
         self.resources[index] = Resource {
-            present: !may_leave || rng.chance(70),
+            present: !may_leave || rng.chance(if index == D { 85 } else { 55 }),
             rates: [rate(rng).min(scale), rate(rng).min(scale), rate(rng).min(scale)],
             reserved_ppm: rng.pick(&[None, Some(0), Some(1), Some(250_000)]),
             framing: rng.pick(&framings),
@@ -151,7 +154,7 @@ impl Net {
             _ => 77_031,
         };
         let millionths = u128::from(rate) * (1_000_000 + headers);
-        let rest = u128::from(millionths % 1_000_000 != 0);
+        let rest = u128::from(!millionths.is_multiple_of(1_000_000));
         (millionths / 1_000_000 + rest) * u128::from(times)
     }
 
@@ -169,6 +172,7 @@ impl Net {
             let nics = vec![NicSpec { name: name("eth0"), switch, capacity, framing }];
             HostSpec { name: name(HOSTS[index]), nics }
         });
+        let island = HostSpec { name: name(ISLAND), nics: Vec::new() };
         // The second link is declared from the other end and costs more.
         let links = [(L1, "l1", ("s1", "s2"), 1), (L2, "l2", ("s2", "s1"), 2)];
         let links = links.into_iter().filter(|link| self.resources[link.0].present);
@@ -185,7 +189,7 @@ impl Net {
             StorageSpec { name: name(storage), place, capacity: capacity(index), served_via }
         });
         TopologySpec {
-            hosts: hosts.collect(),
+            hosts: hosts.chain([island]).collect(),
             switches: vec![name("s1"), name("s2")],
             links: links.collect(),
             storage: storage.collect(),
@@ -199,7 +203,7 @@ impl Net {
         for source in &ask.sources {
             let first = self.relays(source, &ask.via)?;
             let last = self.relays(&ask.destination, &ask.via)?;
-            if let Some(stranger) = ask.via.iter().find(|via| !HOSTS.contains(&via.as_str())) {
+            if let Some(stranger) = ask.via.iter().find(|via| !is_host(via.as_str())) {
                 return Err(Unasked::Fault(unknown(format!("hosts/{stranger}"))));
             }
             for chain in chains(&ask.via, &first, &last) {
@@ -214,7 +218,7 @@ impl Net {
     /// The hosts that an endpoint can be reached through; none if it needs none.
     fn relays(&self, end: &Endpoint, via: &[Name]) -> Result<Vec<Name>, Unasked> {
         let known = match end {
-            Endpoint::Host(host) => HOSTS.contains(&host.as_str()),
+            Endpoint::Host(host) => is_host(host.as_str()),
             Endpoint::Storage(storage) => match storage.as_str() {
                 "d" => self.resources[D].present,
                 other => other == "p" || other == "q",
@@ -252,7 +256,8 @@ impl Net {
                 (from, to) if from != to => return None,
                 _ => {}
             }
-            lanes.extend(HOSTS.iter().position(|host| *host == pair[1]).map(|host| 3 * host + BACK));
+            lanes
+                .extend(HOSTS.iter().position(|host| *host == pair[1]).map(|host| 3 * host + BACK));
         }
         lanes.extend(storage_of(to).into_iter().flat_map(|it| directed(it, BACK)));
         let mut counted: Vec<(usize, u32)> = Vec::new();
@@ -281,6 +286,10 @@ fn chains(via: &[Name], first: &[Name], last: &[Name]) -> Vec<Vec<Name>> {
             pairs.map(chain).collect()
         }
     }
+}
+
+fn is_host(name: &str) -> bool {
+    name == ISLAND || HOSTS.contains(&name)
 }
 
 fn unknown(what: String) -> Fault {
@@ -314,5 +323,9 @@ fn place(end: &Endpoint) -> &str {
 
 /// The switch that a place is at.
 fn side(place: &str) -> u8 {
-    if place == "b" { 2 } else { 1 }
+    match place {
+        "b" => 2,
+        ISLAND => 3,
+        _ => 1,
+    }
 }

@@ -97,6 +97,9 @@ impl Oracle {
         net: Option<&Net>,
     ) -> Expected {
         if let Some(answered) = self.answered(&request.mark) {
+            if let Expected::Answer(Answer::Refusal(refusal)) = &answered {
+                self.note_refusal(now, request.mark, refusal);
+            }
             return answered;
         }
         let window = ms(self.limits.request_window);
@@ -120,6 +123,11 @@ impl Oracle {
                 None => field("topology.links[0].capacity.out_bps"),
             },
         }
+    }
+
+    /// Whether a request is answered from memory.
+    pub(crate) fn remembers(&self, id: RequestId) -> bool {
+        self.answers.contains_key(&id) || self.refusals.contains_key(&id)
     }
 
     fn answered(&self, mark: &RequestMark) -> Option<Expected> {
@@ -206,8 +214,8 @@ impl Oracle {
     fn admissible(&self, ask: &Ask) -> Result<(), Expected> {
         let hold_max = self.limits.hold_max;
         let hold_fits = |hold: Span| hold != Span::ZERO && hold <= hold_max;
-        let onto_itself = matches!(ask.destination, Endpoint::Host(_))
-            && ask.sources.iter().any(|source| *source == ask.destination);
+        let onto_itself =
+            matches!(ask.destination, Endpoint::Host(_)) && ask.sources.contains(&ask.destination);
         let wrong = [
             ("sources", !(1..=16).contains(&ask.sources.len())),
             ("via", 8 < ask.via.len()),
@@ -281,7 +289,8 @@ impl Oracle {
     fn note_refusal(&mut self, now: i64, mark: RequestMark, refusal: &Refusal) {
         let keep = 2 * ms(self.limits.request_window);
         self.refusals.retain(|_, (_, _, noted)| now < *noted + keep);
-        self.refusals.insert(mark.id, (mark.fingerprint, refusal.clone(), now));
+        let noted = (mark.fingerprint, refusal.clone(), now);
+        self.refusals.entry(mark.id).or_insert(noted);
     }
 
     /// Closes a reservation; its lanes are free from then.
@@ -299,7 +308,8 @@ impl Oracle {
         for (_, booking) in self.booked.iter_mut().filter(|(booked, _)| *booked == id) {
             booking.to = booking.to.min(free_from);
         }
-        self.booked.retain(|(booked, booking)| *booked != id || (kept && booking.from < booking.to));
+        self.booked
+            .retain(|(booked, booking)| *booked != id || (kept && booking.from < booking.to));
         found.clone()
     }
 }

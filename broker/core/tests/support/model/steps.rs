@@ -104,6 +104,10 @@ impl Oracle {
         self.heard[&session] + ms(self.limits.lease) + ms(self.limits.grace) + MARGIN_MS
     }
 
+    pub(crate) fn open_sessions(&self) -> Vec<SessionId> {
+        self.heard.keys().copied().collect()
+    }
+
     pub(super) fn open(
         &mut self,
         now: i64,
@@ -184,9 +188,8 @@ impl Oracle {
                     return;
                 }
                 let before = self.used.get(reservation).copied();
-                let newer = before.is_none_or(|(known, when)| {
-                    known <= bytes.bytes() && when < at.as_ms()
-                });
+                let newer =
+                    before.is_none_or(|(known, when)| known <= bytes.bytes() && when < at.as_ms());
                 if newer {
                     self.used.insert(*reservation, (bytes.bytes(), at.as_ms()));
                 }

@@ -72,7 +72,7 @@ impl World {
             State::Held { until } => format!("held until {}{phase}", instant(until)),
             State::Confirmed => format!("confirmed{phase}"),
             State::Closed { why, at, free_from, used } => {
-                let kept = if at < free_from {
+                let kept = if found.booked_over().is_some() {
                     format!(", lanes booked until {}", instant(free_from))
                 } else {
                     String::new()
@@ -103,7 +103,7 @@ impl World {
                 names
                     .extend(sessions.iter().map(|id| format!("session {}", named(id.to_string()))));
                 if !requests.is_empty() {
-                    names.push(format!("{} answers", requests.len()));
+                    names.push(format!("answers to {} requests", requests.len()));
                 }
                 format!("{at} forgotten: {}\n", names.join(", "))
             }

@@ -1,0 +1,392 @@
+//! Puts the same commands to the machine and to the model and compares everything they say.
+
+use std::collections::BTreeMap;
+
+use tidegate_core::audit::audit;
+use tidegate_core::command::Ask;
+use tidegate_core::event::{Change, RequestMark};
+use tidegate_core::{
+    Answer, Command, CounterOffer, Decision, Event, Fault, Limits, Machine, Note, Reason, Refusal,
+    Request, Stamp, State,
+};
+use tidegate_policy::{Interval, RequestId};
+
+use super::generate::{Generator, Next, tight, usual};
+use super::load::{at, taken};
+use super::net::{LANES, Net, lane_name, lanes_by_name};
+use super::oracle::{Expected, Oracle};
+use super::rng::Rng;
+use super::steps::Passed;
+
+/// When the commands begin.
+const BEGIN_MS: i64 = 1_767_225_600_000;
+/// After how many commands everything is compared.
+const FULL_CHECK: u64 = 1000;
+
+/// What happened how often.
+pub(crate) type Counts = BTreeMap<&'static str, u64>;
+
+/// What the commands are drawn from.
+#[derive(Clone, Copy)]
+pub(crate) struct Setting {
+    pub(crate) seed: u64,
+    /// The largest rate that a lane is declared with, in bits per second.
+    pub(crate) scale: u64,
+    /// Short windows and small bounds instead of the usual ones.
+    pub(crate) tight: bool,
+}
+
+struct Driver {
+    setting: Setting,
+    machine: Machine,
+    /// Sees the events and nothing else.
+    replica: Machine,
+    oracle: Oracle,
+    generator: Generator,
+    now: i64,
+    fresh: u128,
+    step: u64,
+    counts: Counts,
+}
+
+/// Puts so many commands to both; panics at the first difference.
+pub(crate) fn run(setting: Setting, commands: u64) -> Counts {
+    let mut rng = Rng::new(setting.seed);
+    let limits: Limits = if setting.tight { tight() } else { usual() };
+    let net = Net::random(&mut rng, setting.scale);
+    let machine = Machine::new(limits.clone());
+    let mut driver = Driver {
+        setting,
+        replica: machine.clone(),
+        machine,
+        oracle: Oracle::new(limits, net.clone()),
+        generator: Generator::new(rng, setting.scale),
+        now: BEGIN_MS,
+        fresh: 0,
+        step: 0,
+        counts: Counts::new(),
+    };
+    while driver.oracle.version == 0 {
+        let first = driver.generator.first(driver.now, &net);
+        driver.carry_out(first);
+    }
+    while driver.step < commands {
+        driver.step += 1;
+        driver.advance();
+        let next = driver.generator.next(driver.now, &driver.oracle);
+        driver.carry_out(next);
+        // A hold that was shortened to nothing is over at once.
+        if driver.due() {
+            driver.compare_due();
+        }
+        if driver.step.is_multiple_of(FULL_CHECK) {
+            driver.compare_all();
+        }
+    }
+    driver.compare_all();
+    driver.counts
+}
+
+impl Driver {
+    fn fail(&self, what: &str) -> ! {
+        let Setting { seed, scale, tight } = self.setting;
+        panic!(
+            "seed {seed}, scale {scale}, tight {tight}, command {}: {what}\nrun it again with \
+             MODEL_SEED={seed} cargo test -p tidegate-core --test model",
+            self.step
+        );
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    fn stamp(&mut self) -> Stamp {
+        self.fresh += 1;
+        Stamp { now: at(self.now), fresh: self.fresh }
+    }
+
+    fn follow(&mut self, event: &Event) {
+        for machine in [&mut self.machine, &mut self.replica] {
+            if let Err(corrupt) = machine.apply(event) {
+                panic!("seed {}: {corrupt}", self.setting.seed);
+            }
+        }
+    }
+
+    fn advance(&mut self) {
+        let pause = self.generator.pause();
+        if pause == 0 {
+            return;
+        }
+        self.now += pause;
+        self.compare_due();
+    }
+
+    fn due(&self) -> bool {
+        self.machine.next_due().is_some_and(|due| due <= at(self.now))
+    }
+
+    /// What time brings about must be the same in both.
+    fn compare_due(&mut self) {
+        let now = at(self.now);
+        let announced = self.due();
+        let mut happened = Passed::default();
+        loop {
+            let events = self.machine.due(now);
+            if events.is_empty() {
+                break;
+            }
+            for event in &events {
+                self.collect(event, &mut happened);
+                self.follow(event);
+            }
+        }
+        let expected = self.oracle.pass(self.now);
+        happened.closed.sort();
+        happened.lost.sort();
+        happened.forgotten.0.sort();
+        happened.forgotten.1.sort();
+        happened.forgotten.2.sort();
+        if happened != expected {
+            self.fail(&format!("time brought about\n{happened:?}, not\n{expected:?}"));
+        }
+        if announced != (happened != Passed::default()) {
+            self.fail("what was due and what was said to be due differ");
+        }
+    }
+
+    fn collect(&mut self, event: &Event, into: &mut Passed) {
+        match &event.change {
+            Change::Closed { id, why, free_from, .. } if *free_from == at(self.now) => {
+                into.closed.push((*id, why.to_string()));
+                self.count(match why.to_string().as_str() {
+                    "completed" => "completed",
+                    "expired" => "expired",
+                    _ => "session lost",
+                });
+            }
+            Change::SessionEnded { id, lost: true } => into.lost.push(*id),
+            Change::Forgotten { reservations, sessions, requests } => {
+                into.forgotten.0.extend(reservations);
+                into.forgotten.1.extend(sessions);
+                into.forgotten.2.extend(requests);
+                self.count("forgotten");
+            }
+            other => self.fail(&format!("time brought about {other:?}")),
+        }
+    }
+
+    fn carry_out(&mut self, next: Next) {
+        match next {
+            Next::Note(note) => {
+                self.machine.note(&note);
+                self.oracle.note(&note);
+            }
+            Next::Restart => {
+                self.count("restart");
+                self.machine = self.replica.clone();
+                self.machine.resume(at(self.now));
+                self.oracle.restart(self.now);
+            }
+            Next::Ask(asked) => self.ask(&asked.0, asked.1.as_ref()),
+        }
+    }
+
+    fn ask(&mut self, request: &Request, net: Option<&Net>) {
+        let stamp = self.stamp();
+        let repeated = self.oracle.remembers(request.mark.id);
+        let expected = self.oracle.carry_out((self.now, stamp.fresh), request, net);
+        let decided = self.machine.decide(stamp, request);
+        let said = match &decided {
+            Ok(decision) => Expected::Answer(decision.answer.clone()),
+            Err(Fault::Invalid(fields)) => {
+                Expected::Fields(fields.iter().map(|fault| fault.field.clone()).collect())
+            }
+            Err(fault) => Expected::Fault(fault.clone()),
+        };
+        if said != expected {
+            let machine = &self.machine;
+            let load = machine.lanes(None).map(|(name, lane)| format!("{name} {lane:?}\n"));
+            let load: String = load.collect();
+            self.fail(&format!("{request:?}\nsaid {said:?}\nnot {expected:?}\n{load}"));
+        }
+        match decided {
+            Ok(decision) => {
+                self.decided(request, &decision);
+                if let (Answer::Refusal(refusal), Command::Reserve(ask), false) =
+                    (&decision.answer, &request.command, repeated)
+                {
+                    self.take_offers(ask, refusal);
+                }
+            }
+            Err(fault) => self.count(fault_label(&fault)),
+        }
+    }
+
+    fn decided(&mut self, request: &Request, decision: &Decision) {
+        for event in &decision.events {
+            self.follow(event);
+        }
+        let changed = !decision.events.is_empty();
+        self.count(label(&decision.answer, changed));
+        match &decision.answer {
+            Answer::Reservation(made) if changed => {
+                self.generator.learn((Some(made.id), None));
+                self.never_over();
+            }
+            Answer::Session(made) if changed => self.generator.learn((None, Some(made.id))),
+            Answer::Refusal(refusal) => {
+                let (mark, at) = (request.mark, at(self.now));
+                let refusal = refusal.clone();
+                self.machine.note(&Note::Refused { mark, refusal, at });
+            }
+            _ => {}
+        }
+        self.compare_touched(decision);
+    }
+
+    /// No lane is booked over its capacity at any instant to come.
+    fn never_over(&self) {
+        let load = self.oracle.load(self.now);
+        for lane in 0..LANES {
+            let capacity = u128::from(self.oracle.net.capacity(lane).unwrap_or(0));
+            if capacity < load.peak(lane, self.now, i64::MAX) {
+                self.fail(&format!("{} is overbooked", lane_name(lane)));
+            }
+        }
+    }
+
+    /// Every offer, asked for at once, is granted as it was offered.
+    fn take_offers(&mut self, ask: &Ask, refusal: &Refusal) {
+        for offer in &refusal.offers {
+            let stamp = self.stamp();
+            let bits = u128::try_from(self.now).unwrap() << 80 | 7 << 76 | 3 << 62 | stamp.fresh;
+            let mark = RequestMark { id: RequestId::from_u128(bits), fingerprint: [1; 32] };
+            let command = Command::Reserve(taken(ask, offer).into());
+            let decided = self.machine.decide(stamp, &Request { mark, command });
+            let Ok(decision) = decided else {
+                self.fail(&format!("{offer:?}: taken at once it is a fault: {decided:?}"))
+            };
+            if !granted_as_offered(&decision.answer, offer) {
+                self.fail(&format!("{offer:?}: taken at once: {:?}", decision.answer));
+            }
+            self.count("offer taken");
+            if self.fresh.is_multiple_of(64) {
+                self.carry_further(&decision);
+            }
+        }
+    }
+
+    /// What would stand if the offer were taken is sound too.
+    fn carry_further(&self, decision: &Decision) {
+        let mut aside = self.machine.clone();
+        for event in &decision.events {
+            aside.apply(event).unwrap();
+        }
+        let faults = audit(&aside, at(self.now));
+        if !faults.is_empty() {
+            self.fail(&format!("after an offer was taken: {faults:?}"));
+        }
+    }
+
+    /// What the events touched stands as the model has it.
+    fn compare_touched(&self, decision: &Decision) {
+        for event in &decision.events {
+            let same = match &event.change {
+                Change::Closed { id, .. }
+                | Change::Confirmed { id }
+                | Change::HoldExtended { id, .. } => {
+                    self.machine.reservation(*id) == self.oracle.reservations.get(id)
+                }
+                Change::SessionEnded { id, .. } | Change::SessionOpened { id, .. } => {
+                    self.machine.session(*id) == self.oracle.sessions.get(id)
+                }
+                _ => true,
+            };
+            if !same {
+                self.fail(&format!("{event:?} left something else than the model has"));
+            }
+        }
+    }
+
+    fn compare_all(&mut self) {
+        let now = at(self.now);
+        let faults = audit(&self.machine, now);
+        if !faults.is_empty() {
+            self.fail(&faults.join("; "));
+        }
+        if !self.machine.same_ledger(&self.replica) {
+            self.fail("the events lead to another state");
+        }
+        if !self.machine.reservations(None).eq(self.oracle.reservations.values()) {
+            self.fail("the reservations differ");
+        }
+        if self.machine.topology_version() != self.oracle.version {
+            self.fail("the topologies differ");
+        }
+        let lanes = lanes_by_name().into_iter();
+        let lanes: Vec<_> = lanes
+            .filter_map(|lane| Some((lane_name(lane), self.oracle.net.capacity(lane)?)))
+            .collect();
+        let stand = self.machine.lanes(None).map(|(name, lane)| (name.clone(), lane.capacity()));
+        if !stand.eq(lanes) {
+            self.fail("the lanes differ");
+        }
+        self.compare_levels();
+        self.never_over();
+    }
+
+    fn compare_levels(&self) {
+        let load = self.oracle.load(self.now);
+        let instants: Vec<i64> = (0..60).map(|index| self.now + 2500 * index).collect();
+        for lane in lanes_by_name() {
+            for instant in &instants {
+                let over = Interval::new(at(*instant), at(instant + 1)).unwrap();
+                let level = u128::from(self.machine.peak(&lane_name(lane), over));
+                if level != load.peak(lane, *instant, instant + 1) {
+                    self.fail(&format!("{}: {level} bit/s at {instant}", lane_name(lane)));
+                }
+            }
+        }
+    }
+}
+
+fn granted_as_offered(answer: &Answer, offer: &CounterOffer) -> bool {
+    let Answer::Reservation(made) = answer else { return false };
+    (made.rate, made.interval) == (offer.rate, offer.interval)
+        && (&made.source, &made.via) == (&offer.source, &offer.via)
+}
+
+fn fault_label(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Invalid(_) => "invalid",
+        Fault::NotFound { .. } => "not found",
+        Fault::RequestReused(_) => "request reused",
+        Fault::RequestOutOfWindow { .. } => "request out of window",
+        Fault::IllegalStep { .. } => "illegal step",
+        Fault::SessionEnded(_) => "session ended",
+        Fault::NotHolder { .. } => "not holder",
+        Fault::LanesInUse(_) => "lanes in use",
+        Fault::Full { .. } => "full",
+    }
+}
+
+fn label(answer: &Answer, changed: bool) -> &'static str {
+    match answer {
+        Answer::Refusal(refusal) => match refusal.reason {
+            Reason::NoPath => "no path",
+            Reason::RateAboveCapacity => "rate above capacity",
+            Reason::NoHeadroom => "no headroom",
+        },
+        _ if !changed => "unchanged",
+        Answer::Session(_) => "session step",
+        Answer::Topology { .. } => "topology",
+        Answer::Reservation(made) => match made.state {
+            State::Held { .. } => "held",
+            State::Confirmed => "confirmed",
+            State::Closed { at, free_from, .. } if at < free_from => "released, still booked",
+            State::Closed { .. } => "released",
+        },
+    }
+}

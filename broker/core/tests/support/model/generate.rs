@@ -1,0 +1,352 @@
+//! Random commands: likely ones and unlikely ones, at the edges of everything that has an edge.
+
+use tidegate_core::command::{Ask, Shape};
+use tidegate_core::event::RequestMark;
+use tidegate_core::{Command, Limits, Note, Release, Request, Until};
+use tidegate_policy::{
+    BitRate, ByteCount, Endpoint, Name, ProjectId, RequestId, ReservationId, SessionId, Span,
+    Timestamp,
+};
+
+use super::load::at;
+use super::net::Net;
+use super::oracle::{Oracle, ms};
+use super::rng::Rng;
+
+/// Most times are multiples of this, so that they often touch.
+const GRID_MS: i64 = 5000;
+/// How many earlier requests, reservations and sessions are kept to be named again.
+const KEPT: usize = 48;
+/// Past so many bookings, the next command gives one back.
+const BOOKED_MAX: usize = 36;
+
+/// What happens next.
+pub(crate) enum Next {
+    /// Somebody asks; with a new topology comes the network it means, unless it is a faulty one.
+    Ask(Box<(Request, Option<Net>)>),
+    /// A beat or a report.
+    Note(Note),
+    /// The process is restarted.
+    Restart,
+}
+
+pub(crate) struct Generator {
+    pub(crate) rng: Rng,
+    scale: u64,
+    serial: u64,
+    asked: Vec<(Request, Option<Net>)>,
+    reservations: Vec<ReservationId>,
+    sessions: Vec<SessionId>,
+}
+
+fn keep<T>(list: &mut Vec<T>, item: T) {
+    if KEPT <= list.len() {
+        list.remove(0);
+    }
+    list.push(item);
+}
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn span(ms: i64) -> Span {
+    Span::from_ms(u64::try_from(ms).unwrap()).unwrap()
+}
+
+impl Generator {
+    pub(crate) fn new(rng: Rng, scale: u64) -> Self {
+        let (asked, reservations, sessions) = (Vec::new(), Vec::new(), Vec::new());
+        Self { rng, scale, serial: 0, asked, reservations, sessions }
+    }
+
+    /// How much time passes before the next command.
+    pub(crate) fn pause(&mut self) -> i64 {
+        match self.rng.below(10_000) {
+            0..8000 => 0,
+            8000..9500 => 500 * self.rng.ms(6),
+            9500..9900 => 500 * self.rng.ms(20),
+            9900..9996 => 1000 * self.rng.ms(120),
+            _ => 60_000 * self.rng.ms(40),
+        }
+    }
+
+    pub(crate) fn learn(&mut self, made: (Option<ReservationId>, Option<SessionId>)) {
+        if let Some(id) = made.0 {
+            keep(&mut self.reservations, id);
+        }
+        if let Some(id) = made.1 {
+            keep(&mut self.sessions, id);
+        }
+    }
+
+    /// The first command: without a topology there is nothing to ask for.
+    pub(crate) fn first(&mut self, now: i64, net: &Net) -> Next {
+        let command = Command::ApplyTopology(net.spec().into());
+        self.ask(now, command, Some(net.clone()))
+    }
+
+    pub(crate) fn next(&mut self, now: i64, oracle: &Oracle) -> Next {
+        if BOOKED_MAX < oracle.booked.len() {
+            let index = self.rng.index(oracle.booked.len());
+            let id = oracle.booked[index].0;
+            let release = Release { id, holder: None, used: ByteCount::ZERO };
+            return self.ask(now, Command::Release(release), None);
+        }
+        match self.rng.below(1000) {
+            0..440 => {
+                let ask = self.reserve(now, oracle);
+                self.ask(now, Command::Reserve(ask.into()), None)
+            }
+            440..520 => {
+                let command = Command::Confirm(self.reservation(oracle));
+                self.ask(now, command, None)
+            }
+            520..555 => {
+                let by =
+                    self.rng.pick(&[0, 1, 5000, 60_000, ms(oracle.limits.hold_max), 86_400_000]);
+                let command = Command::ExtendHold(self.reservation(oracle), span(by));
+                self.ask(now, command, None)
+            }
+            555..700 => {
+                let release = self.release(oracle);
+                self.ask(now, Command::Release(release), None)
+            }
+            700..820 => self.note(now, oracle),
+            820..850 => self.ask(now, Command::OpenSession(name("agent")), None),
+            850..865 => {
+                let command = Command::CloseSession(self.session(oracle));
+                self.ask(now, command, None)
+            }
+            865..920 => self.retopo(now, oracle),
+            920..999 => self.again(),
+            _ => Next::Restart,
+        }
+    }
+
+    fn ask(&mut self, now: i64, command: Command, net: Option<Net>) -> Next {
+        self.serial += 1;
+        let mut fingerprint = [0; 32];
+        fingerprint[..8].copy_from_slice(&self.serial.to_be_bytes());
+        let window = 600_000;
+        let offset = match self.rng.below(100) {
+            0..5 => {
+                self.rng.pick(&[-window - 1, -window, 1 - window, window - 1, window, window + 1])
+            }
+            5..10 => self.rng.pick(&[-60_001, -60_000, -59_999, 59_999, 60_000, 60_001]),
+            _ => 0,
+        };
+        let version = if self.rng.below(200) == 0 { 4 } else { 7 };
+        let bits = u128::try_from(now + offset).unwrap() << 80 | version << 76 | 2 << 62;
+        let id = RequestId::from_u128(bits | u128::from(self.serial));
+        let request = Request { mark: RequestMark { id, fingerprint }, command };
+        keep(&mut self.asked, (request.clone(), net.clone()));
+        Next::Ask((request, net).into())
+    }
+
+    /// An earlier request, word for word or under another body's digest.
+    fn again(&mut self) -> Next {
+        let index = self.rng.index(self.asked.len());
+        let (mut request, net) = self.asked[index].clone();
+        if self.rng.chance(40) {
+            request.mark.fingerprint[31] = 1;
+        }
+        Next::Ask((request, net).into())
+    }
+
+    fn retopo(&mut self, now: i64, oracle: &Oracle) -> Next {
+        let net = oracle.net.changed(&mut self.rng, self.scale);
+        let mut spec = net.spec();
+        if self.rng.chance(10)
+            && let Some(link) = spec.links.first_mut()
+        {
+            link.capacity.out = BitRate::ZERO;
+            return self.ask(now, Command::ApplyTopology(spec.into()), None);
+        }
+        self.ask(now, Command::ApplyTopology(spec.into()), Some(net))
+    }
+
+    fn note(&mut self, now: i64, oracle: &Oracle) -> Next {
+        let (session, at) = (self.session(oracle), at(now));
+        if self.rng.chance(70) {
+            return Next::Note(Note::Heard { session, at });
+        }
+        let reservation = self.reservation(oracle);
+        let bound = oracle.reservations.get(&reservation).and_then(|found| found.session);
+        let session = bound.filter(|_| self.rng.chance(90)).unwrap_or(session);
+        let bytes = ByteCount::new(self.rng.below(1 << 40));
+        Next::Note(Note::Used { session, reservation, bytes, at })
+    }
+
+    fn release(&mut self, oracle: &Oracle) -> Release {
+        let id = self.reservation(oracle);
+        let bound = oracle.reservations.get(&id).and_then(|found| found.session);
+        let holder = match self.rng.below(10) {
+            0..2 => bound,
+            2..4 => Some(self.session(oracle)),
+            _ => None,
+        };
+        let used = self.rng.pick(&[0, 1, 1 << 39, u64::MAX]);
+        Release { id, holder, used: ByteCount::new(used) }
+    }
+
+    /// One that is booked (often the latest), one that was, or one that never was.
+    fn reservation(&mut self, oracle: &Oracle) -> ReservationId {
+        let never = ReservationId::from_u128(u128::MAX);
+        match self.rng.below(100) {
+            0..20 if !oracle.booked.is_empty() => oracle.booked[oracle.booked.len() - 1].0,
+            20..80 if !oracle.booked.is_empty() => {
+                oracle.booked[self.rng.index(oracle.booked.len())].0
+            }
+            80..97 if !self.reservations.is_empty() => self.rng.pick(&self.reservations),
+            _ => never,
+        }
+    }
+
+    /// Mostly one that is open.
+    fn session(&mut self, oracle: &Oracle) -> SessionId {
+        let open = oracle.open_sessions();
+        match self.rng.below(100) {
+            0..85 if !open.is_empty() => self.rng.pick(&open),
+            85..97 if !self.sessions.is_empty() => self.rng.pick(&self.sessions),
+            _ => SessionId::from_u128(u128::MAX),
+        }
+    }
+
+    fn reserve(&mut self, now: i64, oracle: &Oracle) -> Ask {
+        let (start, until) = self.times(now, oracle);
+        let rate = BitRate::from_bps(self.rate()).unwrap();
+        let hold_max = ms(oracle.limits.hold_max);
+        let hold_for = match self.rng.below(100) {
+            0..25 => Some(1000 * (1 + self.rng.ms(60))),
+            25..35 => Some(hold_max),
+            35 => Some(self.rng.pick(&[0, hold_max + 1])),
+            _ => None,
+        };
+        Ask {
+            project: ProjectId::default_project(),
+            sources: self.sources(),
+            destination: self.destination(),
+            via: self.via(),
+            shape: Shape::Rigid { rate, start, until },
+            hold_for: hold_for.map(span),
+            session: self.rng.chance(60).then(|| self.session(oracle)),
+        }
+    }
+
+    fn rate(&mut self) -> u64 {
+        let most = BitRate::MAX.bps();
+        let rate = match self.rng.below(100) {
+            0..8 => 1 + self.rng.below(3),
+            8..12 => most - self.rng.below(2),
+            12..18 => (self.scale + 1).saturating_sub(self.rng.below(3)),
+            18 => 0,
+            _ => self.scale / 20 * (1 + self.rng.below(6)) + self.rng.below(3),
+        };
+        rate.min(most)
+    }
+
+    fn sources(&mut self) -> Vec<Endpoint> {
+        let count = match self.rng.below(100) {
+            0..60 => 1,
+            60..85 => 2,
+            85..97 => 3,
+            97 => 16,
+            98 => 17,
+            _ => 0,
+        };
+        let likely = [
+            "storage/p",
+            "storage/p",
+            "storage/q",
+            "storage/q",
+            "storage/d",
+            "storage/d",
+            "hosts/r",
+        ];
+        (0..count).map(|_| self.end(&likely)).collect()
+    }
+
+    fn destination(&mut self) -> Endpoint {
+        if self.rng.chance(70) {
+            self.end(&["hosts/a", "hosts/b", "hosts/b", "hosts/r", "hosts/r", "hosts/a", "hosts/x"])
+        } else {
+            self.end(&["storage/p", "storage/q", "storage/d", "hosts/a"])
+        }
+    }
+
+    fn end(&mut self, likely: &[&str]) -> Endpoint {
+        let unlikely = ["hosts/a", "hosts/ghost", "storage/ghost"];
+        let text =
+            if self.rng.chance(99) { self.rng.pick(likely) } else { self.rng.pick(&unlikely) };
+        text.parse().unwrap()
+    }
+
+    fn via(&mut self) -> Vec<Name> {
+        let count = match self.rng.below(100) {
+            0..80 => 0,
+            80..95 => 1,
+            95..98 => 2,
+            98 => 8,
+            _ => 9,
+        };
+        let hosts = ["a", "b", "r", "r", "b", "r", "b", "a", "r", "b", "ghost"];
+        (0..count).map(|_| name(self.rng.pick(&hosts))).collect()
+    }
+
+    fn times(&mut self, now: i64, oracle: &Oracle) -> (Option<Timestamp>, Until) {
+        let past = ms(oracle.limits.past_start);
+        let start = match self.rng.below(100) {
+            0..30 => None,
+            30..33 => Some(now - past - self.rng.ms(2)),
+            33..50 => self.edge(oracle).filter(|edge| now <= *edge),
+            _ => Some((now / GRID_MS + self.rng.ms(40)) * GRID_MS),
+        };
+        let from = start.unwrap_or(now).max(now);
+        let longest = if self.rng.chance(90) { 40 } else { 300 };
+        let length = GRID_MS * (1 + self.rng.ms(longest));
+        let horizon = ms(oracle.limits.horizon);
+        let until = match self.rng.below(100) {
+            0..40 => Until::After(span(length)),
+            40..42 => Until::At(at(now + horizon + self.rng.ms(2))),
+            42..44 => Until::At(at(from - self.rng.ms(2))),
+            44 => Until::After(span(self.rng.ms(2))),
+            45..60 => {
+                let edge = self.edge(oracle).filter(|edge| from < *edge);
+                Until::At(at(edge.unwrap_or(from + length)))
+            }
+            _ => Until::At(at(from + length)),
+        };
+        (start.map(at), until)
+    }
+
+    /// An instant at which a booking begins or ends.
+    fn edge(&mut self, oracle: &Oracle) -> Option<i64> {
+        if oracle.booked.is_empty() {
+            return None;
+        }
+        let booking = &oracle.booked[self.rng.index(oracle.booked.len())].1;
+        Some(self.rng.pick(&[booking.from, booking.to]))
+    }
+}
+
+/// Small windows, short memory and tight bounds: the edges that the defaults hide.
+pub(crate) fn tight() -> Limits {
+    Limits {
+        lease: Span::from_secs(20),
+        grace: Span::from_secs(10),
+        retain: Span::ZERO,
+        horizon: Span::from_secs(2000),
+        past_start: Span::from_secs(2),
+        hold_max: Span::from_secs(100),
+        request_window: Span::from_secs(60),
+        reservations_max: 38,
+        sessions_max: 9,
+        per_session_max: 5,
+    }
+}
+
+/// The limits of a broker, but for the counts.
+pub(crate) fn usual() -> Limits {
+    Limits { reservations_max: 400, sessions_max: 110, per_session_max: 6, ..Limits::default() }
+}

@@ -1,0 +1,297 @@
+//! A broker that says what a test tells it to say, on the generated server traits.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tidegate_client::{Client, RetryPolicy, Settings};
+use tidegate_proto::v1;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status, Streaming};
+use v1::reservation_service_server::{ReservationService, ReservationServiceServer};
+use v1::session_service_server::{SessionService, SessionServiceServer};
+
+pub(crate) const SESSION: &str = "sessions/019aa7e0-8000-7000-8000-0000000000aa";
+pub(crate) const NAME: &str = "projects/default/reservations/019aa7e0-8000-7000-8000-000000000001";
+pub(crate) const RATE: i64 = 8_000_000;
+
+/// What to say to one request for a reservation.
+pub(crate) enum Reply {
+    Say(Box<Result<v1::CreateReservationResponse, Status>>),
+    /// Nothing, ever.
+    Hang,
+}
+
+/// One session stream, seen from the broker.
+pub(crate) struct Dialogue {
+    pub(crate) beats: Streaming<v1::KeepAliveRequest>,
+    answers: mpsc::Sender<Result<v1::KeepAliveResponse, Status>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Log {
+    pub(crate) created: Vec<v1::CreateReservationRequest>,
+    pub(crate) timeouts: Vec<String>,
+    pub(crate) released: Vec<v1::ReleaseReservationRequest>,
+    pub(crate) confirmed: usize,
+    pub(crate) closed: usize,
+}
+
+pub(crate) struct Fake {
+    /// The last one is said again and again.
+    replies: Mutex<VecDeque<Reply>>,
+    pub(crate) log: Mutex<Log>,
+    session: v1::Session,
+    dialogues: mpsc::Sender<Dialogue>,
+}
+
+pub(crate) struct Broker {
+    pub(crate) fake: Arc<Fake>,
+    pub(crate) dialogues: mpsc::Receiver<Dialogue>,
+    pub(crate) target: String,
+}
+
+/// A session with beats every 10 ms that lives for `life` without one.
+pub(crate) fn session(life: Duration) -> v1::Session {
+    let half = prost_types::Duration::try_from(life / 2).unwrap();
+    v1::Session {
+        name: SESSION.into(),
+        agent: "test".into(),
+        state: 1,
+        beat_every: Some(prost_types::Duration { seconds: 0, nanos: 10_000_000 }),
+        lease: Some(half),
+        grace: Some(half),
+        create_time: Some(prost_types::Timestamp::default()),
+    }
+}
+
+/// A confirmed reservation of one hour that starts after `starts_in`.
+pub(crate) fn reservation(starts_in: i64) -> v1::Reservation {
+    v1::Reservation {
+        name: NAME.into(),
+        state: 2,
+        phase: 2,
+        source: "storage/swift".into(),
+        destination: "hosts/compute-1".into(),
+        rate_bps: RATE,
+        start_time: Some(prost_types::Timestamp { seconds: 1000, nanos: 0 }),
+        end_time: Some(prost_types::Timestamp { seconds: 4600, nanos: 0 }),
+        starts_in: Some(prost_types::Duration { seconds: starts_in, nanos: 0 }),
+        ends_in: Some(prost_types::Duration { seconds: 3600, nanos: 0 }),
+        create_time: Some(prost_types::Timestamp { seconds: 1000, nanos: 0 }),
+        ..v1::Reservation::default()
+    }
+}
+
+pub(crate) fn yes(reservation: v1::Reservation) -> Reply {
+    let outcome = v1::create_reservation_response::Outcome::Reservation(reservation);
+    Reply::Say(Box::new(Ok(v1::CreateReservationResponse { outcome: Some(outcome) })))
+}
+
+pub(crate) fn no(refusal: v1::Refusal) -> Reply {
+    let outcome = v1::create_reservation_response::Outcome::Refusal(refusal);
+    Reply::Say(Box::new(Ok(v1::CreateReservationResponse { outcome: Some(outcome) })))
+}
+
+pub(crate) fn fail(status: Status) -> Reply {
+    Reply::Say(Box::new(Err(status)))
+}
+
+/// Short pauses, so that tests are quick; no outcome depends on them.
+pub(crate) fn settings() -> Settings {
+    let pause = Duration::from_millis(5);
+    let retry = RetryPolicy { first_pause: pause, longest_pause: pause, ..RetryPolicy::default() };
+    Settings { retry, ..Settings::default() }
+}
+
+impl Broker {
+    pub(crate) async fn start(
+        replies: impl IntoIterator<Item = Reply>,
+        session: v1::Session,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(listener, replies, session)
+    }
+
+    pub(crate) fn serve(
+        listener: TcpListener,
+        replies: impl IntoIterator<Item = Reply>,
+        session: v1::Session,
+    ) -> Self {
+        let target = format!("http://{}", listener.local_addr().unwrap());
+        let (dialogues, inbox) = mpsc::channel(16);
+        let replies = Mutex::new(replies.into_iter().collect());
+        let fake = Arc::new(Fake { replies, log: Mutex::default(), session, dialogues });
+        let server = tonic::transport::Server::builder()
+            .add_service(ReservationServiceServer::from_arc(Arc::clone(&fake)))
+            .add_service(SessionServiceServer::from_arc(Arc::clone(&fake)));
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        Self { fake, dialogues: inbox, target }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect_with(&self.target, settings()).unwrap()
+    }
+}
+
+impl Dialogue {
+    /// The next beat.
+    pub(crate) async fn beat(&mut self) -> v1::KeepAliveRequest {
+        self.beats.message().await.unwrap().expect("a beat")
+    }
+
+    /// The next beat that names a grant.
+    pub(crate) async fn beat_with_usage(&mut self) -> v1::KeepAliveRequest {
+        loop {
+            let beat = self.beat().await;
+            if !beat.usage.is_empty() {
+                return beat;
+            }
+        }
+    }
+
+    pub(crate) async fn say(&self, answer: Result<v1::KeepAliveResponse, Status>) {
+        // A client that went away does not listen; what it does then is what is tested.
+        drop(self.answers.send(answer).await);
+    }
+
+    /// Answers a beat: the session is open, each grant it names stands like `grant`.
+    pub(crate) async fn answer(
+        &self,
+        beat: &v1::KeepAliveRequest,
+        life: Duration,
+        grant: v1::GrantStatus,
+    ) {
+        let status = |usage: &v1::Usage| v1::GrantStatus {
+            reservation: usage.reservation.clone(),
+            ..grant.clone()
+        };
+        self.say(Ok(v1::KeepAliveResponse {
+            sequence: beat.sequence,
+            session: Some(session(life)),
+            grants: beat.usage.iter().map(status).collect(),
+        }))
+        .await;
+    }
+}
+
+/// A grant in force at this rate, for another hour.
+pub(crate) fn in_force(rate_bps: i64) -> v1::GrantStatus {
+    let ends_in = Some(prost_types::Duration { seconds: 3600, nanos: 0 });
+    v1::GrantStatus { state: 2, rate_bps, ends_in, ..v1::GrantStatus::default() }
+}
+
+#[tonic::async_trait]
+impl ReservationService for Fake {
+    async fn create_reservation(
+        &self,
+        request: Request<v1::CreateReservationRequest>,
+    ) -> Result<Response<v1::CreateReservationResponse>, Status> {
+        let timeout =
+            request.metadata().get("grpc-timeout").map(|t| t.to_str().unwrap().to_owned());
+        let request = request.into_inner();
+        let session = request.session.clone();
+        let reply = {
+            let mut log = self.log.lock().unwrap();
+            log.created.push(request);
+            log.timeouts.extend(timeout);
+            let mut replies = self.replies.lock().unwrap();
+            let last = replies.len() == 1;
+            match replies.front() {
+                Some(Reply::Say(said)) if last => Some((**said).clone()),
+                Some(Reply::Hang) if last => None,
+                _ => match replies.pop_front() {
+                    Some(Reply::Say(said)) => Some(*said),
+                    _ => None,
+                },
+            }
+        };
+        use v1::create_reservation_response::Outcome;
+        match reply {
+            None => std::future::pending().await,
+            Some(said) => said.map(|mut answer| {
+                if let Some(Outcome::Reservation(reservation)) = &mut answer.outcome {
+                    reservation.session = session;
+                }
+                Response::new(answer)
+            }),
+        }
+    }
+
+    async fn confirm_reservation(
+        &self,
+        _: Request<v1::ConfirmReservationRequest>,
+    ) -> Result<Response<v1::Reservation>, Status> {
+        self.log.lock().unwrap().confirmed += 1;
+        Ok(Response::new(reservation(0)))
+    }
+
+    async fn extend_hold(
+        &self,
+        _: Request<v1::ExtendHoldRequest>,
+    ) -> Result<Response<v1::Reservation>, Status> {
+        Err(Status::failed_precondition("the hold has lapsed"))
+    }
+
+    async fn get_reservation(
+        &self,
+        _: Request<v1::GetReservationRequest>,
+    ) -> Result<Response<v1::Reservation>, Status> {
+        Err(Status::not_found("no such reservation"))
+    }
+
+    async fn list_reservations(
+        &self,
+        request: Request<v1::ListReservationsRequest>,
+    ) -> Result<Response<v1::ListReservationsResponse>, Status> {
+        let first = request.into_inner().page_token.is_empty();
+        Ok(Response::new(v1::ListReservationsResponse {
+            reservations: vec![reservation(0)],
+            next_page_token: if first { "more".into() } else { String::new() },
+        }))
+    }
+
+    async fn release_reservation(
+        &self,
+        request: Request<v1::ReleaseReservationRequest>,
+    ) -> Result<Response<v1::Reservation>, Status> {
+        self.log.lock().unwrap().released.push(request.into_inner());
+        Ok(Response::new(v1::Reservation { state: 3, close_reason: 2, ..reservation(0) }))
+    }
+}
+
+#[tonic::async_trait]
+impl SessionService for Fake {
+    type KeepAliveStream =
+        Pin<Box<dyn Stream<Item = Result<v1::KeepAliveResponse, Status>> + Send>>;
+
+    async fn open_session(
+        &self,
+        _: Request<v1::OpenSessionRequest>,
+    ) -> Result<Response<v1::Session>, Status> {
+        Ok(Response::new(self.session.clone()))
+    }
+
+    async fn keep_alive(
+        &self,
+        request: Request<Streaming<v1::KeepAliveRequest>>,
+    ) -> Result<Response<Self::KeepAliveStream>, Status> {
+        let (answers, outbox) = mpsc::channel(16);
+        let dialogue = Dialogue { beats: request.into_inner(), answers };
+        // A test that is done does not listen any more.
+        drop(self.dialogues.send(dialogue).await);
+        Ok(Response::new(Box::pin(ReceiverStream::new(outbox))))
+    }
+
+    async fn close_session(
+        &self,
+        _: Request<v1::CloseSessionRequest>,
+    ) -> Result<Response<v1::Session>, Status> {
+        self.log.lock().unwrap().closed += 1;
+        Ok(Response::new(v1::Session { state: 2, ..self.session.clone() }))
+    }
+}
