@@ -1,2 +1,95 @@
-//! Placeholder.
-fn main() {}
+//! A compute agent that reserves before it downloads.
+//!
+//! `compute_agent URL DEST --broker ADDR --from storage/NAME --to hosts/NAME --rate 2Gbit`
+//!
+//! It opens a session, so that what it holds is given back if it dies, asks for as long as the
+//! image takes at the rate, fetches under the grant, verifies, and releases. When the answer is no,
+//! it takes the first offer that ends within its patience, or gives up with the reasons.
+#![allow(clippy::print_stdout, reason = "what the example has to say")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use tidegate_client::fetch::{Fetch, FetchError};
+use tidegate_client::{Ask, Client, Digest, Download, End, OnUnreachable, Refusal, clock};
+use tidegate_policy::{BitRate, Endpoint, Span, Timestamp};
+
+/// Reserve, download under the grant, verify, release
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    /// The image: an http, https or file URL
+    url: String,
+    /// The file that it becomes
+    destination: PathBuf,
+    /// Where the broker listens
+    #[arg(long, env = "TIDEGATE_BROKER", default_value = "http://127.0.0.1:7411")]
+    broker: String,
+    /// Where the bytes come from, best first
+    #[arg(long, required = true, value_name = "ENDPOINT")]
+    from: Vec<Endpoint>,
+    /// This host
+    #[arg(long, value_name = "ENDPOINT")]
+    to: Endpoint,
+    /// The payload rate
+    #[arg(long)]
+    rate: BitRate,
+    /// The SHA-256 that the image must have
+    #[arg(long, value_name = "HEX")]
+    sha256: Option<String>,
+    /// How late an offer may end to be taken
+    #[arg(long, default_value = "10m", value_name = "DURATION")]
+    patience: Span,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let client = Client::connect(&arguments.broker)?;
+    let mut download = Download::new(&arguments.url, &arguments.destination);
+    if let Some(hex) = &arguments.sha256 {
+        download = download.digest(Digest::sha256(hex)?);
+    }
+    let (first, others) = arguments.from.split_first().context("name a source with --from")?;
+    let ask = Ask::new(first.clone(), arguments.to, arguments.rate, End::After(Span::ZERO));
+    let ask = others.iter().cloned().fold(ask, Ask::or_from);
+    // A broker that restarts is waited for; one that stays away for a minute is an error.
+    let patient = OnUnreachable::Wait { up_to: Duration::from_secs(60) };
+    let mut fetch = Fetch::new(ask, download).on_unreachable(patient).sized().await?;
+    let latest = clock::wall().plus(arguments.patience);
+
+    let session = client.open_session("compute-agent").await?;
+    let fetched = loop {
+        let announce = |grant: &tidegate_client::Grant| {
+            if let Some(granted) = grant.reservation() {
+                println!("granted {} from {} at {}", granted.rate, granted.source, granted.start);
+            }
+        };
+        match Box::pin(fetch.run(&session, announce, |_| {})).await {
+            Ok(fetched) => break fetched,
+            Err(FetchError::Refused(refusal)) => match acceptable(&refusal, &fetch.ask, latest) {
+                Some(ask) => fetch.ask = ask,
+                None => bail!("{refusal}"),
+            },
+            Err(error) => return Err(error.into()),
+        }
+    };
+    session.close().await?;
+    let rate = fetched.report.mean_rate.map_or_else(String::new, |rate| format!(" = {rate}"));
+    println!(
+        "fetched {} in {:.2?}{rate}, {}",
+        fetched.report.bytes, fetched.report.elapsed, fetched.report.digest
+    );
+    Ok(())
+}
+
+/// The first offer at the rate asked for that ends in time.
+fn acceptable(refusal: &Refusal, ask: &Ask, latest: Timestamp) -> Option<Ask> {
+    let in_time = refusal.offers.iter().find(|offer| offer.rate == ask.rate && offer.end <= latest);
+    in_time.map(|offer| {
+        println!("refused now; taking {offer}");
+        offer.ask(ask)
+    })
+}

@@ -100,7 +100,7 @@ async fn main() -> anyhow::Result<()> {
     let broker = Broker::start(Config { session, ..Config::ephemeral(journal) }).await?;
     println!("broker     {}, journal in {}", broker.address(), directory.path().display());
     let (address, stopper) = (broker.address(), broker.stopper());
-    let told = story(&address, directory.path(), arguments.ci.is_none()).await;
+    let told = Box::pin(story(&address, directory.path(), arguments.ci.is_none())).await;
     stopper.cancel();
     broker.wait().await?;
     told

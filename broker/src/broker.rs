@@ -1,10 +1,13 @@
 //! Opens the journal, replays it, and joins writer, recorder, view and listener.
 
+use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use thiserror::Error;
 use tidegate_core::{Corrupt, Machine, audit};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -171,14 +174,21 @@ async fn bind(listen: &Listen) -> Result<(Listener, Listen), StartError> {
             Ok((Listener::Tcp(listener), bound))
         }
         Listen::Unix(path) => {
-            // A socket that nobody answers on was left behind by a broker that was killed.
-            if tokio::net::UnixStream::connect(path).await.is_err() && path.exists() {
+            if is_left_behind(path).await {
                 std::fs::remove_file(path).map_err(failed)?;
             }
             let listener = UnixListener::bind(path).map_err(failed)?;
             Ok((Listener::Unix(listener), listen.clone()))
         }
     }
+}
+
+/// Whether a broker that was killed left its socket there: it is one, and nobody accepts on it.
+/// Anything else in its place is somebody's file, or a broker that is alive.
+async fn is_left_behind(path: &Path) -> bool {
+    let kind = std::fs::symlink_metadata(path).map(|found| found.file_type());
+    let refused = |error: std::io::Error| error.kind() == ErrorKind::ConnectionRefused;
+    kind.is_ok_and(|kind| kind.is_socket()) && UnixStream::connect(path).await.is_err_and(refused)
 }
 
 struct Parts {

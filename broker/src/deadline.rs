@@ -20,6 +20,8 @@ use crate::status::Failure;
 
 const DEFAULT: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(30);
+/// No timer counts less than this: who gives less has no time at all.
+const SHORTEST: Duration = Duration::from_millis(1);
 /// How much earlier than the transport this layer answers.
 const EARLIER: Duration = Duration::from_millis(5);
 
@@ -60,13 +62,16 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let span = asked(request.headers()).unwrap_or(DEFAULT).min(LONGEST);
-        let deadline = clock::deadline_in(span.saturating_sub(EARLIER));
+        if span < SHORTEST {
+            return Box::pin(async { Ok(Status::from(Failure::DeadlinePassed).into_http()) });
+        }
+        let deadline = clock::deadline_in(span.saturating_sub(EARLIER.min(span / 2)));
         request.extensions_mut().insert(Deadline(deadline));
         let answer = self.inner.call(request);
         Box::pin(async move {
             match tokio::time::timeout_at(deadline, answer).await {
                 Ok(answered) => answered,
-                Err(_) => Ok(Status::from(Failure::DeadlinePassed).into_http()),
+                Err(_) => Ok(Status::from(Failure::AnswerLate).into_http()),
             }
         })
     }

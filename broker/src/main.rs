@@ -23,7 +23,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve until stopper to stop
+    /// Serve until told to stop
     #[command(after_help = "Example:\n  tidegated serve --config tidegated.toml")]
     Serve {
         /// The configuration file

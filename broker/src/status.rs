@@ -21,6 +21,8 @@ pub(crate) enum Failure {
     Shed,
     /// Its deadline passed before it was decided: nothing has changed.
     DeadlinePassed,
+    /// Its deadline passed before its outcome was durable: whether it was carried out is unknown.
+    AnswerLate,
     /// The broker is stopping, or its journal failed: whether it was carried out is unknown.
     Stopped,
 }
@@ -48,11 +50,14 @@ impl From<Failure> for Status {
         let message = match &failure {
             Failure::Fault(fault) => {
                 detail(&mut details, fault);
-                fault.to_string()
+                match fault {
+                    Fault::Invalid(fields) => named(fields),
+                    other => cut(&other.to_string(), MESSAGE_MAX),
+                }
             }
             Failure::Fields(fields) => {
                 violations(&mut details, fields);
-                Fault::Invalid(fields.clone()).to_string()
+                named(fields)
             }
             Failure::Shed => {
                 details.set_retry_info(Some(SHED_RETRY));
@@ -61,6 +66,11 @@ impl From<Failure> for Status {
             Failure::DeadlinePassed => {
                 "the deadline passed before a decision; nothing has changed, ask again with the \
                  same request id and more time"
+                    .into()
+            }
+            Failure::AnswerLate => {
+                "the deadline passed before the answer; ask again with the same request id and \
+                 more time to learn the outcome"
                     .into()
             }
             Failure::Stopped => {
@@ -78,6 +88,7 @@ fn code(failure: &Failure) -> (Code, &'static str) {
         Failure::Fields(_) => (Code::InvalidArgument, "FIELDS_INVALID"),
         Failure::Shed => (Code::ResourceExhausted, "SHED"),
         Failure::DeadlinePassed => (Code::DeadlineExceeded, "DEADLINE_PASSED"),
+        Failure::AnswerLate => (Code::DeadlineExceeded, "ANSWER_LATE"),
         Failure::Stopped => (Code::Unavailable, "STOPPING"),
         Failure::Fault(fault) => match fault {
             Fault::Invalid(_) => (Code::InvalidArgument, "FIELDS_INVALID"),
@@ -103,11 +114,15 @@ fn detail(details: &mut ErrorDetails, fault: &Fault) {
             details.set_resource_info(kind, what, "", "it does not exist");
         }
         Fault::LanesInUse(lanes) => {
-            for lane in lanes.iter().take(VIOLATIONS_MAX) {
+            let mut room = DETAILS_MAX;
+            for lane in lanes {
                 let why = format!(
                     "{} bit/s promised until {}, {} bit/s left",
                     lane.promised, lane.until, lane.capacity
                 );
+                if !fits(&mut room, lane.lane.as_str(), &why) {
+                    break;
+                }
                 details.add_precondition_failure_violation("LANE", lane.lane.as_str(), why);
             }
         }
@@ -124,11 +139,79 @@ fn detail(details: &mut ErrorDetails, fault: &Fault) {
     }
 }
 
-/// The most violations that one answer lists: it has to fit into the headers of a reply.
-const VIOLATIONS_MAX: usize = 32;
+/// The longest message, and all violations of one answer together, in bytes. An answer has to fit
+/// into the headers of a reply, of which clients take 8 KiB or so and close the connection past
+/// that, with everything else that is under way on it.
+const MESSAGE_MAX: usize = 1200;
+const DETAILS_MAX: usize = 2400;
+/// The longest explanation of one field, in bytes.
+const WHY_MAX: usize = 300;
+
+/// What is wrong, field by field, as far as it fits.
+fn named(fields: &[FieldFault]) -> String {
+    let mut message = String::new();
+    for (index, fault) in fields.iter().enumerate() {
+        let line = format!("{}: {}", fault.field, cut(&fault.why, WHY_MAX));
+        if index != 0 && MESSAGE_MAX < message.len().saturating_add(line.len()) {
+            let rest = fields.len().saturating_sub(index);
+            return format!("{message}; and {rest} more");
+        }
+        if index != 0 {
+            message.push_str("; ");
+        }
+        message.push_str(&line);
+    }
+    message
+}
 
 fn violations(details: &mut ErrorDetails, fields: &[FieldFault]) {
-    for fault in fields.iter().take(VIOLATIONS_MAX) {
-        details.add_bad_request_violation(fault.field.as_str(), fault.why.as_str());
+    let mut room = DETAILS_MAX;
+    for fault in fields {
+        let why = cut(&fault.why, WHY_MAX);
+        if !fits(&mut room, &fault.field, &why) {
+            break;
+        }
+        details.add_bad_request_violation(fault.field.as_str(), why);
+    }
+}
+
+/// Takes the room that a violation needs, if there is as much.
+fn fits(room: &mut usize, subject: &str, why: &str) -> bool {
+    /// Tags and lengths around the two.
+    const FRAME: usize = 12;
+    let needed = subject.len().saturating_add(why.len()).saturating_add(FRAME);
+    let left = room.checked_sub(needed);
+    *room = left.unwrap_or(0);
+    left.is_some()
+}
+
+/// At most `most` bytes of a text.
+fn cut(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.into();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(most)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of the headers that a status becomes, at most.
+    fn header_bytes(status: &Status) -> usize {
+        let encoded: usize =
+            status.message().bytes().map(|b| if b.is_ascii_alphanumeric() { 1 } else { 3 }).sum();
+        encoded + status.details().len().div_ceil(3) * 4
+    }
+
+    #[test]
+    fn however_much_is_wrong_the_answer_fits_into_headers() {
+        let fault = |index: usize| {
+            FieldFault::new(format!("topology.links[{index}].to"), "\u{202e}".repeat(99_999))
+        };
+        let fields: Vec<FieldFault> = (0..100_000).map(fault).collect();
+        let status = Status::from(Failure::Fields(fields));
+        assert!(status.message().ends_with("; and 99997 more"), "{}", status.message());
+        assert!(header_bytes(&status) < 10_000, "{}", header_bytes(&status));
     }
 }

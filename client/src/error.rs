@@ -49,13 +49,13 @@ pub enum ClientError {
         why: String,
     },
     /// There is no such thing, or it is hidden from this identity.
-    #[error("not found: {why}; check the name")]
+    #[error("not found: {why}")]
     NotFound {
         /// What the broker said.
         why: String,
     },
     /// The request could never be granted as it stands.
-    #[error("the request is invalid: {why}{}; correct it and ask anew", Listed(violations))]
+    #[error("the request is invalid: {why}")]
     Invalid {
         /// What the broker said.
         why: String,
@@ -63,13 +63,13 @@ pub enum ClientError {
         violations: Vec<FieldViolation>,
     },
     /// The request id was used before, with another body.
-    #[error("conflict: {why}; use a new request id for a new request")]
+    #[error("conflict: {why}")]
     Conflict {
         /// What the broker said.
         why: String,
     },
     /// The state of things does not allow this step, such as confirming a hold that lapsed.
-    #[error("not possible in the present state: {why}; read it again before the next step")]
+    #[error("not possible in the present state: {why}")]
     FailedPrecondition {
         /// What the broker said.
         why: String,
@@ -204,18 +204,6 @@ fn later(retry_after: Option<Duration>) -> String {
     retry_after.map_or_else(|| "later".to_owned(), |after| format!("in {after:?}"))
 }
 
-struct Listed<'a>(&'a [FieldViolation]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, violation) in self.0.iter().enumerate() {
-            let lead = if index == 0 { " (" } else { "; " };
-            write!(f, "{lead}{}: {}", violation.field, violation.description)?;
-        }
-        if self.0.is_empty() { Ok(()) } else { f.write_str(")") }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,11 +218,11 @@ mod tests {
         details.add_bad_request_violation("destination", "it is empty");
         let status = Status::with_error_details(Code::InvalidArgument, "two fields", details);
         let error = ClientError::from_status(&status, DEADLINE);
-        assert_eq!(
-            error.to_string(),
-            "the request is invalid: two fields (rigid.rate_bps: it is zero; destination: it is \
-             empty); correct it and ask anew"
-        );
+        let ClientError::Invalid { violations, .. } = &error else { panic!("{error}") };
+        let fields: Vec<&str> = violations.iter().map(|one| one.field.as_str()).collect();
+        assert_eq!(fields, ["rigid.rate_bps", "destination"]);
+        // The broker's words name every field already, and what to do next.
+        assert_eq!(error.to_string(), "the request is invalid: two fields");
         assert!(!error.is_unreachable());
     }
 

@@ -42,3 +42,8 @@ pub use reservation::{Ask, End, Outcome, Reservation, ReservationName};
 pub use retry::RetryPolicy;
 pub use session::{Session, SessionPhase};
 pub use terms::OnUnreachable;
+
+/// The code in the README is compiled with the tests, so that it cannot rot.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

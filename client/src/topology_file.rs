@@ -39,11 +39,12 @@
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
-use tidegate_policy::{BitRate, Name, ParseError};
 use tidegate_proto::v1;
 use toml::Spanned;
 
-use crate::wire;
+use words::{Percent, Place, Rate, Word};
+
+mod words;
 
 /// Why a text is no topology, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -209,112 +210,6 @@ struct Route {
     from: Place,
     to: Place,
     links: Vec<Word>,
-}
-
-// === what a word may be ===
-
-/// A checked name.
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-struct Word(String);
-
-impl TryFrom<String> for Word {
-    type Error = ParseError;
-
-    fn try_from(text: String) -> Result<Self, ParseError> {
-        text.parse::<Name>().map(|name| Self(name.as_str().to_owned()))
-    }
-}
-
-impl From<Word> for String {
-    fn from(word: Word) -> Self {
-        word.0
-    }
-}
-
-/// `hosts/NAME` or `switches/NAME`.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-struct Place(String);
-
-impl TryFrom<String> for Place {
-    type Error = ParseError;
-
-    fn try_from(text: String) -> Result<Self, ParseError> {
-        let fault =
-            |why: &str| ParseError::new("place", &text, why, "write hosts/NAME or switches/NAME");
-        let name = text.strip_prefix("hosts/").or_else(|| text.strip_prefix("switches/"));
-        let name = name.ok_or_else(|| fault("its collection is neither"))?;
-        name.parse::<Name>().map_err(|error| fault(&error.why))?;
-        Ok(Self(text))
-    }
-}
-
-impl From<Place> for String {
-    fn from(place: Place) -> Self {
-        place.0
-    }
-}
-
-/// A rate above zero, in bits per second as the wire has it, where zero means "not said".
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-struct Rate(i64);
-
-impl TryFrom<String> for Rate {
-    type Error = ParseError;
-
-    fn try_from(text: String) -> Result<Self, ParseError> {
-        match text.parse::<BitRate>()? {
-            BitRate::ZERO => Err(ParseError::new(
-                "capacity",
-                &text,
-                "it is zero",
-                "leave it out, or say how much",
-            )),
-            rate => Ok(Self(wire::to_rate(rate))),
-        }
-    }
-}
-
-impl From<Rate> for String {
-    fn from(rate: Rate) -> Self {
-        wire::rate("rate", rate.0).unwrap_or_default().to_string()
-    }
-}
-
-/// A share in parts per million, written in percent with at most four decimals.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-struct Percent(i32);
-
-impl TryFrom<String> for Percent {
-    type Error = ParseError;
-
-    fn try_from(text: String) -> Result<Self, ParseError> {
-        let fault = |why: &str| {
-            ParseError::new("percentage", &text, why, "write 3% or 7.75%, with at most 4 decimals")
-        };
-        let number = text.trim().strip_suffix('%').ok_or_else(|| fault("it has no %"))?.trim_end();
-        let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
-        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        if !digits(whole) || !digits(decimals) {
-            return Err(fault("the number is malformed"));
-        }
-        if decimals.len() > 4 {
-            return Err(fault("it has more than 4 decimals"));
-        }
-        let ppm = format!("{whole}{decimals:0<4}").parse().map_err(|_| fault("it is too large"))?;
-        Ok(Self(ppm))
-    }
-}
-
-impl From<Percent> for String {
-    fn from(percent: Percent) -> Self {
-        let ppm = percent.0.max(0);
-        let text = format!("{}.{:04}", ppm / 10_000, ppm % 10_000);
-        format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
-    }
 }
 
 // === to and from the wire ===

@@ -37,7 +37,7 @@ impl FromStr for Endpoint {
         match kind {
             "hosts" => Ok(Self::Host(name)),
             "storage" => Ok(Self::Storage(name)),
-            other => Err(fault(format!("there is no collection {other:?}"))),
+            _ => Err(fault("there is no such collection".into())),
         }
     }
 }

@@ -73,8 +73,12 @@ impl SessionService for Rpc {
         tokio::spawn(async move {
             let mut beats = std::pin::pin!(beats);
             // Ends with the stream, its silence, its first error, or a reader that lags behind.
-            while let Some(Ok(Ok(beat))) = beats.next().await {
-                let answer = rpc.beat(&beat).await;
+            while let Some(Ok(beat)) = beats.next().await {
+                let answer = match beat {
+                    Ok(beat) => rpc.beat(&beat).await,
+                    // It is no beat at all: too large, or not of this form.
+                    Err(status) => Err(status),
+                };
                 let failed = answer.is_err();
                 if answers.try_send(answer).is_err() || failed {
                     break;

@@ -182,6 +182,9 @@ pub(crate) struct Fetch {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) between: Between,
+    /// When to begin: now, +2h or 2026-11-23T18:00:00Z
+    #[arg(long, value_name = "TIME", default_value = "now")]
+    pub(crate) start: TimeText,
     /// How long to reserve; by default what the size takes at the rate, and 10 s more
     #[arg(long = "for", value_name = "DURATION")]
     pub(crate) span: Option<Span>,

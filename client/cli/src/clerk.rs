@@ -7,8 +7,26 @@ use tidegate_client::reservation::{Ask, End};
 /// How many lanes in the way are named one by one.
 const NAMED_MAX: usize = 8;
 
+/// What was typed that was refused.
+#[derive(Clone, Debug)]
+pub(crate) enum Typed {
+    /// `tidegate reserve`.
+    Reserve,
+    /// `tidegate fetch`.
+    Fetch {
+        /// What was to be fetched.
+        url: String,
+        /// The file that it was to become.
+        file: String,
+        /// The digest that was asked for.
+        sha256: Option<String>,
+        /// Whether the length followed from the size of the source.
+        sized: bool,
+    },
+}
+
 /// The refusal of `ask`, in words.
-pub(crate) fn explain(refusal: &Refusal, ask: &Ask) -> String {
+pub(crate) fn explain(refusal: &Refusal, ask: &Ask, typed: &Typed) -> String {
     let mut text = format!("refused: {}", refusal.reason);
     for blocker in refusal.blockers.iter().take(NAMED_MAX) {
         line(&mut text, "  ", &blocked(blocker, 1 < ask.sources.len()));
@@ -24,7 +42,7 @@ pub(crate) fn explain(refusal: &Refusal, ask: &Ask) -> String {
     line(&mut text, "", "what fits now, and the command that asks for it:");
     for offer in &refusal.offers {
         line(&mut text, "  ", &offered(offer));
-        line(&mut text, "    ", &command(offer, ask));
+        line(&mut text, "    ", &command(offer, ask, typed));
     }
     text
 }
@@ -59,25 +77,60 @@ fn offered(offer: &CounterOffer) -> String {
 }
 
 /// What to type to take an offer, exactly as offered.
-fn command(offer: &CounterOffer, ask: &Ask) -> String {
-    let mut text = format!("tidegate reserve --from {} --to {}", offer.source, ask.destination);
+fn command(offer: &CounterOffer, ask: &Ask, typed: &Typed) -> String {
+    let mut text = match typed {
+        Typed::Reserve => "tidegate reserve".to_owned(),
+        Typed::Fetch { url, file, .. } => {
+            format!("tidegate fetch {} {}", quoted(url), quoted(file))
+        }
+    };
     let mut add = |flag: &str, value: &dyn std::fmt::Display| {
         text.push_str(&format!(" --{flag} {value}"));
     };
+    add("from", &offer.source);
+    add("to", &ask.destination);
     for host in &offer.via {
         add("via", host);
     }
     add("rate", &offer.rate);
-    match (offer.kind, ask.start, ask.until) {
-        // Whoever asked for now means the now in which the command is typed.
-        (OfferKind::LowerRateNow, None, End::After(span)) => add("for", &span),
-        _ => {
-            add("start", &offer.start);
-            add("until", &offer.end);
-        }
+    // Whoever asked for now means the now in which the command is typed.
+    let for_now = offer.kind == OfferKind::LowerRateNow && ask.start.is_none();
+    if !for_now {
+        add("start", &offer.start);
+    }
+    match (typed, ask.until) {
+        (Typed::Fetch { sized: true, .. }, _) => {}
+        (Typed::Fetch { .. }, End::After(span)) => add("for", &span),
+        (_, End::After(span)) if for_now => add("for", &span),
+        _ => add("until", &offer.end),
     }
     if let Some(hold_for) = &ask.hold_for {
         add("hold", hold_for);
     }
+    if let Typed::Fetch { sha256: Some(hex), .. } = typed {
+        add("sha256", hex);
+    }
     text
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=%+,@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_survives_the_shell() {
+        assert_eq!(quoted("http://h:1/a.img"), "http://h:1/a.img");
+        assert_eq!(quoted("a b&c"), "'a b&c'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted(""), "''");
+    }
 }

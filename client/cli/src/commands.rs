@@ -7,7 +7,7 @@ use anyhow::Context;
 use tidegate_client::connect::{Client, Listing};
 use tidegate_client::reservation::{Ask, End, Outcome, Reservation, ReservationName};
 use tidegate_client::{clock, topology_file};
-use tidegate_policy::{Interval, ProjectId};
+use tidegate_policy::{Interval, ProjectId, Span, TimeText};
 
 use crate::arguments::{Apply, Arguments, Between, Command, Export, Format, Reserve};
 use crate::exit::Exit;
@@ -63,6 +63,15 @@ pub(crate) fn ask(between: Between, until: End) -> anyhow::Result<Ask> {
     Ok(between.via.into_iter().fold(ask, Ask::via))
 }
 
+/// The request, starting when it was said to.
+pub(crate) fn starting(ask: Ask, start: TimeText) -> Ask {
+    match start {
+        // Now is the broker's to say: this machine's clock may differ.
+        TimeText::FromNow(Span::ZERO) => ask,
+        later => ask.starting(later.at(clock::wall())),
+    }
+}
+
 async fn reserve(client: &Client, format: Format, reserve: Reserve) -> anyhow::Result<Exit> {
     let now = clock::wall();
     let until = match (reserve.span, reserve.until) {
@@ -70,11 +79,7 @@ async fn reserve(client: &Client, format: Format, reserve: Reserve) -> anyhow::R
         (None, Some(time)) => End::At(time.at(now)),
         (None, None) => anyhow::bail!("say how long with --for, or until when with --until"),
     };
-    let mut ask = ask(reserve.between, until)?;
-    // `now` is the broker's to say: this machine's clock may differ.
-    if reserve.start != tidegate_policy::TimeText::FromNow(tidegate_policy::Span::ZERO) {
-        ask = ask.starting(reserve.start.at(now));
-    }
+    let mut ask = starting(ask(reserve.between, until)?, reserve.start);
     if let Some(hold) = reserve.hold {
         ask = ask.held_for(hold);
     }
@@ -88,7 +93,7 @@ async fn reserve(client: &Client, format: Format, reserve: Reserve) -> anyhow::R
         }
         Outcome::Refused(refusal) => {
             match format {
-                Format::Table => explain(&clerk::explain(&refusal, &ask)),
+                Format::Table => explain(&clerk::explain(&refusal, &ask, &clerk::Typed::Reserve)),
                 Format::Json => output::print_json(&output::refusal_json(&refusal)),
             }
             Ok(Exit::Refused)

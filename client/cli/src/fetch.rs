@@ -12,7 +12,7 @@ use tidegate_client::{Digest, Download, Grant, OnUnreachable};
 use tidegate_policy::Span;
 
 use crate::arguments::{self, Format, Unreachable};
-use crate::commands::{ask, explain};
+use crate::commands::{ask, explain, starting};
 use crate::exit::Exit;
 use crate::{clerk, output};
 
@@ -29,13 +29,20 @@ pub(crate) async fn run(
     if let Some(digest) = digest {
         download = download.digest(digest);
     }
+    let words = clerk::Typed::Fetch {
+        url: typed.url.clone(),
+        file: typed.file.display().to_string(),
+        sha256: typed.sha256.clone(),
+        sized: typed.span.is_none(),
+    };
     let until = End::After(typed.span.unwrap_or(Span::ZERO));
     let policy = match typed.on_unreachable {
         Unreachable::Wait => OnUnreachable::Wait { up_to: WAIT_MAX },
         Unreachable::Fail => OnUnreachable::Fail,
         Unreachable::BestEffort(rate) => OnUnreachable::BestEffort(rate),
     };
-    let mut fetch = Fetch::new(ask(typed.between, until)?, download).on_unreachable(policy);
+    let ask = starting(ask(typed.between, until)?, typed.start);
+    let mut fetch = Fetch::new(ask, download).on_unreachable(policy);
     if typed.span.is_none() {
         fetch = fetch.sized().await?;
     }
@@ -61,7 +68,7 @@ pub(crate) async fn run(
         }
         Err(FetchError::Refused(refusal)) => {
             match format {
-                Format::Table => explain(&clerk::explain(&refusal, &fetch.ask)),
+                Format::Table => explain(&clerk::explain(&refusal, &fetch.ask, &words)),
                 Format::Json => output::print_json(&output::refusal_json(&refusal)),
             }
             Ok(Exit::Refused)

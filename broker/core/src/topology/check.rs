@@ -116,7 +116,11 @@ impl<'a> Checker<'a> {
     fn storage(&mut self, spec: &TopologySpec) {
         for (index, storage) in spec.storage.iter().enumerate() {
             let field = format!("topology.storage[{index}]");
-            self.node(&format!("{field}.place"), &storage.place);
+            let place = match storage.place {
+                Node::Host(_) => "host",
+                Node::Switch(_) => "switch",
+            };
+            self.node(&format!("{field}.{place}"), &storage.place);
             self.capacity(&field, storage.capacity);
             self.bound(&format!("{field}.served_via"), storage.served_via.len(), SERVED_VIA_MAX);
             for (via_index, host) in storage.served_via.iter().enumerate() {
