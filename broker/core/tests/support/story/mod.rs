@@ -132,7 +132,11 @@ impl World {
         let mut out = String::new();
         while let Some(due) = self.machine.next_due().filter(|due| *due <= target) {
             self.now = self.now.max(due);
-            out.push_str(&self.pass());
+            let happened = self.pass();
+            if happened.is_empty() {
+                self.fail("something is said to be due, and nothing happens");
+            }
+            out.push_str(&happened);
         }
         self.now = target;
         out

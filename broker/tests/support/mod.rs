@@ -1,0 +1,300 @@
+//! What the tests of the broker share: a broker in this process or one of its own, clients,
+//! requests, and waiting for a condition.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+
+pub mod daemon;
+pub mod raw;
+
+use std::future::Future;
+use std::time::Duration;
+
+use tidegate_broker::config::JournalPlace;
+use tidegate_broker::{Broker, Config};
+use tidegate_proto::v1;
+use tidegate_proto::v1::admin_service_client::AdminServiceClient;
+use tidegate_proto::v1::reservation_service_client::ReservationServiceClient;
+use tidegate_proto::v1::session_service_client::SessionServiceClient;
+use tidegate_proto::v1::topology_service_client::TopologyServiceClient;
+use tonic::transport::{Channel, Endpoint};
+use uuid::Uuid;
+
+/// A client of every service.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    pub reservations: ReservationServiceClient<Channel>,
+    pub sessions: SessionServiceClient<Channel>,
+    pub topology: TopologyServiceClient<Channel>,
+    pub admin: AdminServiceClient<Channel>,
+}
+
+impl Clients {
+    pub fn new(channel: &Channel) -> Self {
+        let topology = TopologyServiceClient::new(channel.clone());
+        Self {
+            reservations: ReservationServiceClient::new(channel.clone()),
+            sessions: SessionServiceClient::new(channel.clone()),
+            topology: topology.max_decoding_message_size(64 << 20),
+            admin: AdminServiceClient::new(channel.clone()),
+        }
+    }
+
+    /// Clients on a connection of their own.
+    pub async fn connect(address: &str) -> Self {
+        Self::new(&Endpoint::new(address.to_owned()).unwrap().connect().await.unwrap())
+    }
+
+    pub async fn info(&self) -> v1::ServerInfo {
+        let mut admin = self.admin.clone();
+        admin.get_server_info(v1::GetServerInfoRequest {}).await.unwrap().into_inner()
+    }
+
+    pub async fn get(&self, name: &str) -> v1::Reservation {
+        let request = v1::GetReservationRequest { name: name.into() };
+        self.reservations.clone().get_reservation(request).await.unwrap().into_inner()
+    }
+
+    /// Every reservation, page by page.
+    pub async fn list(&self, show_closed: bool, page_size: i32) -> Vec<v1::Reservation> {
+        let mut all = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListReservationsRequest {
+                parent: "projects/-".into(),
+                page_size,
+                page_token,
+                show_closed,
+            };
+            let page = self.reservations.clone().list_reservations(request).await.unwrap();
+            let page = page.into_inner();
+            all.extend(page.reservations);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return all;
+            }
+        }
+    }
+
+    /// Every lane over an interval, page by page.
+    pub async fn lanes(&self, request: v1::ListResourcesRequest) -> Vec<v1::Lane> {
+        let mut all = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListResourcesRequest { page_token, ..request };
+            let page = self.topology.clone().list_resources(request).await.unwrap().into_inner();
+            all.extend(page.lanes);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return all;
+            }
+        }
+    }
+
+    pub async fn apply(&self, topology: v1::Topology) -> v1::ApplyTopologyResponse {
+        let request = v1::ApplyTopologyRequest {
+            topology: Some(topology),
+            request_id: request_id(),
+            validate_only: false,
+        };
+        self.topology.clone().apply_topology(request).await.unwrap().into_inner()
+    }
+
+    pub async fn open(&self, agent: &str) -> v1::Session {
+        let agent = agent.into();
+        let request =
+            v1::OpenSessionRequest { request_id: request_id(), agent, validate_only: false };
+        self.sessions.clone().open_session(request).await.unwrap().into_inner()
+    }
+
+    /// Sends one beat and reads its answer.
+    pub async fn beat(&self, beat: v1::KeepAliveRequest) -> v1::KeepAliveResponse {
+        let stream = self.sessions.clone().keep_alive(tokio_stream::once(beat)).await;
+        stream.unwrap().into_inner().message().await.unwrap().unwrap()
+    }
+
+    pub async fn create(&self, request: v1::CreateReservationRequest) -> v1::Reservation {
+        granted(self.reservations.clone().create_reservation(request).await.unwrap().into_inner())
+    }
+}
+
+/// The reservation that was granted.
+pub fn granted(response: v1::CreateReservationResponse) -> v1::Reservation {
+    match response.outcome.unwrap() {
+        v1::create_reservation_response::Outcome::Reservation(it) => it,
+        v1::create_reservation_response::Outcome::Refusal(no) => panic!("refused: {no:?}"),
+    }
+}
+
+/// A broker in this process.
+#[derive(Debug)]
+pub struct Served {
+    pub broker: Broker,
+    pub clients: Clients,
+}
+
+impl Served {
+    pub async fn start(config: Config) -> Self {
+        let broker = Broker::start(config).await.unwrap();
+        let clients = Clients::connect(&broker.address()).await;
+        Self { broker, clients }
+    }
+
+    pub async fn in_memory() -> Self {
+        Self::start(Config::ephemeral(JournalPlace::Memory)).await
+    }
+
+    pub fn address(&self) -> String {
+        self.broker.address()
+    }
+
+    /// Stops it, which must end without a fault.
+    pub async fn stop(self) {
+        self.broker.stopper().cancel();
+        drop(self.clients);
+        self.broker.wait().await.unwrap();
+    }
+}
+
+/// A fresh id.
+pub fn request_id() -> String {
+    Uuid::now_v7().to_string()
+}
+
+/// An id that was made this many milliseconds after the epoch.
+pub fn request_id_at(ms: u64) -> String {
+    let random = Uuid::now_v7().as_u128() & ((1 << 80) - 1);
+    Uuid::from_u128(u128::from(ms) << 80 | random).to_string()
+}
+
+pub fn capacity(bps: i64) -> Option<v1::Capacity> {
+    Some(v1::Capacity { out_bps: bps, ..v1::Capacity::default() })
+}
+
+pub const GBIT: i64 = 1_000_000_000;
+
+/// Two switches with a link of `link_bps`, two hosts and two backends at 100 Gbit/s: one backend
+/// at a switch, the other served via a relay.
+pub fn topology(link_bps: i64) -> v1::Topology {
+    let nic = |switch: &str| v1::Nic {
+        name: "eth0".into(),
+        switch: switch.into(),
+        capacity: capacity(100 * GBIT),
+        framing: None,
+    };
+    let host = |name: &str, switch: &str| v1::Host { name: name.into(), nics: vec![nic(switch)] };
+    let storage = |name: &str, served_via: &[&str]| v1::Storage {
+        name: name.into(),
+        place: Some(v1::storage::Place::Switch("east".into())),
+        capacity: capacity(100 * GBIT),
+        served_via: served_via.iter().map(ToString::to_string).collect(),
+    };
+    v1::Topology {
+        hosts: vec![host("compute-1", "west"), host("relay-1", "east")],
+        switches: vec![v1::Switch { name: "east".into() }, v1::Switch { name: "west".into() }],
+        links: vec![v1::Link {
+            name: "spine".into(),
+            from: "east".into(),
+            to: "west".into(),
+            capacity: capacity(link_bps),
+            framing: Some(v1::Framing { overhead_ppm: Some(0), mtu_bytes: 0 }),
+            cost: 0,
+        }],
+        storage: vec![storage("swift", &[]), storage("glance", &["relay-1"])],
+        routes: vec![v1::Route {
+            from: "switches/east".into(),
+            to: "switches/west".into(),
+            links: vec!["spine".into()],
+        }],
+        version: 0,
+    }
+}
+
+/// An instant of the wire, in whole milliseconds.
+pub fn at_ms(ms: i64) -> prost_types::Timestamp {
+    let nanos = i32::try_from(ms.rem_euclid(1000)).unwrap() * 1_000_000;
+    prost_types::Timestamp { seconds: ms.div_euclid(1000), nanos }
+}
+
+/// A length of time of the wire.
+pub fn span_ms(ms: i64) -> prost_types::Duration {
+    let nanos = i32::try_from(ms.rem_euclid(1000)).unwrap() * 1_000_000;
+    prost_types::Duration { seconds: ms.div_euclid(1000), nanos }
+}
+
+/// Milliseconds since the epoch.
+pub fn ms_of(time: prost_types::Timestamp) -> i64 {
+    time.seconds * 1000 + i64::from(time.nanos) / 1_000_000
+}
+
+/// A rate from swift to compute-1 from now on.
+pub fn create(rate_bps: i64, duration_ms: i64) -> v1::CreateReservationRequest {
+    let until = Some(v1::rigid::Until::Duration(span_ms(duration_ms)));
+    let rigid = v1::Rigid { rate_bps, start_time: None, until };
+    v1::CreateReservationRequest {
+        request_id: request_id(),
+        sources: vec!["storage/swift".into()],
+        destination: "hosts/compute-1".into(),
+        shape: Some(v1::create_reservation_request::Shape::Rigid(rigid)),
+        ..v1::CreateReservationRequest::default()
+    }
+}
+
+pub fn release(name: &str) -> v1::ReleaseReservationRequest {
+    v1::ReleaseReservationRequest {
+        name: name.into(),
+        request_id: request_id(),
+        ..v1::ReleaseReservationRequest::default()
+    }
+}
+
+pub fn confirm(name: &str) -> v1::ConfirmReservationRequest {
+    let name = name.into();
+    v1::ConfirmReservationRequest { name, request_id: request_id(), validate_only: false }
+}
+
+pub fn beat(session: &str, sequence: i64) -> v1::KeepAliveRequest {
+    v1::KeepAliveRequest { session: session.into(), sequence, usage: Vec::new() }
+}
+
+/// Waits until `condition` yields something: for half a minute, which is long past every time
+/// that a test waits for.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) -> T {
+    for _ in 0..1500 {
+        if let Some(found) = condition().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("waited for half a minute: {what}");
+}
+
+/// Numbers that look random and are the same in every run.
+#[derive(Clone, Debug)]
+pub struct Rng(pub u64);
+
+impl Rng {
+    /// SplitMix64.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `most`.
+    pub fn below(&mut self, most: u64) -> u64 {
+        self.next() % most
+    }
+
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.next().to_le_bytes()[0]).collect()
+    }
+}
