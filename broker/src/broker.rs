@@ -110,8 +110,9 @@ impl Broker {
         let recorder = recorder::start(journal, Arc::clone(&view), to_record)?;
         let writer =
             Writer { machine, clock: Arc::clone(&clock), queue: waiting, recorder: decided };
-        let rpc = Rpc { queue, view, clock, config: Arc::new(config), started };
         let stop = CancellationToken::new();
+        let config = Arc::new(config);
+        let rpc = Rpc { queue, view, clock, config, started, stop: stop.clone() };
         let parts = Parts { writer, recorder, listener, rpc };
         let done = tokio::spawn(run(parts, stop.clone()));
         Ok(Self { listen, stop, done })

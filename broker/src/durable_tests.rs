@@ -135,3 +135,12 @@ fn an_event_of_a_later_version_is_refused() {
     let short = wire::Batch { events: vec![wire::Event { at_ms: 1, request: None, change }] };
     assert!(matches!(decode(&short.encode_to_vec()), Err(Unreadable::Field { .. })));
 }
+
+/// The recorder joins what waits for one sync by putting the bytes one behind the other.
+#[test]
+fn batches_behind_one_another_are_one_batch() {
+    let events = one_of_each();
+    let (first, second) = events.split_at(4);
+    let joined = [encode(first), encode(second)].concat();
+    assert_eq!(joined, encode(&events));
+}

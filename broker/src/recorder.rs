@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::thread;
 
 use thiserror::Error;
-use tidegate_core::{Corrupt, Event, Note};
+use tidegate_core::{Change, Corrupt, Event, Note};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::durable;
-use crate::journal::{Journal, JournalError, Seq};
+use crate::journal::{Journal, JournalError, MAX_BATCH_BYTES, Seq};
 use crate::view::View;
 
 /// What the writer decided at one reading of the clock.
@@ -38,6 +38,15 @@ impl Decided {
         self.answers.push(Box::new(answer));
     }
 
+    /// Makes a piece of what was decided so far, if much more might not fit into one append.
+    pub(crate) fn break_off(&mut self, pieces: &mut Vec<Self>) {
+        let whole_topology =
+            self.events.iter().any(|event| matches!(event.change, Change::TopologyApplied { .. }));
+        if EVENTS_MAX <= self.events.len() || whole_topology {
+            pieces.push(std::mem::take(self));
+        }
+    }
+
     fn merge(&mut self, later: Self) {
         self.events.extend(later.events);
         self.notes.extend(later.notes);
@@ -62,8 +71,9 @@ pub enum RecorderError {
 /// The most decided batches that wait for a sync; the writer waits past that.
 pub(crate) const WAITING_MAX: usize = 64;
 
-/// The most events that one append holds.
-const EVENTS_MAX: usize = 16_384;
+/// The most events of a piece before the decision that passes it. Even as large as the longest
+/// path makes them, so many and those of one decision more fit into one append.
+const EVENTS_MAX: usize = 1024;
 
 /// Starts the recorder. The receiver yields when it ends: at once when the writer is gone, or with
 /// the error that stopped it.
@@ -87,15 +97,27 @@ fn record(
     view: &View,
     mut decided: mpsc::Receiver<Decided>,
 ) -> Result<(), RecorderError> {
-    while let Some(mut batch) = decided.blocking_recv() {
-        while batch.events.len() < EVENTS_MAX
-            && let Ok(later) = decided.try_recv()
-        {
+    let encoded = |piece: Decided| {
+        let bytes = durable::encode(&piece.events);
+        (piece, bytes)
+    };
+    let mut carried: Option<(Decided, Vec<u8>)> = None;
+    while let Some((mut batch, mut bytes)) =
+        carried.take().or_else(|| decided.blocking_recv().map(encoded))
+    {
+        // Whatever waits goes along as far as it fits: encoded batches one behind the other are
+        // the encoded batch of all their events.
+        while let Ok((later, more)) = decided.try_recv().map(encoded) {
+            if MAX_BATCH_BYTES < bytes.len().saturating_add(more.len()) {
+                carried = Some((later, more));
+                break;
+            }
+            bytes.extend(more);
             batch.merge(later);
         }
         if !batch.events.is_empty() {
-            let Seq(next) = journal.head().next();
-            journal.append(journal.epoch(), Seq(next), &durable::encode(&batch.events))?;
+            let next = journal.head().next();
+            journal.append(journal.epoch(), next, &bytes)?;
         }
         let Seq(head) = journal.head();
         view.publish(&batch.events, &batch.notes, head)?;

@@ -16,11 +16,12 @@ use tonic::transport::Server;
 use tower::layer::layer_fn;
 
 use crate::deadline::DeadlineService;
+use crate::journal::MAX_BATCH_BYTES;
 use crate::rpc::Rpc;
 
-/// The largest message taken, in bytes: a topology of a hundred thousand resources needs more
-/// than the 4 MiB that other calls ever do.
-const APPLY_MAX: usize = 32 << 20;
+/// The largest topology taken, in bytes: a hundred thousand resources, and little enough to fit
+/// into one append of the journal ([`MAX_BATCH_BYTES`]) with what the durable form adds.
+const APPLY_MAX: usize = MAX_BATCH_BYTES - (2 << 20);
 /// The largest message of every other call, in bytes.
 const MESSAGE_MAX: usize = 1 << 20;
 /// The most streams of one connection.
@@ -53,6 +54,7 @@ pub(crate) async fn serve(
     health.set_serving::<AdminServiceServer<Rpc>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(tidegate_proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1();
     let reflection = match reflection {
         Ok(service) => Some(service),

@@ -120,9 +120,10 @@ impl Writer {
                 () = tokio::time::sleep(nap) => {}
                 () = stop.cancelled() => self.queue.close(),
             }
-            let decided = self.decide_all(&mut works)?;
-            if !decided.is_empty() && self.recorder.send(decided).await.is_err() {
-                return Ok(());
+            for decided in self.decide_all(&mut works)? {
+                if self.recorder.send(decided).await.is_err() {
+                    return Ok(());
+                }
             }
         }
     }
@@ -134,8 +135,11 @@ impl Writer {
         due.unwrap_or(NAP_MAX).min(NAP_MAX)
     }
 
-    fn decide_all(&mut self, works: &mut Vec<Work>) -> Result<Decided, Corrupt> {
+    /// Everything that is due and everything that was asked, in pieces that each fit into one
+    /// append. What one decision brings about is never spread over two.
+    fn decide_all(&mut self, works: &mut Vec<Work>) -> Result<Vec<Decided>, Corrupt> {
         let now = self.clock.now().max(self.machine.clock());
+        let mut pieces = Vec::new();
         let mut decided = Decided::default();
         loop {
             let due = self.machine.due(now);
@@ -143,6 +147,7 @@ impl Writer {
                 break;
             }
             self.apply(due, &mut decided)?;
+            decided.break_off(&mut pieces);
         }
         for work in works.drain(..) {
             match work {
@@ -155,8 +160,12 @@ impl Writer {
                     decided.answer(move || drop(reply.send(result)));
                 }
             }
+            decided.break_off(&mut pieces);
         }
-        Ok(decided)
+        if !decided.is_empty() {
+            pieces.push(decided);
+        }
+        Ok(pieces)
     }
 
     fn apply(&mut self, events: Vec<Event>, decided: &mut Decided) -> Result<(), Corrupt> {

@@ -66,7 +66,7 @@ impl Worker {
         {
             return UnderWay::Confirm(confirm(&name));
         }
-        let state = if roll % 2 == 0 { State::Held } else { State::Confirmed };
+        let state = if roll.is_multiple_of(2) { State::Held } else { State::Confirmed };
         if roll < 60
             && let Some(name) = self.pick(state)
         {
@@ -78,7 +78,7 @@ impl Worker {
             return UnderWay::Open(open);
         }
         let mut request = create(RATE, LASTS_MS);
-        request.hold_for = (roll % 2 == 0).then(|| support::span_ms(900_000));
+        request.hold_for = (roll.is_multiple_of(2)).then(|| support::span_ms(900_000));
         UnderWay::Create(request)
     }
 

@@ -13,6 +13,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
+#![allow(clippy::large_futures, reason = "one task on a deep stack, and no allocation per step")]
 
 use std::hint::black_box;
 use std::io;
@@ -25,7 +26,8 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use rustix::time::{ClockId, clock_gettime};
 use tidegate_client::clock::BootTime;
-use tidegate_client::{Burst, Limited, Limiter};
+use tidegate_client::limiter::Stream;
+use tidegate_client::{Burst, Limiter};
 use tidegate_policy::BitRate;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
@@ -74,7 +76,7 @@ async fn calibrate() -> Result<Host, Box<dyn std::error::Error>> {
     }
     late.sort_unstable();
     let lateness = late[late.len() / 2];
-    let free = measure(&mut Plain(Memory::new())).await?;
+    let free = measure(&mut Copy::new(Memory::new())).await?;
     let copy = free.bytes * 8 * 1_000_000_000 / free.elapsed_ns;
     let clock = per_call(2_000_000, || {
         black_box(Instant::now());
@@ -119,7 +121,8 @@ fn poll_costs(host: &Host) -> Outcome {
     };
     let leased = || {
         let mut stream = unbounded().stream();
-        per_call(20_000_000, || spend(&mut stream, 1))
+        let mut cx = Context::from_waker(Waker::noop());
+        per_call(20_000_000, || spend(&mut stream, &mut cx, 1))
     };
     report("leased poll and charge", best(leased), 3);
     report("shared operation", best(|| shared_operation(&unbounded(), 1_000_000)), 60);
@@ -146,9 +149,8 @@ fn unbounded() -> Limiter {
     Limiter::new(BitRate::MAX, Burst::default())
 }
 
-fn spend(stream: &mut tidegate_client::limiter::Stream, want: usize) {
-    let mut cx = Context::from_waker(Waker::noop());
-    if let Poll::Ready(Ok(bytes)) = stream.poll_lease(black_box(&mut cx), black_box(want)) {
+fn spend(stream: &mut Stream, cx: &mut Context<'_>, want: usize) {
+    if let Poll::Ready(Ok(bytes)) = stream.poll_lease(cx, black_box(want)) {
         stream.charge(bytes);
     }
 }
@@ -156,7 +158,8 @@ fn spend(stream: &mut tidegate_client::limiter::Stream, want: usize) {
 /// Leases and spends whole quanta, so that each call goes to the bucket.
 fn shared_operation(limiter: &Limiter, calls: u64) -> u128 {
     let mut stream = limiter.stream();
-    per_call(calls, || spend(&mut stream, 256 * 1024))
+    let mut cx = Context::from_waker(Waker::noop());
+    per_call(calls, || spend(&mut stream, &mut cx, 256 * 1024))
 }
 
 /// Picoseconds per call.
@@ -212,7 +215,7 @@ async fn steady_rates(host: &Host) -> Outcome {
         let mut runs: [Vec<Run>; 3] = Default::default();
         for _ in 0..ROUNDS {
             let limiter = Limiter::new(rate(bps)?, Burst::default());
-            let ours = measure(&mut Ours::new(limiter.reader(Memory::new()))).await?;
+            let ours = measure(&mut Copy::new(limiter.reader(Memory::new()))).await?;
             let naive = measure(&mut PerByte::new(bps)?).await?;
             let tuned = measure(&mut Tuned::new(bps)?).await?;
             for (list, run) in runs.iter_mut().zip([ours, naive, tuned]) {
@@ -316,35 +319,28 @@ impl AsyncRead for Memory {
     }
 }
 
-async fn copy(from: &mut (impl AsyncRead + Unpin), count: usize) -> io::Result<usize> {
-    let mut buf = [0; CHUNK];
-    let part = buf.get_mut(..count).unwrap_or(&mut []);
-    let moved = from.read(part).await?;
-    black_box(&buf);
-    Ok(moved)
+/// A reader and where its bytes go.
+struct Copy<R> {
+    from: R,
+    to: Vec<u8>,
 }
 
-struct Plain(Memory);
+impl<R: AsyncRead + Unpin> Copy<R> {
+    fn new(from: R) -> Self {
+        Self { from, to: vec![0; CHUNK] }
+    }
 
-impl Contender for Plain {
-    async fn step(&mut self) -> io::Result<usize> {
-        copy(&mut self.0, CHUNK).await
+    async fn up_to(&mut self, count: usize) -> io::Result<usize> {
+        let moved = self.from.read(self.to.get_mut(..count).unwrap_or(&mut [])).await?;
+        black_box(&self.to);
+        Ok(moved)
     }
 }
 
-struct Ours {
-    reader: Limited<Memory>,
-}
-
-impl Ours {
-    fn new(reader: Limited<Memory>) -> Self {
-        Self { reader }
-    }
-}
-
-impl Contender for Ours {
+/// Nobody limits it, or its reader does.
+impl<R: AsyncRead + Unpin> Contender for Copy<R> {
     async fn step(&mut self) -> io::Result<usize> {
-        copy(&mut self.reader, CHUNK).await
+        self.up_to(CHUNK).await
     }
 }
 
@@ -352,7 +348,7 @@ impl Contender for Ours {
 struct PerByte {
     limiter: DefaultDirectRateLimiter,
     chunk: NonZeroU32,
-    memory: Memory,
+    copy: Copy<Memory>,
 }
 
 impl PerByte {
@@ -361,14 +357,14 @@ impl PerByte {
         let burst = nonzero(bps / 800)?;
         let limiter = RateLimiter::direct(Quota::per_second(cells).allow_burst(burst));
         let chunk = burst.min(nonzero(u64::try_from(CHUNK)?)?);
-        Ok(Self { limiter, chunk, memory: Memory::new() })
+        Ok(Self { limiter, chunk, copy: Copy::new(Memory::new()) })
     }
 }
 
 impl Contender for PerByte {
     async fn step(&mut self) -> io::Result<usize> {
         self.limiter.until_n_ready(self.chunk).await.map_err(io::Error::other)?;
-        copy(&mut self.memory, usize::try_from(self.chunk.get()).unwrap_or(CHUNK)).await
+        self.copy.up_to(usize::try_from(self.chunk.get()).unwrap_or(CHUNK)).await
     }
 }
 
@@ -379,7 +375,7 @@ struct Tuned {
     chunk: usize,
     /// Bytes paid and not moved yet.
     carried: usize,
-    memory: Memory,
+    copy: Copy<Memory>,
 }
 
 impl Tuned {
@@ -391,7 +387,7 @@ impl Tuned {
         let burst = nonzero(100 + chunk.div_ceil(cell))?;
         let limiter = RateLimiter::direct(quota.allow_burst(burst));
         let (cell, chunk) = (usize::try_from(cell)?, usize::try_from(chunk)?);
-        Ok(Self { limiter, cell, chunk, carried: 0, memory: Memory::new() })
+        Ok(Self { limiter, cell, chunk, carried: 0, copy: Copy::new(Memory::new()) })
     }
 }
 
@@ -405,7 +401,7 @@ impl Contender for Tuned {
             }
         }
         self.carried += cells * self.cell;
-        let moved = copy(&mut self.memory, self.chunk).await?;
+        let moved = self.copy.up_to(self.chunk).await?;
         self.carried -= moved;
         Ok(moved)
     }

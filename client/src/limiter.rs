@@ -94,10 +94,16 @@ pub struct Limiter {
 struct Shared {
     /// Counts changes of what is allowed: a lease of an older epoch
     /// has to be looked at again.
-    epoch: AtomicU64,
+    epoch: Apart<AtomicU64>,
     pace: Pace,
     state: Mutex<State>,
 }
+
+/// On cache lines of its own (a pair, because they are fetched in pairs): what every poll reads
+/// must not lie beside what every lease writes.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Apart<T>(T);
 
 #[derive(Debug)]
 struct State {
@@ -132,7 +138,7 @@ struct Seated {
 struct Seat {
     waker: AtomicWaker,
     /// Bytes moved; written by its stream alone.
-    moved: AtomicU64,
+    moved: Apart<AtomicU64>,
 }
 
 // === impl Limiter ===
@@ -154,7 +160,7 @@ impl Limiter {
             streams: 0,
             retired: 0,
         };
-        let shared = Shared { epoch: AtomicU64::new(0), pace, state: Mutex::new(state) };
+        let shared = Shared { epoch: Apart::default(), pace, state: Mutex::new(state) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -217,7 +223,7 @@ impl Limiter {
     pub fn moved(&self) -> ByteCount {
         let state = self.shared.lock();
         let seats = state.seats.iter().flatten();
-        let live = seats.map(|seated| seated.seat.moved.load(Ordering::Relaxed));
+        let live = seats.map(|seated| seated.seat.moved.0.load(Ordering::Relaxed));
         ByteCount::new(live.fold(state.retired, u64::saturating_add))
     }
 
@@ -227,7 +233,7 @@ impl Limiter {
         let seat = Arc::<Seat>::default();
         let mut state = self.shared.lock();
         let who = state.seat(Arc::clone(&seat));
-        let epoch = self.shared.epoch.load(Ordering::Relaxed);
+        let epoch = self.shared.epoch.0.load(Ordering::Relaxed);
         drop(state);
         Stream::new(Arc::clone(&self.shared), seat, who, epoch)
     }
@@ -268,7 +274,7 @@ impl Shared {
         let now = self.pace.now();
         let mut state = self.lock();
         if change(&mut state, now) {
-            self.epoch.fetch_add(1, Ordering::Release);
+            self.epoch.0.fetch_add(1, Ordering::Release);
             let seats = state.seats();
             drop(state);
             wake(&seats);
@@ -350,7 +356,7 @@ impl State {
     fn recall(&mut self) -> u64 {
         let mut unused = 0;
         for seated in self.seats.iter_mut().flatten() {
-            let moved = seated.seat.moved.load(Ordering::Relaxed);
+            let moved = seated.seat.moved.0.load(Ordering::Relaxed);
             let held = seated.leased.saturating_sub(moved);
             seated.leased -= held;
             unused += held + std::mem::take(&mut seated.granted);

@@ -303,7 +303,11 @@ async fn a_lease_does_not_outlast_the_end() {
     let end = BootTime::now().plus(Duration::from_millis(1));
     limiter.expires_at(end);
     if stream.lease(10).await.is_ok() {
-        poll_fn(|cx| Poll::Ready(stream.park(cx))).await;
+        poll_fn(|cx| {
+            stream.park(cx);
+            Poll::Ready(())
+        })
+        .await;
         while BootTime::now() < end {
             std::thread::yield_now();
         }

@@ -8,6 +8,7 @@ mod topology;
 use std::sync::Arc;
 
 use tidegate_policy::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -22,4 +23,6 @@ pub(crate) struct Rpc {
     pub(crate) clock: Arc<Clock>,
     pub(crate) config: Arc<Config>,
     pub(crate) started: Timestamp,
+    /// Cancelled when the broker is told to stop.
+    pub(crate) stop: CancellationToken,
 }

@@ -72,12 +72,18 @@ impl SessionService for Rpc {
         let rpc = self.clone();
         tokio::spawn(async move {
             let mut beats = std::pin::pin!(beats);
-            // Ends with the stream, its silence, its first error, or a reader that lags behind.
-            while let Some(Ok(beat)) = beats.next().await {
+            // Ends with the stream, its silence, its first error, a reader that lags behind, or
+            // the broker: a stop would wait for it, and its agent had better find the next one.
+            loop {
+                let beat = tokio::select! {
+                    beat = beats.next() => beat,
+                    () = rpc.stop.cancelled() => Some(Ok(Err(Failure::Stopped.into()))),
+                };
                 let answer = match beat {
-                    Ok(beat) => rpc.beat(&beat).await,
+                    Some(Ok(Ok(beat))) => rpc.beat(&beat).await,
                     // It is no beat at all: too large, or not of this form.
-                    Err(status) => Err(status),
+                    Some(Ok(Err(status))) => Err(status),
+                    Some(Err(_)) | None => break,
                 };
                 let failed = answer.is_err();
                 if answers.try_send(answer).is_err() || failed {

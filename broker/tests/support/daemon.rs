@@ -10,13 +10,13 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// A running `tidegated`. It is killed when dropped.
 #[derive(Debug)]
-pub struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
-    pub address: String,
+    pub(crate) address: String,
 }
 
 /// A command that runs `tidegated`, its log kept back.
-pub fn tidegated(arguments: &[&str]) -> Command {
+pub(crate) fn tidegated(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegated"));
     command.args(arguments).env("TIDEGATE_LOG", "warn");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -24,18 +24,18 @@ pub fn tidegated(arguments: &[&str]) -> Command {
 }
 
 /// Runs `tidegated` to its end.
-pub fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     tidegated(arguments).output().unwrap()
 }
 
 /// Standard output and standard error of a run, for people.
-pub fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 
 /// Writes `tidegated.toml` with a journal beside it, and `more` at its end.
-pub fn configure(dir: &Path, listen: &str, more: &str) -> PathBuf {
+pub(crate) fn configure(dir: &Path, listen: &str, more: &str) -> PathBuf {
     let journal = dir.join("journal");
     let text = format!("listen = {listen:?}\njournal = {journal:?}\n{more}\n");
     let path = dir.join("tidegated.toml");
@@ -45,12 +45,12 @@ pub fn configure(dir: &Path, listen: &str, more: &str) -> PathBuf {
 
 impl Daemon {
     /// Starts it without waiting for anything.
-    pub fn spawn(config: &Path) -> Child {
+    pub(crate) fn spawn(config: &Path) -> Child {
         tidegated(&["serve", "--config", config.to_str().unwrap()]).spawn().unwrap()
     }
 
     /// Starts it and waits until it listens; the error is all that it said instead.
-    pub fn try_start(config: &Path) -> Result<Self, String> {
+    pub(crate) fn try_start(config: &Path) -> Result<Self, String> {
         let mut child = Self::spawn(config);
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
@@ -67,23 +67,23 @@ impl Daemon {
     }
 
     /// Starts it and waits until it listens.
-    pub fn start(config: &Path) -> Self {
+    pub(crate) fn start(config: &Path) -> Self {
         Self::try_start(config).unwrap_or_else(|said| panic!("it does not start: {said}"))
     }
 
     /// Ends it without any notice, as a power cut would end the process.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Asks it to stop.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
     }
 
     /// Waits until it has ended by itself: what it said, and how it ended.
-    pub fn wait(mut self) -> (ExitStatus, String) {
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         for _ in 0..1500 {
             if let Some(status) = self.child.try_wait().unwrap() {
                 let mut error = String::new();

@@ -3,8 +3,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
-pub mod daemon;
-pub mod raw;
+pub(crate) mod daemon;
+pub(crate) mod raw;
 
 use std::future::Future;
 use std::time::Duration;
@@ -21,15 +21,15 @@ use uuid::Uuid;
 
 /// A client of every service.
 #[derive(Clone, Debug)]
-pub struct Clients {
-    pub reservations: ReservationServiceClient<Channel>,
-    pub sessions: SessionServiceClient<Channel>,
-    pub topology: TopologyServiceClient<Channel>,
-    pub admin: AdminServiceClient<Channel>,
+pub(crate) struct Clients {
+    pub(crate) reservations: ReservationServiceClient<Channel>,
+    pub(crate) sessions: SessionServiceClient<Channel>,
+    pub(crate) topology: TopologyServiceClient<Channel>,
+    pub(crate) admin: AdminServiceClient<Channel>,
 }
 
 impl Clients {
-    pub fn new(channel: &Channel) -> Self {
+    pub(crate) fn new(channel: &Channel) -> Self {
         let topology = TopologyServiceClient::new(channel.clone());
         Self {
             reservations: ReservationServiceClient::new(channel.clone()),
@@ -40,22 +40,22 @@ impl Clients {
     }
 
     /// Clients on a connection of their own.
-    pub async fn connect(address: &str) -> Self {
+    pub(crate) async fn connect(address: &str) -> Self {
         Self::new(&Endpoint::new(address.to_owned()).unwrap().connect().await.unwrap())
     }
 
-    pub async fn info(&self) -> v1::ServerInfo {
+    pub(crate) async fn info(&self) -> v1::ServerInfo {
         let mut admin = self.admin.clone();
         admin.get_server_info(v1::GetServerInfoRequest {}).await.unwrap().into_inner()
     }
 
-    pub async fn get(&self, name: &str) -> v1::Reservation {
+    pub(crate) async fn get(&self, name: &str) -> v1::Reservation {
         let request = v1::GetReservationRequest { name: name.into() };
         self.reservations.clone().get_reservation(request).await.unwrap().into_inner()
     }
 
     /// Every reservation, page by page.
-    pub async fn list(&self, show_closed: bool, page_size: i32) -> Vec<v1::Reservation> {
+    pub(crate) async fn list(&self, show_closed: bool, page_size: i32) -> Vec<v1::Reservation> {
         let mut all = Vec::new();
         let mut page_token = String::new();
         loop {
@@ -76,7 +76,7 @@ impl Clients {
     }
 
     /// Every lane over an interval, page by page.
-    pub async fn lanes(&self, request: v1::ListResourcesRequest) -> Vec<v1::Lane> {
+    pub(crate) async fn lanes(&self, request: v1::ListResourcesRequest) -> Vec<v1::Lane> {
         let mut all = Vec::new();
         let mut page_token = String::new();
         loop {
@@ -90,7 +90,7 @@ impl Clients {
         }
     }
 
-    pub async fn apply(&self, topology: v1::Topology) -> v1::ApplyTopologyResponse {
+    pub(crate) async fn apply(&self, topology: v1::Topology) -> v1::ApplyTopologyResponse {
         let request = v1::ApplyTopologyRequest {
             topology: Some(topology),
             request_id: request_id(),
@@ -99,7 +99,7 @@ impl Clients {
         self.topology.clone().apply_topology(request).await.unwrap().into_inner()
     }
 
-    pub async fn open(&self, agent: &str) -> v1::Session {
+    pub(crate) async fn open(&self, agent: &str) -> v1::Session {
         let agent = agent.into();
         let request =
             v1::OpenSessionRequest { request_id: request_id(), agent, validate_only: false };
@@ -107,18 +107,18 @@ impl Clients {
     }
 
     /// Sends one beat and reads its answer.
-    pub async fn beat(&self, beat: v1::KeepAliveRequest) -> v1::KeepAliveResponse {
+    pub(crate) async fn beat(&self, beat: v1::KeepAliveRequest) -> v1::KeepAliveResponse {
         let stream = self.sessions.clone().keep_alive(tokio_stream::once(beat)).await;
         stream.unwrap().into_inner().message().await.unwrap().unwrap()
     }
 
-    pub async fn create(&self, request: v1::CreateReservationRequest) -> v1::Reservation {
+    pub(crate) async fn create(&self, request: v1::CreateReservationRequest) -> v1::Reservation {
         granted(self.reservations.clone().create_reservation(request).await.unwrap().into_inner())
     }
 }
 
 /// The reservation that was granted.
-pub fn granted(response: v1::CreateReservationResponse) -> v1::Reservation {
+pub(crate) fn granted(response: v1::CreateReservationResponse) -> v1::Reservation {
     match response.outcome.unwrap() {
         v1::create_reservation_response::Outcome::Reservation(it) => it,
         v1::create_reservation_response::Outcome::Refusal(no) => panic!("refused: {no:?}"),
@@ -127,28 +127,28 @@ pub fn granted(response: v1::CreateReservationResponse) -> v1::Reservation {
 
 /// A broker in this process.
 #[derive(Debug)]
-pub struct Served {
-    pub broker: Broker,
-    pub clients: Clients,
+pub(crate) struct Served {
+    pub(crate) broker: Broker,
+    pub(crate) clients: Clients,
 }
 
 impl Served {
-    pub async fn start(config: Config) -> Self {
+    pub(crate) async fn start(config: Config) -> Self {
         let broker = Broker::start(config).await.unwrap();
         let clients = Clients::connect(&broker.address()).await;
         Self { broker, clients }
     }
 
-    pub async fn in_memory() -> Self {
+    pub(crate) async fn in_memory() -> Self {
         Self::start(Config::ephemeral(JournalPlace::Memory)).await
     }
 
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.broker.address()
     }
 
     /// Stops it, which must end without a fault.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.broker.stopper().cancel();
         drop(self.clients);
         self.broker.wait().await.unwrap();
@@ -156,25 +156,25 @@ impl Served {
 }
 
 /// A fresh id.
-pub fn request_id() -> String {
+pub(crate) fn request_id() -> String {
     Uuid::now_v7().to_string()
 }
 
 /// An id that was made this many milliseconds after the epoch.
-pub fn request_id_at(ms: u64) -> String {
+pub(crate) fn request_id_at(ms: u64) -> String {
     let random = Uuid::now_v7().as_u128() & ((1 << 80) - 1);
     Uuid::from_u128(u128::from(ms) << 80 | random).to_string()
 }
 
-pub fn capacity(bps: i64) -> Option<v1::Capacity> {
+pub(crate) fn capacity(bps: i64) -> Option<v1::Capacity> {
     Some(v1::Capacity { out_bps: bps, ..v1::Capacity::default() })
 }
 
-pub const GBIT: i64 = 1_000_000_000;
+pub(crate) const GBIT: i64 = 1_000_000_000;
 
 /// Two switches with a link of `link_bps`, two hosts and two backends at 100 Gbit/s: one backend
 /// at a switch, the other served via a relay.
-pub fn topology(link_bps: i64) -> v1::Topology {
+pub(crate) fn topology(link_bps: i64) -> v1::Topology {
     let nic = |switch: &str| v1::Nic {
         name: "eth0".into(),
         switch: switch.into(),
@@ -210,24 +210,24 @@ pub fn topology(link_bps: i64) -> v1::Topology {
 }
 
 /// An instant of the wire, in whole milliseconds.
-pub fn at_ms(ms: i64) -> prost_types::Timestamp {
+pub(crate) fn at_ms(ms: i64) -> prost_types::Timestamp {
     let nanos = i32::try_from(ms.rem_euclid(1000)).unwrap() * 1_000_000;
     prost_types::Timestamp { seconds: ms.div_euclid(1000), nanos }
 }
 
 /// A length of time of the wire.
-pub fn span_ms(ms: i64) -> prost_types::Duration {
+pub(crate) fn span_ms(ms: i64) -> prost_types::Duration {
     let nanos = i32::try_from(ms.rem_euclid(1000)).unwrap() * 1_000_000;
     prost_types::Duration { seconds: ms.div_euclid(1000), nanos }
 }
 
 /// Milliseconds since the epoch.
-pub fn ms_of(time: prost_types::Timestamp) -> i64 {
+pub(crate) fn ms_of(time: prost_types::Timestamp) -> i64 {
     time.seconds * 1000 + i64::from(time.nanos) / 1_000_000
 }
 
 /// A rate from swift to compute-1 from now on.
-pub fn create(rate_bps: i64, duration_ms: i64) -> v1::CreateReservationRequest {
+pub(crate) fn create(rate_bps: i64, duration_ms: i64) -> v1::CreateReservationRequest {
     let until = Some(v1::rigid::Until::Duration(span_ms(duration_ms)));
     let rigid = v1::Rigid { rate_bps, start_time: None, until };
     v1::CreateReservationRequest {
@@ -239,7 +239,7 @@ pub fn create(rate_bps: i64, duration_ms: i64) -> v1::CreateReservationRequest {
     }
 }
 
-pub fn release(name: &str) -> v1::ReleaseReservationRequest {
+pub(crate) fn release(name: &str) -> v1::ReleaseReservationRequest {
     v1::ReleaseReservationRequest {
         name: name.into(),
         request_id: request_id(),
@@ -247,18 +247,18 @@ pub fn release(name: &str) -> v1::ReleaseReservationRequest {
     }
 }
 
-pub fn confirm(name: &str) -> v1::ConfirmReservationRequest {
+pub(crate) fn confirm(name: &str) -> v1::ConfirmReservationRequest {
     let name = name.into();
     v1::ConfirmReservationRequest { name, request_id: request_id(), validate_only: false }
 }
 
-pub fn beat(session: &str, sequence: i64) -> v1::KeepAliveRequest {
+pub(crate) fn beat(session: &str, sequence: i64) -> v1::KeepAliveRequest {
     v1::KeepAliveRequest { session: session.into(), sequence, usage: Vec::new() }
 }
 
 /// Waits until `condition` yields something: for half a minute, which is long past every time
 /// that a test waits for.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut condition: impl FnMut() -> F,
 ) -> T {
@@ -273,11 +273,11 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
 
 /// Numbers that look random and are the same in every run.
 #[derive(Clone, Debug)]
-pub struct Rng(pub u64);
+pub(crate) struct Rng(pub u64);
 
 impl Rng {
     /// SplitMix64.
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -286,15 +286,15 @@ impl Rng {
     }
 
     /// A number below `most`.
-    pub fn below(&mut self, most: u64) -> u64 {
+    pub(crate) fn below(&mut self, most: u64) -> u64 {
         self.next() % most
     }
 
-    pub fn chance(&mut self, percent: u64) -> bool {
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
-    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
         (0..count).map(|_| self.next().to_le_bytes()[0]).collect()
     }
 }

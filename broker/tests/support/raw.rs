@@ -9,27 +9,27 @@ use tonic::{Code, Status};
 
 /// A connection that speaks HTTP/2 and leaves gRPC to whoever uses it.
 #[derive(Clone, Debug)]
-pub struct Raw {
+pub(crate) struct Raw {
     client: Client<HttpConnector, Full<Bytes>>,
     address: String,
 }
 
 /// What came back of one call.
 #[derive(Debug)]
-pub struct Answer {
-    pub http: http::StatusCode,
-    pub status: Status,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) http: http::StatusCode,
+    pub(crate) status: Status,
+    pub(crate) body: Bytes,
 }
 
 impl Raw {
-    pub fn new(address: &str) -> Self {
+    pub(crate) fn new(address: &str) -> Self {
         let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
         Self { client, address: address.to_owned() }
     }
 
     /// Sends a whole body; what the transport says is an answer too, of code UNKNOWN.
-    pub async fn send(&self, path: &str, body: Vec<u8>, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn send(&self, path: &str, body: Vec<u8>, headers: &[(&str, &str)]) -> Answer {
         let mut request = http::Request::post(format!("{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -57,21 +57,22 @@ impl Raw {
     }
 
     /// Calls `Service/Method` with one well-formed frame.
-    pub async fn call(&self, method: &str, message: &[u8]) -> Answer {
+    pub(crate) async fn call(&self, method: &str, message: &[u8]) -> Answer {
         self.send(&path(method), frame(message), GRPC).await
     }
 }
 
 /// The headers of a gRPC call.
-pub const GRPC: &[(&str, &str)] = &[("content-type", "application/grpc"), ("te", "trailers")];
+pub(crate) const GRPC: &[(&str, &str)] =
+    &[("content-type", "application/grpc"), ("te", "trailers")];
 
 /// The path of `Service/Method`.
-pub fn path(method: &str) -> String {
+pub(crate) fn path(method: &str) -> String {
     format!("/tidegate.v1.{method}")
 }
 
 /// One uncompressed gRPC frame.
-pub fn frame(message: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(message: &[u8]) -> Vec<u8> {
     let mut frame = vec![0];
     frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
     frame.extend(message);

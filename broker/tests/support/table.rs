@@ -1,11 +1,11 @@
 //! Every field of every request with the values that are wrong for it, and what is said then.
 
-use super::support::{request_id, request_id_at};
+use super::support::request_id_at;
 use tonic::Code;
 
 /// A value to put in place of a good one.
 #[derive(Clone, Debug)]
-pub enum Put {
+pub(crate) enum Put {
     /// As if it had not been sent.
     Absent,
     Text(String),
@@ -19,7 +19,7 @@ pub enum Put {
 
 /// What is to be answered.
 #[derive(Clone, Debug)]
-pub enum Expect {
+pub(crate) enum Expect {
     /// `INVALID_ARGUMENT` that names exactly these fields.
     Bad(Vec<String>),
     /// `INVALID_ARGUMENT` that names some of so many entries.
@@ -32,40 +32,28 @@ pub enum Expect {
 
 /// A request that differs from a good one.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub(crate) struct Row {
     /// `Service/Method`.
-    pub rpc: &'static str,
-    pub puts: Vec<(String, Put)>,
-    pub expect: Expect,
+    pub(crate) rpc: &'static str,
+    pub(crate) puts: Vec<(String, Put)>,
+    pub(crate) expect: Expect,
 }
 
 /// Names of things that exist.
 #[derive(Clone, Debug)]
-pub struct World {
-    pub held: String,
-    pub confirmed: String,
-    pub session: String,
-    pub now_s: i64,
+pub(crate) struct World {
+    pub(crate) held: String,
+    pub(crate) confirmed: String,
+    pub(crate) session: String,
+    pub(crate) now_s: i64,
 }
 
-pub const CREATE: &str = "ReservationService/CreateReservation";
-pub const CONFIRM: &str = "ReservationService/ConfirmReservation";
-pub const EXTEND: &str = "ReservationService/ExtendHold";
-pub const GET: &str = "ReservationService/GetReservation";
-pub const LIST: &str = "ReservationService/ListReservations";
-pub const RELEASE: &str = "ReservationService/ReleaseReservation";
-pub const OPEN: &str = "SessionService/OpenSession";
-pub const BEAT: &str = "SessionService/KeepAlive";
-pub const CLOSE: &str = "SessionService/CloseSession";
-pub const APPLY: &str = "TopologyService/ApplyTopology";
-pub const EXPORT: &str = "TopologyService/ExportTopology";
-pub const RESOURCES: &str = "TopologyService/ListResources";
-pub const INFO: &str = "AdminService/GetServerInfo";
-pub const ALL: [&str; 13] = [
-    CREATE, EXTEND, CONFIRM, GET, LIST, RELEASE, OPEN, BEAT, CLOSE, APPLY, EXPORT, RESOURCES, INFO,
-];
+#[path = "methods.rs"]
+mod methods;
 
-pub fn text(text: impl Into<String>) -> Put {
+pub(crate) use methods::*;
+
+pub(crate) fn text(text: impl Into<String>) -> Put {
     Put::Text(text.into())
 }
 
@@ -81,6 +69,12 @@ struct Table {
 
 const UNKNOWN: &str = "019aa7e0-8000-7000-8000-000000000001";
 const DAY_S: i64 = 24 * 3600;
+/// A random UUID, the nil one, and one of a time that never comes.
+const NOT_V7: [&str; 3] = [
+    "b2f1e8a0-8000-4000-8000-000000000001",
+    "00000000-0000-0000-0000-000000000000",
+    "ffffffff-ffff-7fff-bfff-ffffffffffff",
+];
 /// One list entry more than is looked at, and a text that no header could carry back.
 const HUGE: usize = 100_001;
 
@@ -107,17 +101,15 @@ impl Table {
     /// The value is legal; asked so that it changes nothing.
     fn fine(&mut self, path: &str, put: Put) {
         let dry = matches!(self.rpc, CREATE | CONFIRM | EXTEND | RELEASE | OPEN | CLOSE | APPLY);
-        let dry = dry.then(|| ("validate_only", Put::Flag(true)));
+        let dry = dry.then_some(("validate_only", Put::Flag(true)));
         let puts: Vec<(&str, Put)> = [(path, put)].into_iter().chain(dry).collect();
         self.row(&puts, Expect::Fine);
     }
 
     fn mutation(&mut self, now_s: i64) {
-        for wrong in ["", "x", "b2f1e8a0-8000-4000-8000-000000000001", "\u{0}", "ä"] {
+        for wrong in ["", "x", "\u{0}", "ä"].into_iter().chain(NOT_V7) {
             self.bad("request_id", text(wrong));
         }
-        self.bad("request_id", text("00000000-0000-0000-0000-000000000000"));
-        self.bad("request_id", text("ffffffff-ffff-7fff-bfff-ffffffffffff"));
         self.bad("request_id", text("9".repeat(HUGE)));
         let now_ms = u64::try_from(now_s).unwrap() * 1000;
         for at in [0, now_ms - 601_000, now_ms + 700_000, now_ms * 2] {
@@ -492,15 +484,10 @@ fn apply(world: &World) -> Table {
 }
 
 /// The whole table.
-pub fn rows(world: &World) -> Vec<Row> {
+pub(crate) fn rows(world: &World) -> Vec<Row> {
     let mut tables = vec![create(world), apply(world)];
     tables.extend(steps(world));
     tables.extend(reads());
     tables.extend(sessions(world));
     tables.into_iter().flat_map(|table| table.rows).collect()
-}
-
-/// A fresh id, for a row that leaves it alone.
-pub fn fresh() -> Put {
-    text(request_id())
 }

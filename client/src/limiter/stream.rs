@@ -11,6 +11,9 @@ use tokio::time::{Sleep, sleep_until};
 use super::{LimitError, Seat, Shared, State, wake};
 use crate::bucket::{MSS, Ticket};
 
+/// An epoch that never comes: what is leased has to be looked at again in any case.
+const OUTDATED: u64 = u64::MAX;
+
 /// One stream of bytes under a [`Limiter`](super::Limiter), with what it has leased.
 ///
 /// Ask with [`Self::lease`] or [`Self::poll_lease`] before bytes are moved, then tell with
@@ -33,8 +36,6 @@ struct Lease {
     /// Bytes charged beyond the lease, to be paid by the next ones.
     owed: u64,
     chunk: u64,
-    /// The peer kept the stream waiting, for who knows how long: look at the end again.
-    parked: bool,
     ticket: Option<Ticket>,
 }
 
@@ -45,7 +46,7 @@ struct Waiting<'a>(&'a mut Stream);
 
 impl Stream {
     pub(super) fn new(shared: Arc<Shared>, seat: Arc<Seat>, who: usize, epoch: u64) -> Self {
-        let lease = Lease { who, epoch, left: 0, owed: 0, chunk: 0, parked: false, ticket: None };
+        let lease = Lease { who, epoch, left: 0, owed: 0, chunk: 0, ticket: None };
         Self { shared, seat, lease, moved: 0, sleep: None }
     }
 
@@ -87,8 +88,8 @@ impl Stream {
         want: usize,
     ) -> Poll<Result<usize, LimitError>> {
         let bytes = u64::try_from(want).unwrap_or(u64::MAX);
-        let current = self.lease.epoch == self.shared.epoch.load(Ordering::Relaxed);
-        if !(current && !self.lease.parked && self.lease.suffices(bytes)) {
+        let current = self.lease.epoch == self.shared.epoch.0.load(Ordering::Relaxed);
+        if !(current && self.lease.suffices(bytes)) {
             if want == 0 {
                 return Poll::Ready(Ok(0));
             }
@@ -103,7 +104,7 @@ impl Stream {
     pub fn charge(&mut self, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.moved = self.moved.saturating_add(bytes);
-        self.seat.moved.store(self.moved, Ordering::Relaxed);
+        self.seat.moved.0.store(self.moved, Ordering::Relaxed);
         if let Some(left) = self.lease.left.checked_sub(bytes) {
             self.lease.left = left;
         } else {
@@ -116,9 +117,9 @@ impl Stream {
     /// revoked or changed meanwhile, and the next poll looks at the end again before it uses
     /// what is leased.
     pub fn park(&mut self, cx: &Context<'_>) {
-        self.lease.parked = true;
         self.seat.waker.register(cx.waker());
-        if self.lease.epoch != self.shared.epoch.load(Ordering::Acquire) {
+        let known = std::mem::replace(&mut self.lease.epoch, OUTDATED);
+        if known != OUTDATED && known != self.shared.epoch.0.load(Ordering::Acquire) {
             cx.waker().wake_by_ref();
         }
     }
@@ -143,7 +144,7 @@ impl Stream {
     fn refill(&mut self, want: u64) -> Result<Option<Option<u64>>, LimitError> {
         let now = self.shared.pace.now();
         let mut state = self.shared.lock();
-        let epoch = self.shared.epoch.load(Ordering::Relaxed);
+        let epoch = self.shared.epoch.0.load(Ordering::Relaxed);
         if self.lease.epoch != epoch {
             self.lease.epoch = epoch;
             self.lease.look_again(&mut state, self.moved);
@@ -210,7 +211,6 @@ impl Lease {
         want: u64,
     ) -> Result<Option<Option<u64>>, LimitError> {
         let holds = state.holds()?;
-        self.parked = false;
         self.chunk = state.chunk;
         state.serve(now);
         loop {

@@ -1,0 +1,182 @@
+//! Whatever is sent, the answer says exactly what is wrong with it, nothing changes, and the
+//! broker goes on serving.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+#[path = "support/table.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a module of two tests")]
+mod table;
+#[path = "support/target.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a module of two tests")]
+mod target;
+
+use std::collections::BTreeSet;
+
+use prost_reflect::prost::Message;
+use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage};
+use table::{Expect, Row, World};
+use target::{Standing, Target, nothing_panicked, put};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// Sends a row and says what is wrong with the answer.
+async fn check(target: &Target, row: &Row, before: &Standing) -> Result<(), String> {
+    let mut request = target.good(row.rpc);
+    for (path, value) in &row.puts {
+        put(&mut request, path, value);
+    }
+    let answer = target.raw.call(row.rpc, &request.encode_to_vec()).await;
+    verdict(&row.expect, &answer.status)?;
+    if target.standing().await != *before {
+        return Err("the state has changed".into());
+    }
+    if !nothing_panicked() {
+        return Err("something panicked".into());
+    }
+    Ok(())
+}
+
+/// The most that an answer says: proxies and clients take no larger headers.
+const SAID_MAX: usize = 8 << 10;
+
+fn verdict(expect: &Expect, status: &Status) -> Result<(), String> {
+    let said = status.message();
+    if SAID_MAX < said.len() + status.details().len() {
+        return Err(format!("it says {} bytes", said.len() + status.details().len()));
+    }
+    let code = match expect {
+        Expect::Bad(_) | Expect::BadEntries(_) => Code::InvalidArgument,
+        Expect::Says(code) => *code,
+        Expect::Fine => Code::Ok,
+    };
+    if status.code() != code {
+        return Err(format!("{code:?} expected: {status:?}"));
+    }
+    let details = status.get_details_bad_request().map(|details| details.field_violations);
+    let named = details.into_iter().flatten().map(|violation| violation.field);
+    let named: BTreeSet<String> = named.collect();
+    match expect {
+        Expect::Bad(fields) => {
+            if named != fields.iter().cloned().collect() {
+                return Err(format!("{fields:?} expected, {named:?} named: {said}"));
+            }
+            match fields.iter().find(|field| !said.contains(field.as_str())) {
+                Some(field) => Err(format!("the message does not name {field}: {said}")),
+                None => Ok(()),
+            }
+        }
+        Expect::BadEntries(list) => {
+            let of_list = |field: &String| field.starts_with(list.as_str());
+            let good = 3 < named.len() && named.iter().all(of_list) && said.contains(" more");
+            if good { Ok(()) } else { Err(format!("{named:?}: {said}")) }
+        }
+        Expect::Says(Code::NotFound) if status.get_details_resource_info().is_none() => {
+            Err(format!("it does not say what is missing: {said}"))
+        }
+        Expect::Says(_) if said.is_empty() => Err("it does not say why".into()),
+        Expect::Says(_) | Expect::Fine => Ok(()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_bad_field_is_named_and_nothing_changes() {
+    let target = Target::start().await;
+    let before = target.standing().await;
+    let rows = table::rows(&target.world);
+    let mut wrong = Vec::new();
+    for row in &rows {
+        if let Err(why) = check(&target, row, &before).await {
+            let puts: Vec<String> = row
+                .puts
+                .iter()
+                .map(|(path, put)| {
+                    format!("{path}={}", format!("{put:?}").chars().take(60).collect::<String>())
+                })
+                .collect();
+            let why: String = why.chars().take(600).collect();
+            wrong.push(format!("{} {}: {why}", row.rpc, puts.join(" ")));
+        }
+    }
+    println!("{} bad requests, {} answered wrongly", rows.len(), wrong.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    target.served.stop().await;
+}
+
+#[tokio::test]
+async fn good_requests_are_answered() {
+    let target = Target::start().await;
+    for rpc in table::ALL {
+        let answer = target.raw.call(rpc, &target.good(rpc).encode_to_vec()).await;
+        assert_eq!(answer.status.code(), Code::Ok, "{rpc}: {:?}", answer.status);
+        assert!(!answer.body.is_empty(), "{rpc}");
+    }
+    target.served.stop().await;
+}
+
+/// Paths of all fields of a request but those that the broker fills in.
+fn fields(message: &MessageDescriptor, at: &str, found: &mut BTreeSet<String>) {
+    for field in message.fields() {
+        let path = format!("{at}{}", field.name());
+        if is_output(&field) {
+            continue;
+        }
+        if let Kind::Message(inner) = field.kind() {
+            fields(&inner, &format!("{path}."), found);
+        }
+        found.insert(path);
+    }
+}
+
+fn is_output(field: &FieldDescriptor) -> bool {
+    let options = field.options();
+    let pool = options.descriptor().parent_pool().clone();
+    let behavior = pool.get_extension_by_name("tidegate.v1.field_behavior").unwrap();
+    let said = options.get_extension(&behavior);
+    said.as_list().unwrap().iter().any(|it| it.as_enum_number() == Some(2))
+}
+
+/// A path without its indices.
+fn plain(path: &str) -> String {
+    let mut inside = false;
+    let keep = |c: &char| {
+        inside = (inside || *c == '[') && *c != ']';
+        !inside && *c != ']'
+    };
+    path.chars().filter(keep).collect()
+}
+
+#[test]
+fn the_table_has_a_row_for_every_field() {
+    let nobody = World {
+        held: String::new(),
+        confirmed: String::new(),
+        session: String::new(),
+        now_s: 1_800_000_000,
+    };
+    let mut tested: BTreeSet<(String, String)> = BTreeSet::new();
+    for row in table::rows(&nobody) {
+        // A row with several fields tests their being named together, not each of them.
+        if let [(path, _), ..] = row.puts.as_slice() {
+            let path = plain(path);
+            let parents = path.match_indices('.').map(|(end, _)| path[..end].to_owned());
+            tested.extend(parents.map(|parent| (row.rpc.to_owned(), parent)));
+            tested.insert((row.rpc.to_owned(), path));
+        }
+    }
+    let pool = DescriptorPool::decode(tidegate_proto::DESCRIPTORS).unwrap();
+    let mut missing = Vec::new();
+    let mut methods = BTreeSet::new();
+    for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+        let rpc = format!("{}/{}", method.parent_service().name(), method.name());
+        let mut all = BTreeSet::new();
+        fields(&method.input(), "", &mut all);
+        let untested =
+            all.into_iter().filter(|path| !tested.contains(&(rpc.clone(), path.clone())));
+        missing.extend(untested.map(|path| format!("{rpc} {path}")));
+        methods.insert(rpc);
+    }
+    assert!(missing.is_empty(), "no row for:\n{}", missing.join("\n"));
+    let known: BTreeSet<String> = table::ALL.iter().map(ToString::to_string).collect();
+    assert_eq!(methods, known, "the list of methods is not that of the protos");
+}

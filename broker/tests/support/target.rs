@@ -1,0 +1,179 @@
+//! A broker with something of everything, requests with which nothing is wrong, and what they could
+//! have changed.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use prost_reflect::prost::Message;
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MethodDescriptor, ReflectMessage, Value,
+};
+use tidegate_broker::Config;
+use tidegate_broker::config::JournalPlace;
+use tidegate_policy::Span;
+use tidegate_proto::v1;
+
+use super::support::raw::Raw;
+use super::support::{self, Clients, GBIT, Served, at_ms, span_ms};
+use super::table::{self, Put, World};
+
+/// How many panics there were in this process.
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+
+fn count_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        PANICS.fetch_add(1, Ordering::SeqCst);
+        before(panic);
+    }));
+}
+
+/// A broker with something of everything, and what is needed to send it bad requests.
+pub struct Target {
+    pub served: Served,
+    pub raw: Raw,
+    pub world: World,
+    pub pool: DescriptorPool,
+}
+
+/// Everything that a request could have changed.
+#[derive(PartialEq, Debug)]
+pub struct Standing {
+    pub info: v1::ServerInfo,
+    pub lanes: Vec<v1::Lane>,
+    pub reservations: Vec<(String, i32, i64)>,
+}
+
+impl Target {
+    pub async fn start() -> Self {
+        count_panics();
+        let mut config = Config::ephemeral(JournalPlace::Memory);
+        config.session.lease = Span::from_secs(3600);
+        let served = Served::start(config).await;
+        let clients = &served.clients;
+        clients.apply(support::topology(100 * GBIT)).await;
+        let session = clients.open("agent-1").await.name;
+        let confirmed = support::create(GBIT, 3_600_000);
+        let confirmed = clients.create(confirmed).await.name;
+        let mut held = support::create(GBIT, 3_600_000);
+        held.hold_for = Some(span_ms(800_000));
+        let held = clients.create(held).await.name;
+        let now_s = clients.info().await.now.unwrap().seconds;
+        let raw = Raw::new(&served.address());
+        let world = World { held, confirmed, session, now_s };
+        let pool = DescriptorPool::decode(tidegate_proto::DESCRIPTORS).unwrap();
+        Self { served, raw, world, pool }
+    }
+
+    pub async fn standing(&self) -> Standing {
+        let clients: &Clients = &self.served.clients;
+        let info = v1::ServerInfo { now: None, ..clients.info().await };
+        let over = v1::ListResourcesRequest {
+            start_time: Some(at_ms(0)),
+            end_time: Some(at_ms(253_402_300_799_000)),
+            ..v1::ListResourcesRequest::default()
+        };
+        let lanes = clients.lanes(over).await;
+        let all = clients.list(true, 0).await;
+        let reservations = all.into_iter().map(|it| (it.name, it.state, it.used_bytes)).collect();
+        Standing { info, lanes, reservations }
+    }
+
+    pub fn method(&self, rpc: &str) -> MethodDescriptor {
+        let (service, method) = rpc.split_once('/').unwrap();
+        let service = self.pool.get_service_by_name(&format!("tidegate.v1.{service}")).unwrap();
+        service.methods().find(|it| it.name() == method).unwrap()
+    }
+
+    /// A request with which nothing is wrong.
+    pub fn good(&self, rpc: &str) -> DynamicMessage {
+        let World { held, confirmed, session, .. } = &self.world;
+        let mut create = support::create(GBIT, 60_000);
+        create.sources.push("storage/glance".into());
+        let reservation = confirmed.clone();
+        let usage = vec![v1::Usage { reservation, used_bytes: 0 }];
+        let bytes = match rpc {
+            table::CREATE => create.encode_to_vec(),
+            table::CONFIRM => support::confirm(held).encode_to_vec(),
+            table::RELEASE => support::release(confirmed).encode_to_vec(),
+            table::APPLY => v1::ApplyTopologyRequest {
+                topology: Some(support::topology(100 * GBIT)),
+                ..v1::ApplyTopologyRequest::default()
+            }
+            .encode_to_vec(),
+            table::BEAT => {
+                v1::KeepAliveRequest { usage, ..support::beat(session, 7) }.encode_to_vec()
+            }
+            _ => Vec::new(),
+        };
+        let mut good = DynamicMessage::decode(self.method(rpc).input(), bytes.as_slice()).unwrap();
+        let named = match rpc {
+            table::EXTEND | table::GET => Some(("name", held)),
+            table::CLOSE => Some(("name", session)),
+            _ => None,
+        };
+        let puts = [
+            named.map(|(field, name)| (field, table::text(name.clone()))),
+            (rpc == table::OPEN).then(|| ("agent", table::text("agent-2"))),
+            (rpc == table::EXTEND).then_some(("hold_for.seconds", Put::Number(60))),
+        ];
+        for (path, value) in puts.into_iter().flatten() {
+            put(&mut good, path, &value);
+        }
+        if good.descriptor().get_field_by_name("request_id").is_some() {
+            put(&mut good, "request_id", &table::text(support::request_id()));
+        }
+        good
+    }
+}
+
+/// Whether nothing in this process has panicked.
+pub fn nothing_panicked() -> bool {
+    PANICS.load(Ordering::SeqCst) == 0
+}
+
+/// Puts a value at a path such as `topology.links[0].to`; messages and entries on the way are
+/// made where they are missing.
+pub fn put(message: &mut DynamicMessage, path: &str, value: &Put) {
+    let (head, rest) = path.split_once('.').map_or((path, None), |(head, rest)| (head, Some(rest)));
+    let (name, index) = match head.split_once('[') {
+        Some((name, index)) => (name, index.trim_end_matches(']').parse::<usize>().ok()),
+        None => (head, None),
+    };
+    let field = message.descriptor().get_field_by_name(name).unwrap();
+    let whole = rest.is_none() && index.is_none();
+    if whole && matches!(value, Put::Absent) {
+        return message.clear_field(&field);
+    }
+    if whole {
+        return message.set_field(&field, value_of(&field, value));
+    }
+    let mut place = message.get_field_mut(&field);
+    if let Some(index) = index {
+        let list = place.as_list_mut().unwrap();
+        while list.len() <= index {
+            list.push(Value::default_value(&field.kind()));
+        }
+        place = list.get_mut(index).unwrap();
+    }
+    match rest {
+        Some(rest) => put(place.as_message_mut().unwrap(), rest, value),
+        None => *place = single(&field, value),
+    }
+}
+
+fn value_of(field: &FieldDescriptor, value: &Put) -> Value {
+    match value {
+        Put::Times(entry, count) => Value::List(vec![single(field, entry); *count]),
+        other => single(field, other),
+    }
+}
+
+fn single(field: &FieldDescriptor, value: &Put) -> Value {
+    match (value, field.kind()) {
+        (Put::Text(text), _) => Value::String(text.clone()),
+        (Put::Flag(flag), _) => Value::Bool(*flag),
+        (Put::Number(number), Kind::Int32) => Value::I32(i32::try_from(*number).unwrap()),
+        (Put::Number(number), _) => Value::I64(*number),
+        (_, kind) => Value::default_value(&kind),
+    }
+}
