@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// The bandwidth-reservation broker
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidegate_policy::{BitRate, Endpoint, Name, Span, TimeText};
 
+/// Where the help lists what every command takes.
+const GENERAL: &str = "For every command";
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0 done  1 failure  2 usage  3 refused  4 denied  5 not found  6 conflict  7 unreachable";
 
 /// Reserve bandwidth end to end, and move bytes under the grant
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(version, after_help = EXIT_CODES, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// Where the broker listens: http://HOST:PORT or unix:/PATH
     #[arg(
@@ -19,16 +22,23 @@ pub(crate) struct Arguments {
         env = "TIDEGATE_BROKER",
         default_value = "http://127.0.0.1:7411",
         global = true,
+        help_heading = GENERAL,
         value_name = "ADDRESS"
     )]
     pub(crate) broker: String,
 
     /// How to print
-    #[arg(short, long, value_enum, default_value_t, global = true)]
+    #[arg(short, long, value_enum, default_value_t, global = true, help_heading = GENERAL)]
     pub(crate) output: Format,
 
     /// What to log to standard error, such as `info` or `tidegate_client=debug`
-    #[arg(long, env = "TIDEGATE_LOG", global = true, value_name = "FILTER")]
+    #[arg(
+        long,
+        env = "TIDEGATE_LOG",
+        global = true,
+        help_heading = GENERAL,
+        value_name = "FILTER"
+    )]
     pub(crate) log: Option<String>,
 
     #[command(subcommand)]
