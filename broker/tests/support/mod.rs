@@ -91,11 +91,13 @@ impl Clients {
     }
 
     pub(crate) async fn apply(&self, topology: v1::Topology) -> v1::ApplyTopologyResponse {
-        let request = v1::ApplyTopologyRequest {
+        let mut request = tonic::Request::new(v1::ApplyTopologyRequest {
             topology: Some(topology),
             request_id: request_id(),
             validate_only: false,
-        };
+        });
+        // A large one may take longer than the usual deadline on a busy machine.
+        request.set_timeout(Duration::from_secs(30));
         self.topology.clone().apply_topology(request).await.unwrap().into_inner()
     }
 
