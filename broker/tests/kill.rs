@@ -1,7 +1,7 @@
 //! `kill -9` at any moment: nothing that was acknowledged is lost, nothing is there twice or half.
 //!
-//! Workers change reservations and sessions of a real `tidegated` until it is killed in the middle
-//! of it. After the restart, everything that was acknowledged must stand exactly; what was under
+//! Workers change reservations, sessions and the topology of a real `tidegated` until it is killed
+//! in the middle of it. After the restart, everything that was acknowledged must stand exactly; what was under
 //! way is asked for again with the same request id and must have happened once or not at all.
 //! The broker itself refuses to start on a state that is not sound.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -13,8 +13,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use support::daemon::{Daemon, configure};
-use support::{Clients, GBIT, Rng, at_ms, beat, confirm, create, ms_of, release, topology};
+use support::{
+    Clients, GBIT, Rng, at_ms, beat, confirm, create, eventually, ms_of, release, request_id,
+    topology,
+};
 use tidegate_proto::v1;
+use tidegate_proto::v1::CloseReason;
 use tidegate_proto::v1::reservation::State;
 use tonic::Code;
 
@@ -23,14 +27,17 @@ const WORKERS: u64 = 6;
 /// Reservations last this long: longer than the test.
 const LASTS_MS: i64 = 3_600_000;
 const RATE: i64 = 1_000_000;
+const LINK_BPS: i64 = 100 * GBIT;
 
 /// What one worker was told, and what it does not know.
 #[derive(Debug)]
 struct Worker {
     rng: Rng,
-    /// The state that was acknowledged last.
-    known: BTreeMap<String, State>,
+    /// Every reservation as it was acknowledged last.
+    known: BTreeMap<String, v1::Reservation>,
     session: Option<String>,
+    /// What the link was raised to last, in bits per second: one of them does that.
+    raised: Option<i64>,
     under_way: Option<UnderWay>,
     acknowledged: u64,
 }
@@ -42,17 +49,50 @@ enum UnderWay {
     Confirm(v1::ConfirmReservationRequest),
     Release(v1::ReleaseReservationRequest),
     Open(v1::OpenSessionRequest),
+    Close(v1::CloseSessionRequest),
+    Raise(v1::ApplyTopologyRequest),
+}
+
+/// What must not change by itself, whatever happens to the broker.
+fn lasting(it: &v1::Reservation) -> v1::Reservation {
+    v1::Reservation {
+        phase: 0,
+        starts_in: None,
+        ends_in: None,
+        close_time: None,
+        used_bytes: 0,
+        ..it.clone()
+    }
+}
+
+/// Whether a hold lapsed by itself, and not before its time.
+fn lapsed(before: &v1::Reservation, now: &v1::Reservation) -> bool {
+    let due = before.hold_until_time.filter(|_| now.close_reason() == CloseReason::Expired);
+    due.zip(now.close_time).is_some_and(|(due, at)| ms_of(due) <= ms_of(at))
+}
+
+/// What the link of a topology carries.
+fn link_bps(topology: &v1::Topology) -> i64 {
+    topology.links[0].capacity.unwrap().out_bps
 }
 
 impl Worker {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, raises: bool) -> Self {
+        let raised = raises.then_some(LINK_BPS);
         let (known, session) = (BTreeMap::new(), None);
-        Self { rng: Rng(seed), known, session, under_way: None, acknowledged: 0 }
+        Self { rng: Rng(seed), known, session, raised, under_way: None, acknowledged: 0 }
     }
 
     fn pick(&mut self, state: State) -> Option<String> {
+        // A hold that may lapse before the call comes is left to lapse.
+        let now =
+            ms_of(self.known.values().filter_map(|it| it.create_time).max_by_key(|at| ms_of(*at))?);
+        let lasts = |it: &v1::Reservation| {
+            it.hold_until_time.is_none_or(|until| now + 60_000 < ms_of(until))
+        };
+        let fits = |it: &v1::Reservation| it.state() == state && lasts(it);
         let mut names: Vec<&String> =
-            self.known.iter().filter(|(_, it)| **it == state).map(|(name, _)| name).collect();
+            self.known.iter().filter(|(_, it)| fits(it)).map(|(name, _)| name).collect();
         let place = self.rng.below(u64::try_from(names.len()).unwrap().max(1));
         let place = usize::try_from(place).unwrap();
         (place < names.len()).then(|| names.swap_remove(place).clone())
@@ -70,15 +110,36 @@ impl Worker {
         if roll < 60
             && let Some(name) = self.pick(state)
         {
-            return UnderWay::Release(release(&name));
+            // Its holder gives it back, so that its lanes are free at once.
+            let session = self.known[&name].session.clone();
+            return UnderWay::Release(v1::ReleaseReservationRequest { session, ..release(&name) });
         }
-        if self.session.is_none() {
-            let (agent, request_id) = ("worker".into(), support::request_id());
-            let open = v1::OpenSessionRequest { request_id, agent, validate_only: false };
+        let (request_id, validate_only) = (request_id(), false);
+        let Some(session) = self.session.clone() else {
+            let open = v1::OpenSessionRequest { request_id, agent: "worker".into(), validate_only };
             return UnderWay::Open(open);
+        };
+        if (60..62).contains(&roll) {
+            let close = v1::CloseSessionRequest { name: session, request_id, validate_only };
+            return UnderWay::Close(close);
+        }
+        if let Some(before) = self.raised.filter(|_| (62..70).contains(&roll)) {
+            let topology = Some(topology(before + GBIT));
+            return UnderWay::Raise(v1::ApplyTopologyRequest {
+                topology,
+                request_id,
+                validate_only,
+            });
         }
         let mut request = create(RATE, LASTS_MS);
-        request.hold_for = (roll.is_multiple_of(2)).then(|| support::span_ms(900_000));
+        let short = i64::try_from(self.rng.below(2000)).unwrap() + 1;
+        let kind = self.rng.below(10);
+        let hold_ms = if kind == 0 { short } else { 900_000 };
+        request.hold_for = (kind < 5).then(|| support::span_ms(hold_ms));
+        // Bound ones end with their session; those that lapse by themselves have none.
+        if kind % 2 == 1 {
+            request.session = session;
+        }
         UnderWay::Create(request)
     }
 
@@ -115,9 +176,41 @@ impl Worker {
                 self.session = Some(opened.map_err(code)?.into_inner().name);
                 return Ok(());
             }
+            UnderWay::Close(request) => {
+                let name = request.name.clone();
+                clients.sessions.clone().close_session(request).await.map_err(code)?;
+                self.session_closed(&name);
+                return Ok(());
+            }
+            UnderWay::Raise(request) => {
+                let raised = request.topology.as_ref().map(link_bps);
+                clients.topology.clone().apply_topology(request).await.map_err(code)?;
+                self.raised = raised;
+                return Ok(());
+            }
         };
-        self.known.insert(changed.name.clone(), changed.state());
+        self.known.insert(changed.name.clone(), changed);
         Ok(())
+    }
+
+    /// What is bound to a session is released with it.
+    fn session_closed(&mut self, name: &str) {
+        self.session = None;
+        let bound = self.known.values_mut().filter(|it| it.session == name);
+        for it in bound.filter(|it| it.state() != State::Closed) {
+            it.set_state(State::Closed);
+            it.set_close_reason(CloseReason::Released);
+            it.hold_until_time = None;
+        }
+    }
+
+    /// A session that was being closed is closed with everything that is bound to it, or not.
+    fn check_whole(&self, closing: &str, found: &BTreeMap<String, v1::Reservation>) {
+        let bound = self.known.values().filter(|it| it.session == closing);
+        let live = bound.filter(|it| it.state() != State::Closed);
+        let now: Vec<State> = live.map(|it| found[&it.name].state()).collect();
+        let closed = now.iter().filter(|state| **state == State::Closed).count();
+        assert!(closed == 0 || closed == now.len(), "{closed} of {} closed", now.len());
     }
 
     /// After a restart: everything acknowledged stands, and the call under way has happened once
@@ -126,13 +219,24 @@ impl Worker {
         let touched = match &self.under_way {
             Some(UnderWay::Confirm(request)) => request.name.clone(),
             Some(UnderWay::Release(request)) => request.name.clone(),
-            Some(UnderWay::Create(_) | UnderWay::Open(_)) | None => String::new(),
+            Some(UnderWay::Close(request)) => {
+                self.check_whole(&request.name, found);
+                request.name.clone()
+            }
+            Some(UnderWay::Create(_) | UnderWay::Open(_) | UnderWay::Raise(_)) | None => {
+                String::new()
+            }
         };
-        for (name, state) in &self.known {
-            let now =
-                found.get(name).unwrap_or_else(|| panic!("{name} was {state:?}, and is lost"));
-            assert!(now.state() == *state || *name == touched, "{name}: {state:?} became {now:?}");
+        for (name, before) in &mut self.known {
+            let now = found.get(name).unwrap_or_else(|| panic!("lost: {before:?}"));
+            let under_way = !touched.is_empty() && (*name == touched || now.session == touched);
+            let same = lasting(now) == lasting(before);
+            assert!(same || under_way || lapsed(before, now), "{before:?} became {now:?}");
+            if !under_way {
+                *before = now.clone();
+            }
         }
+        self.check_link(clients).await;
         if let Some(call) = self.under_way.take() {
             self.make(clients, call.clone()).await.unwrap();
             let once = self.known.len();
@@ -144,22 +248,47 @@ impl Worker {
             assert_eq!(answer.session.unwrap().state(), v1::session::State::Open, "{session}");
         }
     }
+
+    /// The topology is the last one acknowledged, or the one under way.
+    async fn check_link(&self, clients: &Clients) {
+        let Some(raised) = self.raised else { return };
+        let asked = v1::ExportTopologyRequest {};
+        let stands = clients.topology.clone().export_topology(asked).await.unwrap().into_inner();
+        let next = match &self.under_way {
+            Some(UnderWay::Raise(request)) => request.topology.as_ref().map(link_bps),
+            _ => None,
+        };
+        let bps = link_bps(&stands);
+        assert!(bps == raised || Some(bps) == next, "{bps} stands, {raised} was acknowledged");
+    }
 }
 
 /// Everything that the broker has, and that its lanes carry exactly what lives.
 async fn everything(clients: &Clients) -> BTreeMap<String, v1::Reservation> {
-    let all = clients.list(true, 1000).await;
-    let live = all.iter().filter(|it| it.state() != State::Closed);
     let instant = ms_of(clients.info().await.now.unwrap());
     let request = v1::ListResourcesRequest {
         start_time: Some(at_ms(instant)),
         end_time: Some(at_ms(instant + 1)),
         ..v1::ListResourcesRequest::default()
     };
-    let lanes = clients.lanes(request).await;
-    let read = lanes.iter().find(|lane| lane.name == "storage/swift/read").unwrap();
-    let promised: i64 = live.map(|it| it.rate_bps).sum();
-    assert_eq!(read.booked_bps, promised, "the lane carries what lives");
+    // All of it at one state of the ledger: holds lapse meanwhile.
+    let (all, lanes) = eventually("nothing changes for a moment", || async {
+        let before = clients.info().await.journal_sequence;
+        let all = clients.list(true, 1000).await;
+        let lanes = clients.lanes(request.clone()).await;
+        (clients.info().await.journal_sequence == before).then_some((all, lanes))
+    })
+    .await;
+    let live = all.iter().filter(|it| it.state() != State::Closed);
+    let mut promised: BTreeMap<&str, i64> = BTreeMap::new();
+    for booking in live.flat_map(|it| &it.bookings) {
+        *promised.entry(&booking.lane).or_default() += booking.booked_bps;
+    }
+    for lane in &lanes {
+        let expected = promised.remove(lane.name.as_str()).unwrap_or(0);
+        assert_eq!(lane.booked_bps, expected, "{} carries what lives", lane.name);
+    }
+    assert!(promised.is_empty(), "{promised:?}");
     all.into_iter().map(|it| (it.name.clone(), it)).collect()
 }
 
@@ -173,12 +302,12 @@ async fn life(cycles: u64, seed: u64) -> u64 {
     let directory = tempfile::tempdir().unwrap();
     let config = configure(directory.path(), "127.0.0.1:0", "");
     let mut rng = Rng(seed);
-    let mut workers: Vec<Worker> = (0..WORKERS).map(|it| Worker::new(seed ^ it)).collect();
+    let mut workers: Vec<Worker> = (0..WORKERS).map(|it| Worker::new(seed ^ it, it == 0)).collect();
     for cycle in 0..cycles {
         let daemon = Daemon::start(&config);
         let clients = Clients::connect(&daemon.address).await;
         if cycle == 0 {
-            clients.apply(topology(100 * GBIT)).await;
+            clients.apply(topology(LINK_BPS)).await;
         }
         let found = everything(&clients).await;
         for worker in &mut workers {
