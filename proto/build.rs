@@ -24,6 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The encoded set keeps our field annotations, which the decoded types below drop.
     std::fs::write(out.join("tidegate.descriptors.bin"), compiler.encode_file_descriptor_set())?;
     compiler.open_file(JOURNAL)?;
-    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+    tonic_prost_build::configure()
+        .generate_default_stubs(true)
+        .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

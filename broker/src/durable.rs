@@ -251,6 +251,7 @@ fn why(number: u32) -> Result<CloseWhy, Unreadable> {
         Some(CloseReason::Released) => Ok(CloseWhy::Released),
         Some(CloseReason::Expired) => Ok(CloseWhy::Expired),
         Some(CloseReason::SessionLost) => Ok(CloseWhy::SessionLost),
+        Some(CloseReason::CapacityLost) => Ok(CloseWhy::CapacityLost),
         Some(CloseReason::Unspecified) | None => Err(Unreadable::Unknown),
     }
 }

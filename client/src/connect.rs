@@ -151,6 +151,7 @@ impl Client {
             name: name.to_string(),
             request_id: wire::new_request_id().to_string(),
             validate_only: false,
+            etag: String::new(),
         };
         let send = |channel, request| async move {
             ReservationServiceClient::new(channel).confirm_reservation(request).await
@@ -169,6 +170,7 @@ impl Client {
             request_id: wire::new_request_id().to_string(),
             validate_only: false,
             hold_for: Some(wire::to_duration(hold_for)),
+            etag: String::new(),
         };
         let send = |channel, request| async move {
             ReservationServiceClient::new(channel).extend_hold(request).await
@@ -196,6 +198,7 @@ impl Client {
             validate_only: false,
             session: wire::to_session(holder),
             used_bytes: wire::to_bytes(used),
+            etag: String::new(),
         };
         let send = |channel, request| async move {
             ReservationServiceClient::new(channel).release_reservation(request).await
@@ -220,6 +223,7 @@ impl Client {
             page_size: i32::from(listing.page_size),
             page_token: listing.page_token.clone(),
             show_closed: listing.show_closed,
+            filter: String::new(),
         };
         let send = |channel, request| async move {
             ReservationServiceClient::new(channel).list_reservations(request).await
@@ -245,6 +249,7 @@ impl Client {
             topology: Some(topology),
             request_id: wire::new_request_id().to_string(),
             validate_only,
+            accept_losses: false,
         };
         let send = |channel, request| async move {
             TopologyServiceClient::new(channel).apply_topology(request).await

@@ -363,7 +363,9 @@ fn revoked(end: GrantEnd) -> Revoked {
             Revoked::Released
         }
         GrantEnd::Closed(CloseReason::Expired) => Revoked::NoShow,
-        GrantEnd::Closed(CloseReason::SessionLost | CloseReason::Unknown(_))
+        GrantEnd::Closed(
+            CloseReason::SessionLost | CloseReason::CapacityLost | CloseReason::Unknown(_),
+        )
         | GrantEnd::SessionOver
         | GrantEnd::Unreachable => Revoked::SessionLost,
     }

@@ -105,7 +105,9 @@ impl CounterOffer {
         let kind = match Kind::try_from(wire.kind) {
             Ok(Kind::SameRateLater) => OfferKind::SameRateLater,
             Ok(Kind::LowerRateNow) => OfferKind::LowerRateNow,
-            Ok(Kind::Unspecified) | Err(_) => OfferKind::Unknown(wire.kind),
+            Ok(Kind::LaterFinish | Kind::OtherSource | Kind::Unspecified) | Err(_) => {
+                OfferKind::Unknown(wire.kind)
+            }
         };
         let start = wire::instant_required("offers.start_time", wire.start_time)?;
         let end = wire::instant_required("offers.end_time", wire.end_time)?;
@@ -144,7 +146,9 @@ impl Refusal {
             Ok(Reason::NoPath) => RefusalReason::NoPath,
             Ok(Reason::RateAboveCapacity) => RefusalReason::RateAboveCapacity,
             Ok(Reason::NoHeadroom) => RefusalReason::NoHeadroom,
-            Ok(Reason::Unspecified) | Err(_) => RefusalReason::Unknown(wire.reason),
+            Ok(Reason::Drained | Reason::OthersRefused | Reason::Unspecified) | Err(_) => {
+                RefusalReason::Unknown(wire.reason)
+            }
         };
         let blockers = wire.blockers.into_iter().map(Blocker::from_wire);
         let offers = wire.offers.into_iter().map(CounterOffer::from_wire);

@@ -136,6 +136,7 @@ impl Ask {
             hold_for: self.hold_for.map(wire::to_duration),
             session: wire::to_session(self.session),
             shape: Some(v1::create_reservation_request::Shape::Rigid(rigid)),
+            ..Default::default()
         }
     }
 }
@@ -228,6 +229,8 @@ pub enum CloseReason {
     Expired,
     /// Its session was lost.
     SessionLost,
+    /// A lane that it needs cannot carry it any more.
+    CapacityLost,
     /// The broker does not know it, or has a reason that this client does not know.
     Unknown(i32),
 }
@@ -239,6 +242,7 @@ impl fmt::Display for CloseReason {
             Self::Released => "it was given back",
             Self::Expired => "it was held and not confirmed in time",
             Self::SessionLost => "its session was lost",
+            Self::CapacityLost => "a lane that it needs cannot carry it any more",
             Self::Unknown(0) => "the broker does not know it",
             Self::Unknown(_) => "the broker has a reason that this client does not know",
         })
@@ -252,6 +256,7 @@ impl CloseReason {
             Ok(v1::CloseReason::Released) => Self::Released,
             Ok(v1::CloseReason::Expired) => Self::Expired,
             Ok(v1::CloseReason::SessionLost) => Self::SessionLost,
+            Ok(v1::CloseReason::CapacityLost) => Self::CapacityLost,
             Ok(v1::CloseReason::Unspecified) | Err(_) => Self::Unknown(number),
         }
     }

@@ -224,6 +224,7 @@ impl Shared {
         let usage = live.iter().map(|(name, grant)| v1::Usage {
             reservation: name.clone(),
             used_bytes: wire::to_bytes(grant.moved()),
+            plan_version: 0,
         });
         usage.take(Session::GRANTS_MAX).collect()
     }

@@ -122,7 +122,7 @@ impl LaneChange {
             Ok(Kind::Added) => ChangeKind::Added,
             Ok(Kind::Removed) => ChangeKind::Removed,
             Ok(Kind::Resized) => ChangeKind::Resized,
-            Ok(Kind::Unspecified) | Err(_) => ChangeKind::Unknown(wire.kind),
+            Ok(Kind::Reshaped | Kind::Unspecified) | Err(_) => ChangeKind::Unknown(wire.kind),
         };
         Ok(Self {
             kind,

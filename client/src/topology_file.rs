@@ -157,6 +157,7 @@ macro_rules! resource {
                     in_bps: bps(self.$in),
                     total_bps: bps(self.total),
                     reserved_ppm: self.reserved.map(|percent| percent.0),
+                    allocation_ratio_ppm: None,
                 })
             }
 
@@ -254,6 +255,7 @@ impl File {
             storage: self.storage.into_iter().map(|s| s.into_inner().into_wire()).collect(),
             routes: self.route.into_iter().map(Route::into_wire).collect(),
             version: 0,
+            steerings: Vec::new(),
         }
     }
 
@@ -343,6 +345,7 @@ impl Link {
             capacity: self.capacity_to_wire(),
             framing: framing(self.mtu, self.overhead),
             cost: self.cost.unwrap_or(0),
+            bundle: None,
             name: self.name.0,
             from: self.from.0,
             to: self.to.0,
@@ -367,6 +370,7 @@ impl Storage {
             capacity: self.capacity_to_wire(),
             place,
             served_via: texts(self.served_via),
+            mirrors: Vec::new(),
             name: self.name.0,
         }
     }

@@ -138,6 +138,8 @@ pub enum CloseWhy {
     Expired,
     /// Its session was lost.
     SessionLost,
+    /// A lane that it needs cannot carry it any more.
+    CapacityLost,
 }
 
 impl fmt::Display for CloseWhy {
@@ -147,6 +149,7 @@ impl fmt::Display for CloseWhy {
             Self::Released => "released",
             Self::Expired => "expired",
             Self::SessionLost => "session lost",
+            Self::CapacityLost => "capacity lost",
         })
     }
 }

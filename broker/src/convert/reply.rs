@@ -80,6 +80,7 @@ pub(crate) fn reservation(
         create_time: Some(time(reservation.created)),
         close_time: closed_at.map(time),
         used_bytes: int(used.bytes()),
+        ..v1::Reservation::default()
     }
 }
 
@@ -113,6 +114,7 @@ pub(crate) fn why_closed(why: CloseWhy) -> v1::CloseReason {
         CloseWhy::Released => v1::CloseReason::Released,
         CloseWhy::Expired => v1::CloseReason::Expired,
         CloseWhy::SessionLost => v1::CloseReason::SessionLost,
+        CloseWhy::CapacityLost => v1::CloseReason::CapacityLost,
     }
 }
 
@@ -147,6 +149,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> v1::Refusal {
         reason: reason.into(),
         blockers: refusal.blockers.iter().map(blocker).collect(),
         offers: refusal.offers.iter().map(offer).collect(),
+        held: None,
     }
 }
 
@@ -174,6 +177,7 @@ fn offer(offer: &CounterOffer) -> v1::CounterOffer {
         rate_bps: int(offer.rate.bps()),
         start_time: Some(time(offer.interval.start())),
         end_time: Some(time(offer.interval.end())),
+        ..v1::CounterOffer::default()
     }
 }
 
@@ -191,6 +195,7 @@ pub(crate) fn session(session: &Session, config: &SessionConfig) -> v1::Session 
         lease: Some(duration(config.lease)),
         grace: Some(duration(config.grace)),
         create_time: Some(time(session.created)),
+        ..v1::Session::default()
     }
 }
 
@@ -216,5 +221,6 @@ pub(crate) fn lane(name: &LaneName, lane: &Lane, booked: u64, used: u64) -> v1::
         capacity_bps: int(lane.capacity()),
         booked_bps: int(booked),
         used_bps: int(used),
+        ..v1::Lane::default()
     }
 }

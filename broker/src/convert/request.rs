@@ -99,6 +99,10 @@ pub(crate) fn create(message: &v1::CreateReservationRequest) -> Checked<Mutation
         let session = fields.optional("session", "sessions", &message.session);
         let shape = match fields.required("shape", message.shape.as_ref()) {
             Some(v1::create_reservation_request::Shape::Rigid(rigid)) => shape(fields, rigid),
+            Some(_) => {
+                fields.fault("shape", "it is not known");
+                None
+            }
             None => None,
         };
         Some(Command::Reserve(Box::new(Ask {

@@ -169,6 +169,7 @@ pub(crate) fn to_wire(spec: &TopologySpec, version: u64) -> v1::Topology {
         capacity: Some(capacity_to_wire(link.capacity)),
         framing: framing_to_wire(link.framing),
         cost: i32::try_from(link.cost).unwrap_or(i32::MAX),
+        bundle: None,
     });
     let routes = spec.routes.iter().map(|route| v1::Route {
         from: route.from.to_string(),
@@ -182,6 +183,7 @@ pub(crate) fn to_wire(spec: &TopologySpec, version: u64) -> v1::Topology {
         storage: spec.storage.iter().map(storage_to_wire).collect(),
         routes: routes.collect(),
         version: int(version),
+        steerings: Vec::new(),
     }
 }
 
@@ -204,6 +206,7 @@ fn storage_to_wire(storage: &StorageSpec) -> v1::Storage {
         place: Some(place),
         capacity: Some(capacity_to_wire(storage.capacity)),
         served_via: storage.served_via.iter().map(ToString::to_string).collect(),
+        mirrors: Vec::new(),
     }
 }
 
@@ -214,6 +217,7 @@ fn capacity_to_wire(capacity: Capacity) -> v1::Capacity {
         in_bps: if same { 0 } else { int(capacity.back.bps()) },
         total_bps: capacity.total.map_or(0, |total| int(total.bps())),
         reserved_ppm: capacity.reserved_ppm.and_then(|ppm| i32::try_from(ppm).ok()),
+        allocation_ratio_ppm: None,
     }
 }
 

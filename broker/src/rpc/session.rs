@@ -1,14 +1,14 @@
 //! `SessionService`.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use tidegate_core::Answer;
 use tidegate_proto::v1;
 use tidegate_proto::v1::session_service_server::SessionService;
 use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_stream::{Stream, StreamExt};
+use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Rpc;
@@ -19,7 +19,7 @@ use crate::status::Failure;
 /// Answers that wait for a slow reader of its stream; past that the stream is cut.
 const ANSWERS_MAX: usize = 16;
 
-type Beats = Pin<Box<dyn Stream<Item = Result<v1::KeepAliveResponse, Status>> + Send>>;
+type Beats = BoxStream<v1::KeepAliveResponse>;
 
 impl Rpc {
     async fn session<M>(
@@ -54,8 +54,6 @@ impl Rpc {
 
 #[tonic::async_trait]
 impl SessionService for Rpc {
-    type KeepAliveStream = Beats;
-
     async fn open_session(
         &self,
         request: Request<v1::OpenSessionRequest>,

@@ -22,7 +22,11 @@ impl TopologyService for Rpc {
             Answer::Topology { version, changes } => {
                 let changes = changes.iter().map(reply::lane_change).collect();
                 let version = reply::int(version);
-                Ok(Response::new(v1::ApplyTopologyResponse { version, changes }))
+                Ok(Response::new(v1::ApplyTopologyResponse {
+                    version,
+                    changes,
+                    ..Default::default()
+                }))
             }
             Answer::Reservation(_) | Answer::Refusal(_) | Answer::Session(_) => {
                 Err(Failure::Stopped.into())

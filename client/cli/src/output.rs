@@ -187,6 +187,7 @@ fn close_reason(why: CloseReason) -> &'static str {
         CloseReason::Released => "released",
         CloseReason::Expired => "expired",
         CloseReason::SessionLost => "session_lost",
+        CloseReason::CapacityLost => "capacity_lost",
         CloseReason::Unknown(_) => "unknown",
     }
 }

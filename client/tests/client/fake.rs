@@ -1,7 +1,6 @@
 //! A broker that says what a test tells it to say, on the generated server traits.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,8 +8,8 @@ use tidegate_client::{Client, RetryPolicy, Settings};
 use tidegate_proto::v1;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_stream::Stream;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 use v1::reservation_service_server::{ReservationService, ReservationServiceServer};
 use v1::session_service_server::{SessionService, SessionServiceServer};
@@ -66,6 +65,7 @@ pub(crate) fn session(life: Duration) -> v1::Session {
         lease: Some(half),
         grace: Some(half),
         create_time: Some(prost_types::Timestamp::default()),
+        ..v1::Session::default()
     }
 }
 
@@ -266,9 +266,6 @@ impl ReservationService for Fake {
 
 #[tonic::async_trait]
 impl SessionService for Fake {
-    type KeepAliveStream =
-        Pin<Box<dyn Stream<Item = Result<v1::KeepAliveResponse, Status>> + Send>>;
-
     async fn open_session(
         &self,
         _: Request<v1::OpenSessionRequest>,
@@ -279,7 +276,7 @@ impl SessionService for Fake {
     async fn keep_alive(
         &self,
         request: Request<Streaming<v1::KeepAliveRequest>>,
-    ) -> Result<Response<Self::KeepAliveStream>, Status> {
+    ) -> Result<Response<BoxStream<v1::KeepAliveResponse>>, Status> {
         let (answers, outbox) = mpsc::channel(16);
         let dialogue = Dialogue { beats: request.into_inner(), answers };
         // A test that is done does not listen any more.
