@@ -148,6 +148,7 @@ async fn topologies_of_any_size_leave_the_broker_alive() {
                 topology: Some(topology(switches)),
                 request_id: support::request_id(),
                 validate_only: false,
+                ..Default::default()
             });
             request.set_timeout(std::time::Duration::from_secs(30));
             let mut client = served.clients.topology.clone();

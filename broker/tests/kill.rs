@@ -129,6 +129,7 @@ impl Worker {
                 topology,
                 request_id,
                 validate_only,
+                ..Default::default()
             });
         }
         let mut request = create(RATE, LASTS_MS);

@@ -103,6 +103,7 @@ async fn every_other_change_is_repeated_alike_too() {
         request_id: request_id(),
         validate_only: false,
         hold_for: Some(span_ms(600_000)),
+        ..Default::default()
     };
     let open = v1::OpenSessionRequest {
         request_id: request_id(),
@@ -113,6 +114,7 @@ async fn every_other_change_is_repeated_alike_too() {
         topology: Some(topology(200 * GBIT)),
         request_id: request_id(),
         validate_only: false,
+        ..Default::default()
     };
     let (confirm, release) = (confirm(&name), release(&name));
     let mut seen = Vec::new();
@@ -172,6 +174,7 @@ async fn a_dry_run_answers_and_changes_nothing() {
         topology: Some(topology(GBIT)),
         request_id: support::request_id(),
         validate_only: true,
+        ..Default::default()
     };
     let would = clients.topology.clone().apply_topology(dry.clone()).await.unwrap().into_inner();
     assert_eq!(would.changes.len(), 2, "{would:?}");

@@ -30,7 +30,7 @@ async fn served(link_bps: i64, config: Config) -> Served {
 }
 
 fn usage(reservation: &str, used_bytes: i64) -> v1::Usage {
-    v1::Usage { reservation: reservation.into(), used_bytes }
+    v1::Usage { reservation: reservation.into(), used_bytes, ..Default::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -241,8 +241,14 @@ mod tests {
             start_time: Some(wire::to_timestamp(at(7200))),
             end_time: Some(wire::to_timestamp(at(10800))),
             via: vec!["hosts/proxy-1".into()],
+            ..Default::default()
         };
-        v1::Refusal { reason: 3, blockers: vec![blocker], offers: vec![offer] }
+        v1::Refusal {
+            reason: 3,
+            blockers: vec![blocker],
+            offers: vec![offer],
+            ..Default::default()
+        }
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn capacity() -> impl Strategy<Value = Option<v1::Capacity>> {
     let reserved = option::of(0..=1_000_000);
     (1..=MAX, zero_or(), zero_or(), reserved).prop_map(
         |(out_bps, in_bps, total_bps, reserved_ppm)| {
-            Some(v1::Capacity { out_bps, in_bps, total_bps, reserved_ppm })
+            Some(v1::Capacity { out_bps, in_bps, total_bps, reserved_ppm, ..Default::default() })
         },
     )
 }
@@ -108,6 +108,7 @@ fn link() -> impl Strategy<Value = v1::Link> {
             capacity,
             framing,
             cost,
+            ..Default::default()
         },
     )
 }
@@ -117,7 +118,13 @@ fn storage() -> impl Strategy<Value = v1::Storage> {
     let place =
         prop_oneof![name().prop_map(Place::Host), name().prop_map(Place::Switch)].prop_map(Some);
     (name(), place, capacity(), prop::collection::vec(name(), 0..3)).prop_map(
-        |(name, place, capacity, served_via)| v1::Storage { name, place, capacity, served_via },
+        |(name, place, capacity, served_via)| v1::Storage {
+            name,
+            place,
+            capacity,
+            served_via,
+            ..Default::default()
+        },
     )
 }
 
@@ -148,6 +155,7 @@ fn topology() -> impl Strategy<Value = v1::Topology> {
             storage,
             routes,
             version: 0,
+            ..Default::default()
         })
 }
 

@@ -64,6 +64,7 @@ impl Clients {
                 page_size,
                 page_token,
                 show_closed,
+                ..Default::default()
             };
             let page = self.reservations.clone().list_reservations(request).await.unwrap();
             let page = page.into_inner();
@@ -95,6 +96,7 @@ impl Clients {
             topology: Some(topology),
             request_id: request_id(),
             validate_only: false,
+            ..Default::default()
         });
         // A large one may take longer than the usual deadline on a busy machine.
         request.set_timeout(Duration::from_secs(30));
@@ -189,6 +191,7 @@ pub(crate) fn topology(link_bps: i64) -> v1::Topology {
         place: Some(v1::storage::Place::Switch("east".into())),
         capacity: capacity(100 * GBIT),
         served_via: served_via.iter().map(ToString::to_string).collect(),
+        ..Default::default()
     };
     v1::Topology {
         hosts: vec![host("compute-1", "west"), host("relay-1", "east")],
@@ -200,6 +203,7 @@ pub(crate) fn topology(link_bps: i64) -> v1::Topology {
             capacity: capacity(link_bps),
             framing: Some(v1::Framing { overhead_ppm: Some(0), mtu_bytes: 0 }),
             cost: 0,
+            ..Default::default()
         }],
         storage: vec![storage("swift", &[]), storage("glance", &["relay-1"])],
         routes: vec![v1::Route {
@@ -208,6 +212,7 @@ pub(crate) fn topology(link_bps: i64) -> v1::Topology {
             links: vec!["spine".into()],
         }],
         version: 0,
+        ..Default::default()
     }
 }
 
@@ -251,7 +256,12 @@ pub(crate) fn release(name: &str) -> v1::ReleaseReservationRequest {
 
 pub(crate) fn confirm(name: &str) -> v1::ConfirmReservationRequest {
     let name = name.into();
-    v1::ConfirmReservationRequest { name, request_id: request_id(), validate_only: false }
+    v1::ConfirmReservationRequest {
+        name,
+        request_id: request_id(),
+        validate_only: false,
+        ..Default::default()
+    }
 }
 
 pub(crate) fn beat(session: &str, sequence: i64) -> v1::KeepAliveRequest {

@@ -90,7 +90,7 @@ impl Target {
         let mut create = support::create(GBIT, 60_000);
         create.sources.push("storage/glance".into());
         let reservation = confirmed.clone();
-        let usage = vec![v1::Usage { reservation, used_bytes: 0 }];
+        let usage = vec![v1::Usage { reservation, used_bytes: 0, ..Default::default() }];
         let bytes = match rpc {
             table::CREATE => create.encode_to_vec(),
             table::CONFIRM => support::confirm(held).encode_to_vec(),
