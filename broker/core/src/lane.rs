@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tidegate_policy::BitRate;
+use tidegate_policy::{BitRate, Interval, Span, Timestamp};
 
 use crate::timeline::Timeline;
 
@@ -56,6 +56,25 @@ impl Lane {
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.def.as_ref().map_or(0, |def| def.capacity)
+    }
+
+    /// The least that is free at one instant of `over`, in bits per second.
+    #[must_use]
+    pub fn free(&self, over: Interval) -> u64 {
+        self.capacity().saturating_sub(self.timeline.peak(over))
+    }
+
+    /// The first start from `after` to `latest` from which `amount` is free for all of `span`.
+    #[must_use]
+    pub fn earliest(
+        &self,
+        after: Timestamp,
+        latest: Timestamp,
+        span: Span,
+        amount: u64,
+    ) -> Option<Timestamp> {
+        let ceiling = self.capacity().checked_sub(amount)?;
+        self.timeline.earliest(after, latest, span, ceiling)
     }
 }
 

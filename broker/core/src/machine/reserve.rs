@@ -134,15 +134,9 @@ impl Machine {
     }
 
     /// What of a lane's capacity a booking of `amount` must leave to others: `None` if the lane
-    /// is too small for it even when empty.
-    fn ceiling(&self, need: &LaneNeed, amount: u64) -> Option<u64> {
-        self.lane(need)?.capacity().checked_sub(amount)
-    }
-
     /// The least that is free on a lane during `over`.
     fn headroom(&self, need: &LaneNeed, over: Interval) -> u64 {
-        let lane = self.lane(need);
-        lane.map_or(0, |lane| lane.capacity().saturating_sub(lane.timeline.peak(over)))
+        self.lane(need).map_or(0, |lane| lane.free(over))
     }
 
     /// The lanes of a way that cannot carry what is wanted.
@@ -158,10 +152,9 @@ impl Machine {
             if needed <= free {
                 return None;
             }
-            let first_free = self.ceiling(need, needed).and_then(|ceiling| {
-                let timeline = &self.lane(need)?.timeline;
-                timeline.earliest(over.start(), latest, over.span(), ceiling)
-            });
+            let first_free = self
+                .lane(need)
+                .and_then(|lane| lane.earliest(over.start(), latest, over.span(), needed));
             let limit = self.lane(need).map_or(0, Lane::capacity);
             let (source, lane) = (way.source.clone(), need.lane.clone());
             Some(Blocker { source, lane, limit, free, needed, first_free })
@@ -193,7 +186,7 @@ impl Machine {
     fn refuse(&self, ways: &[Way<'_>], wanted: &Wanted) -> Refusal {
         let too_small = |way: &Way<'_>| {
             let mut needs = way.path.needs.iter();
-            needs.any(|need| self.ceiling(need, need.amount(wanted.rate)).is_none())
+            needs.any(|need| self.lane(need).map_or(0, Lane::capacity) < need.amount(wanted.rate))
         };
         let reason = if ways.is_empty() {
             Reason::NoPath
@@ -234,9 +227,8 @@ impl Machine {
             if path.needs.len() <= agreed {
                 break;
             }
-            let ceiling = self.ceiling(need, need.amount(wanted.rate))?;
-            let timeline = &self.lane(need)?.timeline;
-            let start = timeline.earliest(candidate, wanted.latest, wanted.over.span(), ceiling)?;
+            let (lane, amount) = (self.lane(need)?, need.amount(wanted.rate));
+            let start = lane.earliest(candidate, wanted.latest, wanted.over.span(), amount)?;
             agreed = if start == candidate { agreed.saturating_add(1) } else { 1 };
             candidate = start;
         }
