@@ -7,7 +7,9 @@ use prost::Message;
 use thiserror::Error;
 use tidegate_core::event::{Booked, RequestMark};
 use tidegate_core::lane::LaneName;
-use tidegate_core::{Change, CloseWhy, Event, Reserved, TopologySpec};
+use tidegate_core::{
+    Change, CloseWhy, Event, Kept, Modified, Reserved, Route, Terms, TopologySpec,
+};
 use tidegate_policy::{
     BitRate, ByteCount, Interval, Name, ParseError, ProjectId, RequestId, ReservationId, SessionId,
     Timestamp,
@@ -78,6 +80,14 @@ fn change_to_wire(change: &Change) -> wire::event::Change {
             To::TopologyApplied(wire::TopologyApplied { topology })
         }
         Change::Reserved(reserved) => To::Reserved(reserved_to_wire(reserved)),
+        Change::Modified(modified) => To::Modified(modified_to_wire(modified)),
+        Change::Settled { id: it } => To::Settled(wire::Settled { id: id(it.as_u128()) }),
+        Change::Metered { used } => {
+            let used = used
+                .iter()
+                .map(|(it, bytes)| wire::Used { id: id(it.as_u128()), bytes: bytes.bytes() });
+            To::Metered(wire::Metered { used: used.collect() })
+        }
         Change::Confirmed { id: it } => To::Confirmed(wire::Confirmed { id: id(it.as_u128()) }),
         Change::HoldExtended { id: it, until } => To::HoldExtended(wire::HoldExtended {
             id: id(it.as_u128()),
@@ -105,22 +115,51 @@ fn change_to_wire(change: &Change) -> wire::event::Change {
 }
 
 fn reserved_to_wire(reserved: &Reserved) -> wire::Reserved {
-    let booked = reserved
-        .booked
-        .iter()
-        .map(|booked| wire::Booked { lane: booked.lane.to_string(), amount_bps: booked.amount });
+    let (source, destination) = (reserved.route.source(), reserved.route.destination());
+    let lanes = match &reserved.route {
+        Route::Between { .. } => Vec::new(),
+        Route::Lanes(lanes) => lanes.iter().map(ToString::to_string).collect(),
+    };
     wire::Reserved {
         id: id(reserved.id.as_u128()),
         project: reserved.project.to_string(),
-        source: reserved.source.to_string(),
-        destination: reserved.destination.to_string(),
-        via: reserved.via.iter().map(ToString::to_string).collect(),
+        source: source.map(ToString::to_string).unwrap_or_default(),
+        destination: destination.map(ToString::to_string).unwrap_or_default(),
+        via: reserved.route.via().iter().map(ToString::to_string).collect(),
         rate_bps: reserved.rate.bps(),
         start_ms: reserved.interval.start().as_ms(),
         end_ms: reserved.interval.end().as_ms(),
         hold_until_ms: reserved.hold_until.map(Timestamp::as_ms),
         session: reserved.session.map(|it| id(it.as_u128())).unwrap_or_default(),
-        booked: booked.collect(),
+        booked: reserved.booked.iter().map(booked_to_wire).collect(),
+        lanes,
+        shared: reserved.terms.shared,
+        streams: if reserved.terms.streams == 1 { 0 } else { reserved.terms.streams.into() },
+    }
+}
+
+fn booked_to_wire(booked: &Booked) -> wire::Booked {
+    wire::Booked { lane: booked.lane.to_string(), amount_bps: booked.amount }
+}
+
+fn modified_to_wire(modified: &Modified) -> wire::Modified {
+    wire::Modified {
+        id: id(modified.id.as_u128()),
+        rate_bps: modified.rate.bps(),
+        start_ms: modified.interval.start().as_ms(),
+        end_ms: modified.interval.end().as_ms(),
+        from_ms: modified.from.as_ms(),
+        booked: modified.booked.iter().map(booked_to_wire).collect(),
+        kept: modified.kept.iter().map(kept_to_wire).collect(),
+    }
+}
+
+fn kept_to_wire(kept: &Kept) -> wire::Kept {
+    wire::Kept {
+        lane: kept.lane.to_string(),
+        amount_bps: kept.amount,
+        start_ms: kept.over.start().as_ms(),
+        end_ms: kept.over.end().as_ms(),
     }
 }
 
@@ -171,6 +210,13 @@ fn change(from: &wire::event::Change) -> Result<Change, Unreadable> {
     Ok(match from {
         From::TopologyApplied(applied) => topology_applied(applied)?,
         From::Reserved(from) => Change::Reserved(Box::new(reserved(from)?)),
+        From::Modified(from) => Change::Modified(Box::new(modified(from)?)),
+        From::Settled(from) => Change::Settled { id: reservation_id(&from.id)? },
+        From::Metered(from) => {
+            let used = from.used.iter();
+            let used = used.map(|used| Ok((reservation_id(&used.id)?, ByteCount::new(used.bytes))));
+            Change::Metered { used: used.collect::<Result<_, Unreadable>>()? }
+        }
         From::Confirmed(from) => Change::Confirmed { id: reservation_id(&from.id)? },
         From::HoldExtended(from) => Change::HoldExtended {
             id: reservation_id(&from.id)?,
@@ -216,32 +262,68 @@ fn topology_applied(applied: &wire::TopologyApplied) -> Result<Change, Unreadabl
     Ok(Change::TopologyApplied { spec: Box::new(spec), version })
 }
 
+fn interval(start_ms: i64, end_ms: i64) -> Result<Interval, Unreadable> {
+    let over = Interval::new(instant("start_ms", start_ms)?, instant("end_ms", end_ms)?);
+    over.ok_or_else(|| bad("end_ms", "it is not after start_ms"))
+}
+
+fn rate(bps: u64) -> Result<BitRate, Unreadable> {
+    BitRate::from_bps(bps).ok_or_else(|| bad("rate_bps", "it is too high"))
+}
+
+fn booked(from: &wire::Booked) -> Booked {
+    Booked { lane: LaneName::new(&from.lane), amount: from.amount_bps }
+}
+
 fn reserved(from: &wire::Reserved) -> Result<Reserved, Unreadable> {
-    let interval =
-        Interval::new(instant("start_ms", from.start_ms)?, instant("end_ms", from.end_ms)?);
-    let booked = from
-        .booked
-        .iter()
-        .map(|booked| Booked { lane: LaneName::new(&booked.lane), amount: booked.amount_bps });
-    let via: Result<Vec<Name>, Unreadable> =
-        from.via.iter().map(|host| word("via", host)).collect();
     let hold_until = from.hold_until_ms.map(|ms| instant("hold_until_ms", ms)).transpose()?;
     let session = match from.session.as_slice() {
         [] => None,
         bytes => Some(session_id(bytes)?),
     };
+    let streams = u16::try_from(from.streams.max(1));
+    let streams = streams.map_err(|_| bad("streams", "there are too many"))?;
     Ok(Reserved {
         id: reservation_id(&from.id)?,
         project: ProjectId(word("project", &from.project)?),
+        route: route(from)?,
+        terms: Terms { shared: from.shared, streams },
+        rate: rate(from.rate_bps)?,
+        interval: interval(from.start_ms, from.end_ms)?,
+        hold_until,
+        session,
+        booked: from.booked.iter().map(booked).collect(),
+    })
+}
+
+fn route(from: &wire::Reserved) -> Result<Route, Unreadable> {
+    if !from.lanes.is_empty() {
+        return Ok(Route::Lanes(from.lanes.iter().map(|lane| LaneName::new(lane)).collect()));
+    }
+    let via: Result<Vec<Name>, Unreadable> =
+        from.via.iter().map(|host| word("via", host)).collect();
+    Ok(Route::Between {
         source: word("source", &from.source)?,
         destination: word("destination", &from.destination)?,
         via: via?,
-        rate: BitRate::from_bps(from.rate_bps).ok_or_else(|| bad("rate_bps", "it is too high"))?,
-        interval: interval.ok_or_else(|| bad("end_ms", "it is not after start_ms"))?,
-        hold_until,
-        session,
-        booked: booked.collect(),
     })
+}
+
+fn modified(from: &wire::Modified) -> Result<Modified, Unreadable> {
+    let kept: Result<Vec<Kept>, Unreadable> = from.kept.iter().map(kept).collect();
+    Ok(Modified {
+        id: reservation_id(&from.id)?,
+        rate: rate(from.rate_bps)?,
+        interval: interval(from.start_ms, from.end_ms)?,
+        from: instant("from_ms", from.from_ms)?,
+        booked: from.booked.iter().map(booked).collect(),
+        kept: kept?,
+    })
+}
+
+fn kept(from: &wire::Kept) -> Result<Kept, Unreadable> {
+    let over = interval(from.start_ms, from.end_ms)?;
+    Ok(Kept { lane: LaneName::new(&from.lane), over, amount: from.amount_bps })
 }
 
 fn why(number: u32) -> Result<CloseWhy, Unreadable> {

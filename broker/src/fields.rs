@@ -25,6 +25,20 @@ impl Fields {
         }
     }
 
+    /// Reads a part of the request, whose fields are named behind it: `requests[3].sources`.
+    pub(crate) fn within<T>(
+        &mut self,
+        part: &str,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<T> {
+        let mut inside = Self::default();
+        let value = read(&mut inside);
+        for FieldFault { field, why } in inside.0 {
+            self.fault(&format!("{part}.{field}"), why);
+        }
+        value
+    }
+
     pub(crate) fn fault(&mut self, field: &str, why: impl Into<String>) {
         self.0.push(FieldFault::new(field, why));
     }

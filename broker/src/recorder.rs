@@ -20,6 +20,8 @@ pub(crate) struct Decided {
     pub(crate) events: Vec<Event>,
     pub(crate) notes: Vec<Note>,
     answers: Vec<Box<dyn FnOnce() + Send>>,
+    /// How many bookings the events carry, which is what makes them large.
+    bookings: usize,
 }
 
 impl std::fmt::Debug for Decided {
@@ -33,6 +35,12 @@ impl Decided {
         self.events.is_empty() && self.notes.is_empty() && self.answers.is_empty()
     }
 
+    /// Adds what happened.
+    pub(crate) fn happened(&mut self, events: Vec<Event>) {
+        self.bookings += events.iter().map(bookings).sum::<usize>();
+        self.events.extend(events);
+    }
+
     /// Answers once all of this is durable.
     pub(crate) fn answer(&mut self, answer: impl FnOnce() + Send + 'static) {
         self.answers.push(Box::new(answer));
@@ -42,13 +50,14 @@ impl Decided {
     pub(crate) fn break_off(&mut self, pieces: &mut Vec<Self>) {
         let whole_topology =
             self.events.iter().any(|event| matches!(event.change, Change::TopologyApplied { .. }));
-        if EVENTS_MAX <= self.events.len() || whole_topology {
+        let full = EVENTS_MAX <= self.events.len() || BOOKINGS_MAX <= self.bookings;
+        if full || whole_topology {
             pieces.push(std::mem::take(self));
         }
     }
 
     fn merge(&mut self, later: Self) {
-        self.events.extend(later.events);
+        self.happened(later.events);
         self.notes.extend(later.notes);
         self.answers.extend(later.answers);
     }
@@ -71,9 +80,18 @@ pub enum RecorderError {
 /// The most decided batches that wait for a sync; the writer waits past that.
 pub(crate) const WAITING_MAX: usize = 64;
 
-/// The most events of a piece before the decision that passes it. Even as large as the longest
-/// path makes them, so many and those of one decision more fit into one append.
+/// The most events, and the most bookings of them together, of a piece before the decision that
+/// passes it: so many and those of one decision more fit into one append.
 const EVENTS_MAX: usize = 1024;
+const BOOKINGS_MAX: usize = 16 << 10;
+
+fn bookings(event: &Event) -> usize {
+    match &event.change {
+        Change::Reserved(reserved) => reserved.booked.len(),
+        Change::Modified(modified) => modified.booked.len() + modified.kept.len(),
+        _ => 0,
+    }
+}
 
 /// Starts the recorder. The receiver yields when it ends: at once when the writer is gone, or with
 /// the error that stopped it.

@@ -98,6 +98,7 @@ fn code(failure: &Failure) -> (Code, &'static str) {
                 (Code::FailedPrecondition, "REQUEST_ID_OUT_OF_WINDOW")
             }
             Fault::IllegalStep { .. } => (Code::FailedPrecondition, "ILLEGAL_STEP"),
+            Fault::Stale { .. } => (Code::Aborted, "ETAG_STALE"),
             Fault::SessionEnded(_) => (Code::FailedPrecondition, "SESSION_ENDED"),
             Fault::NotHolder { .. } => (Code::FailedPrecondition, "NOT_HOLDER"),
             Fault::LanesInUse(_) => (Code::FailedPrecondition, "LANES_IN_USE"),
@@ -134,6 +135,7 @@ fn detail(details: &mut ErrorDetails, fault: &Fault) {
         }
         Fault::RequestReused(_)
         | Fault::RequestOutOfWindow { .. }
+        | Fault::Stale { .. }
         | Fault::SessionEnded(_)
         | Fault::NotHolder { .. } => {}
     }

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::{Answer, Corrupt, Event, Fault, Machine, Note, Request, Stamp};
+use tidegate_core::event::RequestMark;
+use tidegate_core::{Answer, Corrupt, Event, Fault, Machine, Note, Refusal, Request, Stamp};
 use tidegate_policy::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -156,7 +157,7 @@ impl Writer {
                     decided.answer(move || drop(reply.send(result)));
                 }
                 Work::Beat { beat, reply } => {
-                    let result = self.beat(now, &beat, &mut decided);
+                    let result = self.beat(now, &beat, &mut decided)?;
                     decided.answer(move || drop(reply.send(result)));
                 }
             }
@@ -172,7 +173,7 @@ impl Writer {
         for event in &events {
             self.machine.apply(event)?;
         }
-        decided.events.extend(events);
+        decided.happened(events);
         Ok(())
     }
 
@@ -199,8 +200,7 @@ impl Writer {
             Err(fault) => return Ok(Err(Fault::into(fault))),
         };
         if !mutation.validate_only {
-            if let Answer::Refusal(refusal) = &decision.answer {
-                let refusal = refusal.clone();
+            for (mark, refusal) in refusals(mark, &decision.answer) {
                 self.note(Note::Refused { mark, refusal, at: now }, decided);
             }
             self.apply(decision.events, decided)?;
@@ -213,19 +213,39 @@ impl Writer {
         now: Timestamp,
         beat: &Beat,
         decided: &mut Decided,
-    ) -> Result<Beaten, Failure> {
+    ) -> Result<Result<Beaten, Failure>, Corrupt> {
         let id = beat.session;
-        let missing = || Fault::NotFound { what: reply::session_name(id) };
-        let session = self.machine.session(id).cloned().ok_or_else(missing)?;
+        let Some(session) = self.machine.session(id).cloned() else {
+            let missing = Fault::NotFound { what: reply::session_name(id) };
+            return Ok(Err(missing.into()));
+        };
         self.note(Note::Heard { session: id, at: now }, decided);
         let mut grants = Vec::with_capacity(beat.usage.len());
-        for (reservation, bytes) in &beat.usage {
+        for (reservation, bytes, plan) in &beat.usage {
             let used =
                 Note::Used { session: id, reservation: *reservation, bytes: *bytes, at: now };
             self.note(used, decided);
+            let settled = self.machine.settle(now, id, (*reservation, *plan));
+            self.apply(settled.into_iter().collect(), decided)?;
             let found = self.machine.reservation(*reservation);
             grants.push(reply::grant_status(*reservation, found, now));
         }
-        Ok(Beaten { session, grants })
+        Ok(Ok(Beaten { session, grants }))
     }
+}
+
+/// The refusals of an answer, each under the mark that it is remembered by.
+fn refusals(mark: RequestMark, answer: &Answer) -> Vec<(RequestMark, Box<Refusal>)> {
+    let entries: Vec<(RequestMark, &Answer)> = match answer {
+        Answer::Batch(answers) => {
+            let entries = answers.iter().enumerate();
+            entries.map(|(index, answer)| (mark.entry(index), answer)).collect()
+        }
+        other => vec![(mark, other)],
+    };
+    let refused = entries.into_iter().filter_map(|(mark, answer)| match answer {
+        Answer::Refusal(refusal) => Some((mark, refusal.clone())),
+        _ => None,
+    });
+    refused.collect()
 }

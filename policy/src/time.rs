@@ -209,6 +209,12 @@ impl Interval {
         self.start < other.end && other.start < self.end
     }
 
+    /// The part of it that lies inside of `other`.
+    #[must_use]
+    pub fn within(self, other: Self) -> Option<Self> {
+        Self::new(self.start.max(other.start), self.end.min(other.end))
+    }
+
     /// What is left of it from `now` on.
     #[must_use]
     pub fn from(self, now: Timestamp) -> Option<Self> {

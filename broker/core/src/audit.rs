@@ -26,11 +26,9 @@ pub fn audit(machine: &Machine, now: Timestamp) -> Vec<String> {
 fn timelines(machine: &Machine, now: Timestamp, faults: &mut Vec<String>) {
     let mut expected: BTreeMap<&LaneName, Timeline> = BTreeMap::new();
     for reservation in machine.reservations(None) {
-        let Some(over) = reservation.booked_over() else { continue };
-        for booked in &reservation.booked {
-            let timeline = expected.entry(&booked.lane).or_default();
-            if timeline.book(over, booked.amount).is_err() {
-                faults.push(format!("{}: the bookings overflow", booked.lane));
+        for (lane, over, amount) in reservation.bookings() {
+            if expected.entry(lane).or_default().book(over, amount).is_err() {
+                faults.push(format!("{lane}: the bookings overflow"));
             }
         }
     }

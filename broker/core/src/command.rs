@@ -1,10 +1,12 @@
 //! What may be asked, fully checked for form: after this no unchecked number exists.
 
 use tidegate_policy::{
-    BitRate, ByteCount, Endpoint, Name, ProjectId, ReservationId, SessionId, Span, Timestamp,
+    BitRate, ByteCount, Endpoint, Interval, Name, ProjectId, ReservationId, SessionId, Span,
+    Timestamp,
 };
 
 use crate::event::RequestMark;
+use crate::lane::{LaneName, Terms};
 use crate::topology::TopologySpec;
 
 /// A mutation that somebody asks for.
@@ -21,10 +23,14 @@ pub struct Request {
 pub enum Command {
     /// Book a path.
     Reserve(Box<Ask>),
+    /// Book several, each seeing what those before it have booked.
+    ReserveAll(Box<Batch>),
     /// Turn a hold into a promise.
-    Confirm(ReservationId),
+    Confirm(Target),
     /// Move the end of a hold to this long from now.
-    ExtendHold(ReservationId, Span),
+    ExtendHold(Target, Span),
+    /// Change rate, start or end of a reservation.
+    Modify(Box<Modify>),
     /// Give a reservation back.
     Release(Release),
     /// Open a session for this agent.
@@ -35,24 +41,71 @@ pub enum Command {
     ApplyTopology(Box<TopologySpec>),
 }
 
-/// A request for a rate between two endpoints.
+/// A reservation that is to change, as its asker knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// Which.
+    pub id: ReservationId,
+    /// The revision that it must have; `None` takes any.
+    pub revision: Option<u64>,
+}
+
+impl From<ReservationId> for Target {
+    fn from(id: ReservationId) -> Self {
+        Self { id, revision: None }
+    }
+}
+
+/// A request for a rate on all lanes of a way.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ask {
     /// Who it belongs to.
     pub project: ProjectId,
-    /// Where the bytes may come from, best first; the first that fits is taken.
-    pub sources: Vec<Endpoint>,
-    /// Where they go.
-    pub destination: Endpoint,
-    /// Relays that they pass through, in order; empty means the ones that the storage declares.
-    pub via: Vec<Name>,
+    /// Which ways it may take.
+    pub ways: Ways,
     /// What is asked.
     pub shape: Shape,
+    /// What the bookings of a rate depend on besides the lanes.
+    pub terms: Terms,
     /// How long to hold it unconfirmed; `None` means confirmed at once.
     pub hold_for: Option<Span>,
     /// The session to bind it to.
     pub session: Option<SessionId>,
+    /// Hold the best counter-offer if it is refused.
+    pub hold_best_offer: bool,
 }
+
+/// The ways that a request may take.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ways {
+    /// From any of several sources to one destination.
+    Between {
+        /// Where the bytes may come from, best first; the first that fits is taken.
+        sources: Vec<Endpoint>,
+        /// Where they go.
+        destination: Endpoint,
+        /// Relays that they pass through, in order; empty means the ones that storage declares.
+        via: Vec<Name>,
+        /// Only this one of the paths that steering allows; `None` means any.
+        path: Option<u8>,
+    },
+    /// Exactly these lanes; one that is named twice carries the bytes twice.
+    Lanes(Vec<LaneName>),
+}
+
+/// Several requests, decided in order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Batch {
+    /// The requests.
+    pub asks: Vec<Ask>,
+    /// One that is refused refuses the rest.
+    pub all_or_nothing: bool,
+}
+
+/// The most requests of a batch.
+pub const BATCH_MAX: usize = 100;
+/// The most lanes that a request names, counted as often as they are named.
+pub const LANES_MAX: usize = 256;
 
 /// The most sources that a request names.
 pub const SOURCES_MAX: usize = 16;
@@ -71,6 +124,28 @@ pub enum Shape {
         /// When it ends.
         until: Until,
     },
+    /// A rate within bounds, for a fixed time, somewhere in a window: the earliest start at which
+    /// the lowest rate fits, and there the highest rate that does.
+    Flexible {
+        /// The lowest payload rate that helps, at least 1 bit/s.
+        min: BitRate,
+        /// The highest payload rate that is of use.
+        max: BitRate,
+        /// How long it lasts.
+        span: Span,
+        /// The earliest start; `None` means now.
+        start: Option<Timestamp>,
+        /// The latest end.
+        end: Timestamp,
+    },
+}
+
+impl Shape {
+    /// Exactly this rate at exactly this time.
+    #[must_use]
+    pub fn exactly(rate: BitRate, over: Interval) -> Self {
+        Self::Rigid { rate, start: Some(over.start()), until: Until::At(over.end()) }
+    }
 }
 
 /// When a rigid request ends.
@@ -86,9 +161,25 @@ pub enum Until {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Release {
     /// Which.
-    pub id: ReservationId,
+    pub target: Target,
     /// The session it is bound to, if its holder asks: the word that nothing is sent any more.
     pub holder: Option<SessionId>,
     /// Bytes moved in all, as far as the asker knows.
     pub used: ByteCount,
+}
+
+/// Changes a reservation in one step. What is `None` stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Modify {
+    /// Which.
+    pub target: Target,
+    /// The session it is bound to, if its holder asks: the word that nothing is sent any more
+    /// under the terms before.
+    pub holder: Option<SessionId>,
+    /// The payload rate.
+    pub rate: Option<BitRate>,
+    /// The first instant.
+    pub start: Option<Timestamp>,
+    /// The first instant past it.
+    pub end: Option<Timestamp>,
 }

@@ -10,7 +10,8 @@ use tidegate_policy::{
     Timestamp,
 };
 
-use crate::lane::LaneName;
+use crate::ids;
+use crate::lane::{LaneName, Terms};
 use crate::topology::TopologySpec;
 
 /// One thing that happened.
@@ -33,6 +34,21 @@ pub struct RequestMark {
     pub fingerprint: [u8; 32],
 }
 
+impl RequestMark {
+    /// The mark of one entry of a batch, out of that of all of it.
+    #[must_use]
+    pub fn entry(&self, index: usize) -> Self {
+        let id = RequestId::from_u128(ids::entry(self.id.as_u128(), index));
+        let mut fingerprint = self.fingerprint;
+        // Told apart from the same id without a batch, and from its other entries.
+        let number = index.saturating_add(1).to_be_bytes();
+        for (byte, number) in fingerprint.iter_mut().zip(number) {
+            *byte ^= number;
+        }
+        Self { id, fingerprint }
+    }
+}
+
 /// What happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
@@ -45,6 +61,18 @@ pub enum Change {
     },
     /// Lanes were booked.
     Reserved(Box<Reserved>),
+    /// Rate, interval or bookings of a reservation were replaced.
+    Modified(Box<Modified>),
+    /// What a reservation's earlier terms left booked is free.
+    Settled {
+        /// Which.
+        id: ReservationId,
+    },
+    /// Sessions reported bytes moved in all.
+    Metered {
+        /// Under which reservations, and how many.
+        used: Vec<(ReservationId, ByteCount)>,
+    },
     /// A hold became a promise.
     Confirmed {
         /// Which.
@@ -100,12 +128,10 @@ pub struct Reserved {
     pub id: ReservationId,
     /// Who it belongs to.
     pub project: ProjectId,
-    /// Where the bytes come from, of the sources asked for.
-    pub source: Endpoint,
-    /// Where they go.
-    pub destination: Endpoint,
-    /// The relays on the way, in order.
-    pub via: Vec<Name>,
+    /// The way that it takes.
+    pub route: Route,
+    /// What the bookings of its rate depend on besides the lanes.
+    pub terms: Terms,
     /// The payload rate.
     pub rate: BitRate,
     /// When.
@@ -116,6 +142,80 @@ pub struct Reserved {
     pub session: Option<SessionId>,
     /// What is booked on each lane, in path order.
     pub booked: Vec<Booked>,
+}
+
+/// A reservation whose terms were replaced.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Modified {
+    /// Which.
+    pub id: ReservationId,
+    /// The payload rate.
+    pub rate: BitRate,
+    /// When.
+    pub interval: Interval,
+    /// From when on these terms are booked.
+    pub from: Timestamp,
+    /// What is booked on each lane, in path order.
+    pub booked: Vec<Booked>,
+    /// What earlier terms leave booked beyond that.
+    pub kept: Vec<Kept>,
+}
+
+/// The way that a reservation takes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// Between two endpoints.
+    Between {
+        /// Where the bytes come from, of the sources asked for.
+        source: Endpoint,
+        /// Where they go.
+        destination: Endpoint,
+        /// The relays on the way, in order.
+        via: Vec<Name>,
+    },
+    /// Over the lanes that its asker named, as often as they were named.
+    Lanes(Vec<LaneName>),
+}
+
+impl Route {
+    /// Where the bytes come from; `None` if only lanes were named.
+    #[must_use]
+    pub fn source(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Between { source, .. } => Some(source),
+            Self::Lanes(_) => None,
+        }
+    }
+
+    /// Where the bytes go; `None` if only lanes were named.
+    #[must_use]
+    pub fn destination(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Between { destination, .. } => Some(destination),
+            Self::Lanes(_) => None,
+        }
+    }
+
+    /// The relays on the way.
+    #[must_use]
+    pub fn via(&self) -> &[Name] {
+        match self {
+            Self::Between { via, .. } => via,
+            Self::Lanes(_) => &[],
+        }
+    }
+}
+
+/// What earlier terms of a reservation leave booked on a lane, because its holder may still be
+/// sending under them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// The lane.
+    pub lane: LaneName,
+    /// When.
+    pub over: Interval,
+    /// Bits per second of that lane, beyond what the present terms book.
+    pub amount: u64,
 }
 
 /// An amount on a lane.

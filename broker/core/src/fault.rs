@@ -39,6 +39,13 @@ pub enum Fault {
         /// The state.
         state: State,
     },
+    /// The reservation was changed since its asker last saw it.
+    Stale {
+        /// Which reservation.
+        id: ReservationId,
+        /// Its present revision.
+        revision: u64,
+    },
     /// The session has ended.
     SessionEnded(SessionId),
     /// The reservation is not bound to the session that claims to hold it.
@@ -57,6 +64,19 @@ pub enum Fault {
         /// The bound.
         limit: usize,
     },
+}
+
+impl Fault {
+    /// The fault as one of a part of what was asked, such as `requests[3]`.
+    #[must_use]
+    pub(crate) fn within(self, part: &str) -> Self {
+        let inside =
+            |fault: FieldFault| FieldFault::new(format!("{part}.{}", fault.field), fault.why);
+        if let Self::Invalid(fields) = self {
+            return Self::Invalid(fields.into_iter().map(inside).collect());
+        }
+        self
+    }
 }
 
 /// A field that can never be right.
@@ -112,6 +132,11 @@ impl fmt::Display for Fault {
             Self::IllegalStep { id, step, state } => {
                 write!(f, "cannot {step} reservation {id}: {}", explain(state))
             }
+            Self::Stale { id, revision } => write!(
+                f,
+                "reservation {id} was changed since it was read: its etag is {revision} now; read \
+                 it again and repeat what you want to change"
+            ),
             Self::SessionEnded(id) => {
                 write!(f, "session {id} has ended; open a new one and reserve again")
             }

@@ -76,6 +76,29 @@ impl Lane {
         let ceiling = self.capacity().checked_sub(amount)?;
         self.timeline.earliest(after, latest, span, ceiling)
     }
+
+    /// What is free at the start of `over` and from each change inside of it on, in bits per
+    /// second.
+    pub fn steps(&self, over: Interval) -> impl Iterator<Item = (Timestamp, u64)> + '_ {
+        let capacity = self.capacity();
+        let levels = self.timeline.steps_in(over);
+        levels.map(move |(instant, level)| (instant, capacity.saturating_sub(level)))
+    }
+}
+
+/// What the bookings of a rate depend on besides the lanes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Terms {
+    /// It may count on others not using what they have booked.
+    pub shared: bool,
+    /// Over how many parallel streams its bytes are spread, at least 1.
+    pub streams: u16,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { shared: false, streams: 1 }
+    }
 }
 
 /// What a path needs of one lane.

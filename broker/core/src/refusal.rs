@@ -2,9 +2,12 @@
 
 use std::fmt;
 
-use tidegate_policy::{BitRate, Endpoint, Interval, Name, Timestamp};
+use tidegate_policy::{BitRate, Endpoint, Interval, Timestamp};
 
-use crate::lane::LaneName;
+use crate::command::{Ask, Shape, Ways};
+use crate::event::Route;
+use crate::lane::{LaneName, Terms};
+use crate::reservation::Reservation;
 
 /// Why a request is refused, in the order the reasons are tested. The order is API.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -15,6 +18,8 @@ pub enum Reason {
     RateAboveCapacity,
     /// The lanes are booked by others.
     NoHeadroom,
+    /// It would fit, but others of its batch do not.
+    OthersRefused,
 }
 
 /// The most blockers that a refusal lists.
@@ -29,13 +34,22 @@ pub struct Refusal {
     pub blockers: Vec<Blocker>,
     /// What would be granted if it were asked now, best first.
     pub offers: Vec<CounterOffer>,
+    /// The best offer, held, if that was asked for.
+    pub held: Option<Box<Reservation>>,
+}
+
+impl Refusal {
+    /// A refusal that says no more than its reason.
+    pub(crate) fn bare(reason: Reason) -> Self {
+        Self { reason, blockers: Vec::new(), offers: Vec::new(), held: None }
+    }
 }
 
 /// A lane that is in the way.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Blocker {
-    /// The source whose path needs it.
-    pub source: Endpoint,
+    /// The source whose path needs it; `None` if only lanes were named.
+    pub source: Option<Endpoint>,
     /// The lane.
     pub lane: LaneName,
     /// What the lane can carry in all, in bits per second.
@@ -61,8 +75,13 @@ impl Blocker {
 pub enum OfferKind {
     /// The same rate for the same time, at the earliest later start.
     SameRateLater,
-    /// The same interval, at the highest rate that fits.
+    /// The same interval, at the highest rate that fits; of a window, at the first start where it
+    /// does.
     LowerRateNow,
+    /// The same volume from the same start, at a lower rate and with the earliest end.
+    LaterFinish,
+    /// All that was asked, from a backend that mirrors one that was named.
+    OtherSource,
 }
 
 /// Something that fits, to be asked for with a new request.
@@ -70,14 +89,32 @@ pub enum OfferKind {
 pub struct CounterOffer {
     /// How it differs.
     pub kind: OfferKind,
-    /// The source to name.
-    pub source: Endpoint,
-    /// The relays to name.
-    pub via: Vec<Name>,
+    /// The way to take.
+    pub route: Route,
+    /// What its bookings depend on besides the lanes.
+    pub terms: Terms,
     /// The payload rate.
     pub rate: BitRate,
     /// When.
     pub interval: Interval,
+}
+
+impl CounterOffer {
+    /// A request for exactly this, on the conditions of the one that was refused.
+    #[must_use]
+    pub fn ask(&self, original: &Ask) -> Ask {
+        let ways = match &self.route {
+            Route::Between { source, destination, via } => Ways::Between {
+                sources: vec![source.clone()],
+                destination: destination.clone(),
+                via: via.clone(),
+                path: None,
+            },
+            Route::Lanes(lanes) => Ways::Lanes(lanes.clone()),
+        };
+        let shape = Shape::exactly(self.rate, self.interval);
+        Ask { ways, shape, hold_best_offer: false, ..original.clone() }
+    }
 }
 
 impl fmt::Display for Reason {
@@ -86,6 +123,7 @@ impl fmt::Display for Reason {
             Self::NoPath => "no path",
             Self::RateAboveCapacity => "rate above capacity",
             Self::NoHeadroom => "no headroom",
+            Self::OthersRefused => "others of its batch are refused",
         })
     }
 }

@@ -1,11 +1,11 @@
 //! One reservation and its three states.
 
 use tidegate_policy::{
-    BitRate, ByteCount, Endpoint, Interval, Name, ProjectId, RequestId, ReservationId, SessionId,
-    Timestamp,
+    BitRate, ByteCount, Interval, ProjectId, RequestId, ReservationId, SessionId, Timestamp,
 };
 
-use crate::event::{Booked, CloseWhy};
+use crate::event::{Booked, CloseWhy, Kept, Reserved, Route};
+use crate::lane::{LaneName, Terms};
 
 /// What was asked and what is promised.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,20 +14,28 @@ pub struct Reservation {
     pub id: ReservationId,
     /// Who it belongs to.
     pub project: ProjectId,
-    /// Where the bytes come from.
-    pub source: Endpoint,
-    /// Where they go.
-    pub destination: Endpoint,
-    /// The relays on the way, in order.
-    pub via: Vec<Name>,
+    /// The way that it takes.
+    pub route: Route,
+    /// What the bookings of its rate depend on besides the lanes.
+    pub terms: Terms,
     /// The payload rate.
     pub rate: BitRate,
     /// When.
     pub interval: Interval,
+    /// Since when the present terms are booked: the start, or when they were changed after it.
+    pub from: Timestamp,
     /// The session it is bound to.
     pub session: Option<SessionId>,
     /// What is booked on each lane, in path order. The truth, whatever a formula says today.
     pub booked: Vec<Booked>,
+    /// What earlier terms leave booked beyond that.
+    pub kept: Vec<Kept>,
+    /// Counts the changes that somebody asked for, from 1: what an etag stands for.
+    pub revision: u64,
+    /// Counts what may be sent, from 1: rate, interval and way, and the close.
+    pub plan_version: u64,
+    /// Bytes that its session reported, as far as they are journaled.
+    pub metered: ByteCount,
     /// When it was granted.
     pub created: Timestamp,
     /// The request that made it.
@@ -92,16 +100,76 @@ impl Reservation {
         }
     }
 
-    /// When its lanes are booked: all of its interval while it lives; once it is closed, the part
-    /// before they are free, if the close left any.
+    /// When its present terms are booked: to their end while it lives; once it is closed, the part
+    /// before its lanes are free, if the close left any.
     #[must_use]
     pub fn booked_over(&self) -> Option<Interval> {
         match self.state {
-            State::Held { .. } | State::Confirmed => Some(self.interval),
+            State::Held { .. } | State::Confirmed => Interval::new(self.from, self.interval.end()),
             State::Closed { at, free_from, .. } => {
                 let end = self.interval.end().min(free_from);
-                (at < end).then(|| Interval::new(self.interval.start(), end)).flatten()
+                (at < end).then(|| Interval::new(self.from, end)).flatten()
             }
+        }
+    }
+
+    /// Everything that it books: the present terms, and what earlier ones leave.
+    pub fn bookings(&self) -> impl Iterator<Item = (&LaneName, Interval, u64)> {
+        let over = self.booked_over();
+        let present = self
+            .booked
+            .iter()
+            .filter_map(move |booked| over.map(|over| (&booked.lane, over, booked.amount)));
+        present.chain(self.kept.iter().map(|kept| (&kept.lane, kept.over, kept.amount)))
+    }
+
+    /// From when on it books nothing that could still be sent under: never before its close.
+    #[must_use]
+    pub(crate) fn over_from(&self) -> Option<Timestamp> {
+        let State::Closed { at, free_from, .. } = self.state else { return None };
+        let kept = self.kept.iter().map(|kept| kept.over.end());
+        kept.chain([at, free_from]).max()
+    }
+
+    /// The reservation in another state.
+    pub(crate) fn stepped(mut self, state: State) -> Self {
+        self.state = state;
+        self.revision = self.revision.saturating_add(1);
+        if !self.is_live() {
+            self.plan_version = self.plan_version.saturating_add(1);
+        }
+        self
+    }
+
+    /// A granted request as a reservation.
+    pub(crate) fn granted(
+        reserved: Reserved,
+        created: Timestamp,
+        created_by: Option<RequestId>,
+    ) -> Self {
+        let Reserved { id, project, route, terms, rate, interval, hold_until, session, booked } =
+            reserved;
+        let state = match hold_until {
+            Some(until) => State::Held { until },
+            None => State::Confirmed,
+        };
+        Self {
+            id,
+            project,
+            route,
+            terms,
+            rate,
+            interval,
+            from: interval.start(),
+            session,
+            booked,
+            kept: Vec::new(),
+            revision: 1,
+            plan_version: 1,
+            metered: ByteCount::ZERO,
+            created,
+            created_by,
+            state,
         }
     }
 }

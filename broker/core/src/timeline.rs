@@ -90,6 +90,13 @@ impl Timeline {
         self.levels.iter().map(|(instant, level)| (*instant, *level))
     }
 
+    /// The level at the start of `over` and from each breakpoint inside of it on.
+    pub fn steps_in(&self, over: Interval) -> impl Iterator<Item = (Timestamp, u64)> + '_ {
+        let inside = self.levels.range((Excluded(over.start()), Excluded(over.end())));
+        let inside = inside.map(|(instant, level)| (*instant, *level));
+        std::iter::once((over.start(), self.level_at(over.start()))).chain(inside)
+    }
+
     /// Whether nothing is booked at any instant.
     #[must_use]
     pub fn is_empty(&self) -> bool {

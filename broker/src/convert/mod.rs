@@ -1,5 +1,8 @@
 //! Wire to core and back. After [`request`] no unchecked number exists; [`reply`] forms answers.
 
+pub(crate) mod ask;
+pub(crate) mod look;
+pub(crate) mod offer;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod topology;

@@ -5,7 +5,8 @@ use tidegate_core::lane::{Lane, LaneName};
 use tidegate_core::machine::LaneChange;
 use tidegate_core::reservation::{Phase, State};
 use tidegate_core::{
-    Blocker, CloseWhy, CounterOffer, OfferKind, Reason, Refusal, Reservation, Session, SessionState,
+    Blocker, CloseWhy, CounterOffer, OfferKind, Reason, Refusal, Reservation, Route, Session,
+    SessionState, Terms,
 };
 use tidegate_policy::{ByteCount, Name, ReservationId, SessionId, Span, Timestamp};
 use tidegate_proto::v1;
@@ -41,7 +42,7 @@ pub(crate) fn session_name(id: SessionId) -> String {
     format!("sessions/{id}")
 }
 
-fn hosts(names: &[Name]) -> Vec<String> {
+pub(super) fn hosts(names: &[Name]) -> Vec<String> {
     names.iter().map(|name| format!("hosts/{name}")).collect()
 }
 
@@ -66,9 +67,9 @@ pub(crate) fn reservation(
         state: state(reservation.state).into(),
         phase: phase(reservation.phase(now)).into(),
         close_reason: close_reason(reservation.state).into(),
-        source: reservation.source.to_string(),
-        destination: reservation.destination.to_string(),
-        via: hosts(&reservation.via),
+        source: source(&reservation.route),
+        destination: reservation.route.destination().map(ToString::to_string).unwrap_or_default(),
+        via: hosts(reservation.route.via()),
         rate_bps: int(reservation.rate.bps()),
         start_time: Some(time(interval.start())),
         end_time: Some(time(interval.end())),
@@ -80,8 +81,20 @@ pub(crate) fn reservation(
         create_time: Some(time(reservation.created)),
         close_time: closed_at.map(time),
         used_bytes: int(used.bytes()),
+        etag: format!("\"{}\"", reservation.revision),
+        plan_version: int(reservation.plan_version),
+        assurance: assurance(reservation.terms).into(),
         ..v1::Reservation::default()
     }
+}
+
+/// Where the bytes of a route come from; empty if only lanes were named.
+pub(super) fn source(route: &Route) -> String {
+    route.source().map(ToString::to_string).unwrap_or_default()
+}
+
+fn assurance(terms: Terms) -> v1::Assurance {
+    if terms.shared { v1::Assurance::Shared } else { v1::Assurance::Firm }
 }
 
 fn state(state: State) -> v1::reservation::State {
@@ -135,27 +148,32 @@ pub(crate) fn grant_status(
         close_reason: close_reason(found.state).into(),
         rate_bps: int(found.rate.bps()),
         ends_in: Some(duration(found.interval.end().since(now))),
+        starts_in: Some(duration(found.interval.start().since(now))),
+        plan_version: int(found.plan_version),
         ..closed
     }
 }
 
-pub(crate) fn refusal(refusal: &Refusal) -> v1::Refusal {
+/// A refusal as it stands at `now`.
+pub(crate) fn refusal(refusal: &Refusal, now: Timestamp) -> v1::Refusal {
     let reason = match refusal.reason {
         Reason::NoPath => v1::refusal::Reason::NoPath,
         Reason::RateAboveCapacity => v1::refusal::Reason::RateAboveCapacity,
         Reason::NoHeadroom => v1::refusal::Reason::NoHeadroom,
+        Reason::OthersRefused => v1::refusal::Reason::OthersRefused,
     };
     v1::Refusal {
         reason: reason.into(),
         blockers: refusal.blockers.iter().map(blocker).collect(),
         offers: refusal.offers.iter().map(offer).collect(),
-        held: None,
+        // Just made: nothing has moved under it.
+        held: refusal.held.as_deref().map(|held| reservation(held, now, ByteCount::ZERO)),
     }
 }
 
 fn blocker(blocker: &Blocker) -> v1::Blocker {
     v1::Blocker {
-        source: blocker.source.to_string(),
+        source: blocker.source.as_ref().map(ToString::to_string).unwrap_or_default(),
         lane: blocker.lane.to_string(),
         limit_bps: int(blocker.limit),
         free_bps: int(blocker.free),
@@ -169,11 +187,14 @@ fn offer(offer: &CounterOffer) -> v1::CounterOffer {
     let kind = match offer.kind {
         OfferKind::SameRateLater => v1::counter_offer::Kind::SameRateLater,
         OfferKind::LowerRateNow => v1::counter_offer::Kind::LowerRateNow,
+        OfferKind::LaterFinish => v1::counter_offer::Kind::LaterFinish,
+        OfferKind::OtherSource => v1::counter_offer::Kind::OtherSource,
     };
     v1::CounterOffer {
         kind: kind.into(),
-        source: offer.source.to_string(),
-        via: hosts(&offer.via),
+        source: source(&offer.route),
+        via: hosts(offer.route.via()),
+        token: super::offer::token(offer),
         rate_bps: int(offer.rate.bps()),
         start_time: Some(time(offer.interval.start())),
         end_time: Some(time(offer.interval.end())),

@@ -2,16 +2,16 @@
 
 use prost::Message;
 use sha2::{Digest, Sha256};
-use tidegate_core::command::{SOURCES_MAX, VIA_MAX};
+use tidegate_core::command::BATCH_MAX;
 use tidegate_core::event::RequestMark;
 use tidegate_core::lane::LaneName;
-use tidegate_core::{Ask, Command, Release, Request, Shape, Until};
+use tidegate_core::{Ask, Batch, Command, Modify, Release, Request, Target};
 use tidegate_policy::{
-    ByteCount, Endpoint, Interval, Name, ProjectId, RequestId, ReservationId, SessionId, Span,
-    Timestamp,
+    ByteCount, Interval, Name, ProjectId, RequestId, ReservationId, SessionId, Span, Timestamp,
 };
 use tidegate_proto::v1;
 
+use super::ask::ask;
 use super::{Checked, topology};
 use crate::fields::Fields;
 
@@ -49,6 +49,8 @@ macro_rules! marked {
 
 marked! {
     CreateReservationRequest "CreateReservation"
+    BatchCreateReservationsRequest "BatchCreateReservations"
+    UpdateReservationRequest "UpdateReservation"
     ConfirmReservationRequest "ConfirmReservation"
     ExtendHoldRequest "ExtendHold"
     ReleaseReservationRequest "ReleaseReservation"
@@ -90,79 +92,106 @@ fn fingerprint<M: Marked>(message: &M) -> [u8; 32] {
 }
 
 pub(crate) fn create(message: &v1::CreateReservationRequest) -> Checked<Mutation> {
+    mutation(message, |fields| ask(fields, message).map(|ask| Command::Reserve(Box::new(ask))))
+}
+
+pub(crate) fn create_all(message: &v1::BatchCreateReservationsRequest) -> Checked<Mutation> {
     mutation(message, |fields| {
-        let project = project(fields, "parent", &message.parent);
-        let sources = endpoints(fields, &message.sources);
-        let destination = fields.word::<Endpoint>("destination", &message.destination);
-        let via = hosts(fields, &message.via);
-        let hold_for = message.hold_for.map(|span| fields.span("hold_for", span));
-        let session = fields.optional("session", "sessions", &message.session);
-        let shape = match fields.required("shape", message.shape.as_ref()) {
-            Some(v1::create_reservation_request::Shape::Rigid(rigid)) => shape(fields, rigid),
-            Some(_) => {
-                fields.fault("shape", "it is not known");
-                None
-            }
-            None => None,
-        };
-        Some(Command::Reserve(Box::new(Ask {
-            project: project?,
-            sources: sources?,
-            destination: destination?,
-            via: via?,
-            shape: shape?,
-            hold_for: hold_for.map_or(Some(None), |checked| checked.map(Some))?,
-            session,
-        })))
-    })
-}
-
-fn shape(fields: &mut Fields, rigid: &v1::Rigid) -> Option<Shape> {
-    let rate = fields.rate("rigid.rate_bps", rigid.rate_bps);
-    let start = rigid.start_time.map(|time| fields.start("rigid.start_time", time));
-    let until = match fields.required("rigid.until", rigid.until) {
-        Some(v1::rigid::Until::EndTime(time)) => fields.end("rigid.end_time", time).map(Until::At),
-        Some(v1::rigid::Until::Duration(span)) => {
-            fields.span("rigid.duration", span).map(Until::After)
+        project(fields, "parent", &message.parent);
+        let count = message.requests.len();
+        if !(1..=BATCH_MAX).contains(&count) {
+            fields
+                .fault("requests", format!("there are {count}; ask for 1 to {BATCH_MAX} at once"));
+            return None;
         }
-        None => None,
-    };
-    let start = start.map_or(Some(None), |checked| checked.map(Some))?;
-    Some(Shape::Rigid { rate: rate?, start, until: until? })
-}
-
-fn endpoints(fields: &mut Fields, texts: &[String]) -> Option<Vec<Endpoint>> {
-    bounded(fields, "sources", texts, (1, SOURCES_MAX), |fields, field, text| {
-        fields.word(field, text)
+        let entries = message.requests.iter().enumerate();
+        let asks: Vec<Option<Ask>> = entries
+            .map(|(index, entry)| {
+                fields.within(&format!("requests[{index}]"), |fields| entry_of_batch(fields, entry))
+            })
+            .collect();
+        let asks = asks.into_iter().collect::<Option<Vec<Ask>>>()?;
+        let all_or_nothing = message.all_or_nothing;
+        Some(Command::ReserveAll(Box::new(Batch { asks, all_or_nothing })))
     })
 }
 
-fn hosts(fields: &mut Fields, texts: &[String]) -> Option<Vec<Name>> {
-    bounded(fields, "via", texts, (0, VIA_MAX), |fields, field, text| {
-        fields.named(field, "hosts", text)
-    })
-}
-
-/// A list of words. One that is too long is one fault, not a fault for each of its entries.
-fn bounded<T>(
-    fields: &mut Fields,
-    field: &str,
-    texts: &[String],
-    (least, most): (usize, usize),
-    read: impl Fn(&mut Fields, &str, &str) -> Option<T>,
-) -> Option<Vec<T>> {
-    if texts.len() < least || most < texts.len() {
-        fields.fault(field, format!("there are {}; name {least} to {most}", texts.len()));
-        return None;
+/// One request of a batch: what the batch says for all of them is not said again.
+fn entry_of_batch(fields: &mut Fields, entry: &v1::CreateReservationRequest) -> Option<Ask> {
+    let said = [
+        ("request_id", !entry.request_id.is_empty()),
+        ("validate_only", entry.validate_only),
+        ("hold_best_offer", entry.hold_best_offer),
+    ];
+    for (field, said) in said {
+        if said {
+            fields.fault(field, "it is said for the whole batch or not at all; leave it out here");
+        }
     }
-    let read = |(index, text): (usize, &String)| read(fields, &format!("{field}[{index}]"), text);
-    // Collected first, so that every bad entry is reported and not only the first.
-    let entries: Vec<Option<T>> = texts.iter().enumerate().map(read).collect();
-    entries.into_iter().collect()
+    ask(fields, entry)
+}
+
+pub(crate) fn update(message: &v1::UpdateReservationRequest) -> Checked<Mutation> {
+    mutation(message, |fields| {
+        let wanted = fields.required("reservation", message.reservation.as_ref());
+        let mask = fields.required("update_mask", message.update_mask.as_ref());
+        let holder = fields.optional("session", "sessions", &message.session);
+        let (wanted, mask) = wanted.zip(mask)?;
+        let target =
+            target(fields, ("reservation.name", &wanted.name), ("reservation.etag", &wanted.etag));
+        let mut change = Modify { target: target?, holder, rate: None, start: None, end: None };
+        if mask.paths.is_empty() {
+            fields.fault("update_mask", "it is empty; name rate_bps, start_time or end_time");
+        }
+        for (index, path) in mask.paths.iter().enumerate() {
+            match path.as_str() {
+                "rate_bps" => change.rate = fields.rate("reservation.rate_bps", wanted.rate_bps),
+                "start_time" => {
+                    let start = fields.required("reservation.start_time", wanted.start_time);
+                    change.start =
+                        start.and_then(|time| fields.start("reservation.start_time", time));
+                }
+                "end_time" => {
+                    let end = fields.required("reservation.end_time", wanted.end_time);
+                    change.end = end.and_then(|time| fields.end("reservation.end_time", time));
+                }
+                other => {
+                    let shown: String = other.chars().take(80).collect();
+                    let why = format!(
+                        "{shown:?} cannot be changed; rate_bps, start_time and end_time can"
+                    );
+                    fields.fault(&format!("update_mask.paths[{index}]"), why);
+                }
+            }
+        }
+        Some(Command::Modify(Box::new(change)))
+    })
+}
+
+/// A reservation that is to change, as its asker knows it.
+fn target(
+    fields: &mut Fields,
+    (name_field, name): (&str, &str),
+    (etag_field, etag): (&str, &str),
+) -> Option<Target> {
+    let id = reservation(fields, name_field, name);
+    let revision = match etag {
+        "" => None,
+        etag => {
+            let revision = etag.trim_matches('"').parse().ok();
+            if revision.is_none() {
+                let why =
+                    "it is not an etag of this broker; read the reservation and repeat its etag";
+                fields.fault(etag_field, why);
+            }
+            revision
+        }
+    };
+    Some(Target { id: id?, revision })
 }
 
 /// A project to create in.
-fn project(fields: &mut Fields, field: &str, text: &str) -> Option<ProjectId> {
+pub(super) fn project(fields: &mut Fields, field: &str, text: &str) -> Option<ProjectId> {
     if text.is_empty() {
         return Some(ProjectId::default_project());
     }
@@ -194,12 +223,14 @@ fn reservation(fields: &mut Fields, field: &str, text: &str) -> Option<Reservati
 }
 
 pub(crate) fn confirm(message: &v1::ConfirmReservationRequest) -> Checked<Mutation> {
-    mutation(message, |fields| reservation(fields, "name", &message.name).map(Command::Confirm))
+    mutation(message, |fields| {
+        target(fields, ("name", &message.name), ("etag", &message.etag)).map(Command::Confirm)
+    })
 }
 
 pub(crate) fn extend_hold(message: &v1::ExtendHoldRequest) -> Checked<Mutation> {
     mutation(message, |fields| {
-        let id = reservation(fields, "name", &message.name);
+        let target = target(fields, ("name", &message.name), ("etag", &message.etag));
         let span = fields.required("hold_for", message.hold_for);
         let span = span.and_then(|span| fields.span("hold_for", span)).filter(|span| {
             if *span == Span::ZERO {
@@ -207,16 +238,16 @@ pub(crate) fn extend_hold(message: &v1::ExtendHoldRequest) -> Checked<Mutation> 
             }
             *span != Span::ZERO
         });
-        Some(Command::ExtendHold(id?, span?))
+        Some(Command::ExtendHold(target?, span?))
     })
 }
 
 pub(crate) fn release(message: &v1::ReleaseReservationRequest) -> Checked<Mutation> {
     mutation(message, |fields| {
-        let id = reservation(fields, "name", &message.name);
+        let target = target(fields, ("name", &message.name), ("etag", &message.etag));
         let holder = fields.optional("session", "sessions", &message.session);
         let used = fields.bytes("used_bytes", message.used_bytes);
-        Some(Command::Release(Release { id: id?, holder, used: used? }))
+        Some(Command::Release(Release { target: target?, holder, used: used? }))
     })
 }
 
@@ -249,7 +280,8 @@ pub(crate) fn get(message: &v1::GetReservationRequest) -> Checked<ReservationId>
 pub(crate) struct Beat {
     pub(crate) session: SessionId,
     pub(crate) sequence: i64,
-    pub(crate) usage: Vec<(ReservationId, ByteCount)>,
+    /// Of each grant: bytes moved, and the plan that is obeyed.
+    pub(crate) usage: Vec<(ReservationId, ByteCount, u64)>,
 }
 
 /// The most grants that one beat names.
@@ -268,7 +300,12 @@ pub(crate) fn beat(message: &v1::KeepAliveRequest) -> Checked<Beat> {
         let id =
             reservation(&mut fields, &format!("usage[{index}].reservation"), &used.reservation);
         let bytes = fields.bytes(&format!("usage[{index}].used_bytes"), used.used_bytes);
-        usage.extend(id.zip(bytes));
+        let plan = u64::try_from(used.plan_version).ok();
+        if plan.is_none() {
+            let why = format!("it is {}; repeat the plan_version of the answer", used.plan_version);
+            fields.fault(&format!("usage[{index}].plan_version"), why);
+        }
+        usage.extend(id.zip(bytes).zip(plan).map(|((id, bytes), plan)| (id, bytes, plan)));
     }
     fields.finish(session.map(|session| Beat { session, sequence: message.sequence, usage }))
 }

@@ -1,12 +1,13 @@
 //! `ReservationService`.
 
 use tidegate_core::{Answer, Fault};
+use tidegate_policy::Timestamp;
 use tidegate_proto::v1;
 use tidegate_proto::v1::reservation_service_server::ReservationService;
 use tonic::{Request, Response, Status};
 
 use super::Rpc;
-use crate::convert::{Checked, reply, request};
+use crate::convert::{Checked, ask, look, reply, request};
 use crate::deadline;
 use crate::status::Failure;
 use crate::writer::Answered;
@@ -32,14 +33,22 @@ impl Rpc {
     }
 
     fn outcome(&self, answered: Answered) -> Option<v1::create_reservation_response::Outcome> {
+        self.formed(&answered.answer, answered.now)
+    }
+
+    fn formed(
+        &self,
+        answer: &Answer,
+        now: Timestamp,
+    ) -> Option<v1::create_reservation_response::Outcome> {
         use v1::create_reservation_response::Outcome;
-        match answered.answer {
+        match answer {
             Answer::Reservation(it) => {
                 let used = self.view.read().machine.used(it.id);
-                Some(Outcome::Reservation(reply::reservation(&it, answered.now, used)))
+                Some(Outcome::Reservation(reply::reservation(it, now, used)))
             }
-            Answer::Refusal(refusal) => Some(Outcome::Refusal(reply::refusal(&refusal))),
-            Answer::Session(_) | Answer::Topology { .. } => None,
+            Answer::Refusal(refusal) => Some(Outcome::Refusal(reply::refusal(refusal, now))),
+            Answer::Batch(_) | Answer::Session(_) | Answer::Topology { .. } => None,
         }
     }
 }
@@ -55,6 +64,61 @@ impl ReservationService for Rpc {
         let answered = self.queue.mutate(mutation, deadline).await?;
         let outcome = self.outcome(answered);
         Ok(Response::new(v1::CreateReservationResponse { outcome }))
+    }
+
+    async fn batch_create_reservations(
+        &self,
+        request: Request<v1::BatchCreateReservationsRequest>,
+    ) -> Reply<v1::BatchCreateReservationsResponse> {
+        let deadline = deadline::of(&request);
+        let mutation = request::create_all(request.get_ref()).map_err(Failure::from)?;
+        let answered = self.queue.mutate(mutation, deadline).await?;
+        let Answer::Batch(answers) = answered.answer else { return Err(Failure::Stopped.into()) };
+        let responses = answers.iter().map(|answer| v1::CreateReservationResponse {
+            outcome: self.formed(answer, answered.now),
+        });
+        let responses = responses.collect();
+        Ok(Response::new(v1::BatchCreateReservationsResponse { responses }))
+    }
+
+    async fn update_reservation(
+        &self,
+        request: Request<v1::UpdateReservationRequest>,
+    ) -> Reply<v1::UpdateReservationResponse> {
+        use v1::create_reservation_response::Outcome as Made;
+        use v1::update_reservation_response::Outcome;
+        let deadline = deadline::of(&request);
+        let mutation = request::update(request.get_ref()).map_err(Failure::from)?;
+        let answered = self.queue.mutate(mutation, deadline).await?;
+        let outcome = self.outcome(answered).map(|made| match made {
+            Made::Reservation(it) => Outcome::Reservation(it),
+            Made::Refusal(it) => Outcome::Refusal(it),
+        });
+        Ok(Response::new(v1::UpdateReservationResponse { outcome }))
+    }
+
+    async fn find_windows(
+        &self,
+        request: Request<v1::FindWindowsRequest>,
+    ) -> Reply<v1::FindWindowsResponse> {
+        let query = ask::windows(request.get_ref()).map_err(Failure::from)?;
+        let published = self.view.read();
+        let windows = published.machine.windows(self.clock.now(), &query);
+        Ok(Response::new(look::windows(&windows.map_err(Failure::from)?)))
+    }
+
+    async fn explain_reservation(
+        &self,
+        request: Request<v1::ExplainReservationRequest>,
+    ) -> Reply<v1::ExplainReservationResponse> {
+        let ask = ask::explained(request.get_ref()).map_err(Failure::from)?;
+        let now = self.clock.now();
+        let explained = self.view.read().machine.explain(now, &ask).map_err(Failure::from)?;
+        let outcome = self.formed(&explained.answer, now);
+        Ok(Response::new(v1::ExplainReservationResponse {
+            answer: Some(v1::CreateReservationResponse { outcome }),
+            ways: explained.ways.iter().map(look::way).collect(),
+        }))
     }
 
     async fn confirm_reservation(

@@ -28,7 +28,7 @@ impl TopologyService for Rpc {
                     ..Default::default()
                 }))
             }
-            Answer::Reservation(_) | Answer::Refusal(_) | Answer::Session(_) => {
+            Answer::Reservation(_) | Answer::Refusal(_) | Answer::Batch(_) | Answer::Session(_) => {
                 Err(Failure::Stopped.into())
             }
         }

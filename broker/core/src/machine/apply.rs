@@ -7,7 +7,7 @@ use tidegate_policy::{ByteCount, RequestId, ReservationId, SessionId, Timestamp}
 
 use super::due::Past;
 use super::{Machine, Outcome, Remembered};
-use crate::event::{Change, CloseWhy, Corrupt, Event, RequestMark, Reserved};
+use crate::event::{Change, CloseWhy, Corrupt, Event, Modified, RequestMark, Reserved};
 use crate::lane::{Lane, LaneName};
 use crate::reservation::{Reservation, State};
 use crate::session::{Session, SessionState};
@@ -73,6 +73,12 @@ impl Machine {
                 self.step(*id, State::Held { until: *until })?;
                 self.remember(mark, Outcome::Reservation(*id), event.at);
             }
+            Change::Modified(modified) => {
+                self.modified(modified)?;
+                self.remember(mark, Outcome::Reservation(modified.id), event.at);
+            }
+            Change::Settled { id } => self.settled(*id, event.at)?,
+            Change::Metered { used } => self.metered(used, event.at)?,
             Change::Closed { id, why, free_from, used } => {
                 self.closed(*id, event.at, (*why, *free_from, *used))?;
                 self.remember(mark, Outcome::Reservation(*id), event.at);
@@ -134,13 +140,9 @@ impl Machine {
             let bound = self.state.bound.get_mut(&session);
             bound.ok_or_else(|| corrupt(format!("session {session} is not open")))?.insert(id);
         }
-        for booked in &reserved.booked {
-            let lane = self.lane_mut(&booked.lane)?;
-            let imbalance = |_| corrupt(format!("{} overflows", booked.lane));
-            lane.timeline.book(reserved.interval, booked.amount).map_err(imbalance)?;
-        }
         let created_by = event.request.map(|mark| mark.id);
         let reservation = Reservation::granted(reserved.clone(), event.at, created_by);
+        self.book(&reservation)?;
         self.state.ends.insert(ends(&reservation));
         self.state.reservations.insert(id, reservation);
         self.state.live = self.state.live.saturating_add(1);
@@ -168,7 +170,7 @@ impl Machine {
             return Err(corrupt(format!("reservation {id} cannot go from {from:?} to {state:?}")));
         }
         self.state.ends.remove(&ends(reservation));
-        reservation.state = state;
+        *reservation = reservation.clone().stepped(state);
         if reservation.is_live() {
             self.state.ends.insert(ends(reservation));
         }
@@ -181,37 +183,88 @@ impl Machine {
         at: Timestamp,
         (why, free_from, used): (CloseWhy, Timestamp, ByteCount),
     ) -> Result<(), Corrupt> {
+        let open = self.known(id)?.clone();
         self.step(id, State::Closed { why, at, free_from, used })?;
-        let closed = self.state.reservations.get(&id).cloned();
-        let closed = closed.ok_or_else(|| corrupt(format!("no reservation {id}")))?;
-        let remains = closed.booked_over();
-        let freed = match remains {
-            Some(remains) if remains.end() == closed.interval.end() => None,
-            Some(remains) => tidegate_policy::Interval::new(remains.end(), closed.interval.end()),
-            None => Some(closed.interval),
-        };
-        self.free(&closed, freed)?;
+        let closed = self.known(id)?.clone();
+        self.rebook(&open, &closed)?;
         if let Some(bound) = closed.session.and_then(|it| self.state.bound.get_mut(&it)) {
             bound.remove(&id);
         }
         self.recent.forget_meter(id);
         self.state.live = self.state.live.saturating_sub(1);
-        self.state.past.insert((at.max(free_from), Past::Reservation(id)));
+        self.state.past.extend(past(&closed));
         Ok(())
     }
 
-    fn free(
+    fn modified(&mut self, modified: &Modified) -> Result<(), Corrupt> {
+        let before = self.known(modified.id)?.clone();
+        if !before.is_live() {
+            return Err(corrupt(format!("reservation {} is closed", before.id)));
+        }
+        let after = before.clone().modified(modified.clone());
+        self.state.ends.remove(&ends(&before));
+        self.state.ends.insert(ends(&after));
+        self.rebook(&before, &after)?;
+        self.state.reservations.insert(after.id, after);
+        Ok(())
+    }
+
+    fn settled(&mut self, id: ReservationId, at: Timestamp) -> Result<(), Corrupt> {
+        let before = self.known(id)?.clone();
+        let mut after = Reservation { kept: Vec::new(), ..before.clone() };
+        if let State::Closed { free_from, .. } = &mut after.state {
+            *free_from = at.min(*free_from);
+        }
+        if let Some(entry) = past(&before) {
+            self.state.past.remove(&entry);
+        }
+        self.state.past.extend(past(&after));
+        self.rebook(&before, &after)?;
+        self.state.reservations.insert(id, after);
+        Ok(())
+    }
+
+    fn metered(
         &mut self,
-        reservation: &Reservation,
-        freed: Option<tidegate_policy::Interval>,
+        used: &[(ReservationId, ByteCount)],
+        at: Timestamp,
     ) -> Result<(), Corrupt> {
-        let Some(freed) = freed else { return Ok(()) };
-        for booked in &reservation.booked {
-            let lane = self.lane_mut(&booked.lane)?;
-            let imbalance = |_| corrupt(format!("{} is not booked that much", booked.lane));
-            lane.timeline.free(freed, booked.amount).map_err(imbalance)?;
+        for (id, bytes) in used {
+            let found = self.state.reservations.get_mut(id);
+            let found = found.ok_or_else(|| corrupt(format!("no reservation {id}")))?;
+            found.metered = *bytes;
+            self.recent.metered(*id, at);
+        }
+        Ok(())
+    }
+
+    fn known(&self, id: ReservationId) -> Result<&Reservation, Corrupt> {
+        let found = self.state.reservations.get(&id);
+        found.ok_or_else(|| corrupt(format!("no reservation {id}")))
+    }
+
+    /// Books on the lanes what a reservation books now instead of before.
+    fn rebook(&mut self, before: &Reservation, after: &Reservation) -> Result<(), Corrupt> {
+        // Booked first, so that a lane which left the topology is not dropped in between.
+        self.book(after)?;
+        self.free(before)
+    }
+
+    fn book(&mut self, reservation: &Reservation) -> Result<(), Corrupt> {
+        for (name, over, amount) in reservation.bookings() {
+            let imbalance = |_| corrupt(format!("{name} overflows"));
+            self.lane_mut(name)?.timeline.book(over, amount).map_err(imbalance)?;
+        }
+        Ok(())
+    }
+
+    fn free(&mut self, reservation: &Reservation) -> Result<(), Corrupt> {
+        for (name, over, amount) in reservation.bookings() {
+            let imbalance = |_| corrupt(format!("{name} is not booked that much"));
+            let lane = self.lane_mut(name)?;
+            lane.timeline.free(over, amount).map_err(imbalance)?;
             if lane.def.is_none() && lane.timeline.is_empty() {
-                self.state.lanes.remove(&booked.lane);
+                self.state.lanes.remove(name);
             }
         }
         Ok(())
@@ -241,11 +294,10 @@ impl Machine {
         for id in reservations {
             let gone = self.state.reservations.remove(id);
             let gone = gone.ok_or_else(|| corrupt(format!("no reservation {id}")))?;
-            let State::Closed { at, free_from, .. } = gone.state else {
-                return Err(corrupt(format!("reservation {id} is not closed")));
-            };
-            self.state.past.remove(&(at.max(free_from), Past::Reservation(*id)));
-            self.free(&gone, gone.booked_over())?;
+            let entry = past(&gone);
+            let entry = entry.ok_or_else(|| corrupt(format!("reservation {id} is not closed")))?;
+            self.state.past.remove(&entry);
+            self.free(&gone)?;
             if let Some(request) = gone.created_by {
                 self.state.requests.remove(&request);
             }
@@ -283,6 +335,11 @@ fn ends(reservation: &Reservation) -> (Timestamp, ReservationId) {
         State::Confirmed | State::Closed { .. } => reservation.interval.end(),
     };
     (when, reservation.id)
+}
+
+/// Since when a closed reservation could be forgotten.
+fn past(reservation: &Reservation) -> Option<(Timestamp, Past)> {
+    reservation.over_from().map(|since| (since, Past::Reservation(reservation.id)))
 }
 
 fn corrupt(what: String) -> Corrupt {

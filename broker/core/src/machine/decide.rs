@@ -3,7 +3,7 @@
 use tidegate_policy::{ReservationId, SessionId, Span};
 
 use super::{Answer, Decision, Machine, Outcome, Stamp};
-use crate::command::{Command, Release, Request};
+use crate::command::{Command, Release, Request, Target};
 use crate::event::{Change, CloseWhy, Event, RequestMark};
 use crate::fault::Fault;
 use crate::reservation::{Reservation, State};
@@ -16,14 +16,20 @@ impl Machine {
     /// # Errors
     /// A [`Fault`] where the request itself is wrong or comes at the wrong time.
     pub fn decide(&self, stamp: Stamp, request: &Request) -> Result<Decision, Fault> {
+        if let Command::ReserveAll(batch) = &request.command {
+            return self.reserve_all(stamp, &request.mark, batch);
+        }
         if let Some(answer) = self.answered(&request.mark)? {
             return Ok(Decision { events: Vec::new(), answer });
         }
         self.check_window(stamp, &request.mark)?;
         let mut decision = match &request.command {
             Command::Reserve(ask) => self.reserve(stamp, ask),
-            Command::Confirm(id) => self.confirm(stamp, *id),
-            Command::ExtendHold(id, span) => self.extend_hold(stamp, *id, *span),
+            // Every entry of a batch is a request of its own.
+            Command::ReserveAll(batch) => self.reserve_all(stamp, &request.mark, batch),
+            Command::Confirm(target) => self.confirm(stamp, target),
+            Command::ExtendHold(target, span) => self.extend_hold(stamp, target, *span),
+            Command::Modify(modify) => self.modify(stamp, modify),
             Command::Release(release) => self.release(stamp, release),
             Command::OpenSession(agent) => self.open_session(stamp, agent.clone()),
             Command::CloseSession(id) => self.close_session(stamp, *id),
@@ -32,17 +38,15 @@ impl Machine {
         // The mark goes with the last event: with it, all of the decision has happened.
         if let Some(last) = decision.events.last_mut() {
             last.request = Some(request.mark);
-            if let (Change::Reserved(_), Answer::Reservation(made)) =
-                (&last.change, &mut decision.answer)
-            {
-                made.created_by = Some(request.mark.id);
+            if matches!(last.change, Change::Reserved(_)) {
+                decision.answer = decision.answer.made_by(request.mark.id);
             }
         }
         Ok(decision)
     }
 
     /// What the same request was answered before.
-    fn answered(&self, mark: &RequestMark) -> Result<Option<Answer>, Fault> {
+    pub(super) fn answered(&self, mark: &RequestMark) -> Result<Option<Answer>, Fault> {
         let same = |fingerprint: &[u8; 32]| {
             if *fingerprint == mark.fingerprint {
                 Ok(())
@@ -52,7 +56,12 @@ impl Machine {
         };
         if let Some((refused, refusal)) = self.recent.refusal(mark.id) {
             same(&refused.fingerprint)?;
-            return Ok(Some(Answer::Refusal(refusal.clone())));
+            let mut refusal = refusal.clone();
+            // As it stands now, as for everything that is answered again.
+            let held = refusal.held.take().map(|held| held.id);
+            refusal.held =
+                held.and_then(|id| self.state.reservations.get(&id).cloned().map(Box::new));
+            return Ok(Some(Answer::Refusal(refusal)));
         }
         let Some(remembered) = self.state.requests.get(&mark.id) else { return Ok(None) };
         same(&remembered.fingerprint)?;
@@ -68,7 +77,7 @@ impl Machine {
     }
 
     /// An id that was not made lately may have been carried out and forgotten since.
-    fn check_window(&self, stamp: Stamp, mark: &RequestMark) -> Result<(), Fault> {
+    pub(super) fn check_window(&self, stamp: Stamp, mark: &RequestMark) -> Result<(), Fault> {
         let window = self.limits.request_window;
         let near = |made: &tidegate_policy::Timestamp| {
             // Open at its end: an answer is forgotten two windows after it was given, and by then
@@ -86,17 +95,43 @@ impl Machine {
         self.state.reservations.get(&id).ok_or_else(missing)
     }
 
+    /// The reservation that is meant, if it is as its asker last saw it.
+    pub(super) fn target(&self, target: &Target) -> Result<&Reservation, Fault> {
+        let found = self.found(target.id)?;
+        match target.revision {
+            Some(seen) if seen != found.revision => {
+                Err(Fault::Stale { id: target.id, revision: found.revision })
+            }
+            _ => Ok(found),
+        }
+    }
+
+    /// Whoever speaks as the holder of a reservation has to be it.
+    pub(super) fn check_holder(
+        &self,
+        found: &Reservation,
+        holder: Option<SessionId>,
+    ) -> Result<(), Fault> {
+        match holder {
+            Some(session) if found.session != Some(session) => {
+                Err(Fault::NotHolder { id: found.id, session })
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn open(&self, id: SessionId) -> Result<&Session, Fault> {
         let missing = || Fault::NotFound { what: format!("sessions/{id}") };
         let session = self.state.sessions.get(&id).ok_or_else(missing)?;
         if session.is_open() { Ok(session) } else { Err(Fault::SessionEnded(id)) }
     }
 
-    fn confirm(&self, stamp: Stamp, id: ReservationId) -> Result<Decision, Fault> {
-        let found = self.found(id)?;
+    fn confirm(&self, stamp: Stamp, target: &Target) -> Result<Decision, Fault> {
+        let found = self.target(target)?;
+        let id = found.id;
         match found.state {
             State::Held { .. } => {
-                let after = Reservation { state: State::Confirmed, ..found.clone() };
+                let after = found.clone().stepped(State::Confirmed);
                 Ok(happens(stamp, Change::Confirmed { id }, boxed(after)))
             }
             State::Confirmed => Ok(unchanged(boxed(found.clone()))),
@@ -106,13 +141,14 @@ impl Machine {
         }
     }
 
-    fn extend_hold(&self, stamp: Stamp, id: ReservationId, span: Span) -> Result<Decision, Fault> {
-        let found = self.found(id)?;
+    fn extend_hold(&self, stamp: Stamp, target: &Target, span: Span) -> Result<Decision, Fault> {
+        let found = self.target(target)?;
+        let id = found.id;
         match found.state {
             State::Held { .. } => {
                 let last = found.created.plus(self.limits.hold_max).min(found.interval.end());
                 let until = stamp.now.plus(span).min(last);
-                let after = Reservation { state: State::Held { until }, ..found.clone() };
+                let after = found.clone().stepped(State::Held { until });
                 Ok(happens(stamp, Change::HoldExtended { id, until }, boxed(after)))
             }
             State::Confirmed | State::Closed { .. } => {
@@ -122,29 +158,20 @@ impl Machine {
     }
 
     fn release(&self, stamp: Stamp, release: &Release) -> Result<Decision, Fault> {
-        let id = release.id;
-        let found = self.found(id)?;
-        if let Some(session) = release.holder
-            && found.session != Some(session)
-        {
-            return Err(Fault::NotHolder { id, session });
-        }
-        // A holder's own word, a hold, and a grant that nobody is known to hold are free at once;
-        // else the lanes wait until the holder must have stopped by its own count.
-        let sending = match (found.state, found.session) {
-            (State::Confirmed, Some(session)) if release.holder.is_none() => {
-                self.silent_until(session)
-            }
-            _ => None,
-        };
+        let found = self.target(&release.target)?;
+        let id = found.id;
+        self.check_holder(found, release.holder)?;
         match found.state {
             State::Held { .. } | State::Confirmed => {
+                // A holder's own word, a hold, and a grant that nobody is known to hold are free
+                // at once; else the lanes wait until the holder must have stopped.
                 let now = stamp.now;
-                let free_from = sending.unwrap_or(now).max(now).min(found.interval.end().max(now));
-                let used = self.recent.used(id).max(release.used);
+                let stops = self.stops(now, found, release.holder);
+                let free_from = stops.min(found.interval.end().max(now));
+                let used = self.used(id).max(release.used);
                 let why = CloseWhy::Released;
                 let state = State::Closed { why, at: now, free_from, used };
-                let after = Reservation { state, ..found.clone() };
+                let after = found.clone().stepped(state);
                 Ok(happens(stamp, Change::Closed { id, why, free_from, used }, boxed(after)))
             }
             State::Closed { why: CloseWhy::Released, .. } => Ok(unchanged(boxed(found.clone()))),
@@ -196,6 +223,6 @@ pub(super) fn happens(stamp: Stamp, change: Change, answer: Answer) -> Decision 
     Decision { events: vec![event], answer }
 }
 
-fn unchanged(answer: Answer) -> Decision {
+pub(super) fn unchanged(answer: Answer) -> Decision {
     Decision { events: Vec::new(), answer }
 }

@@ -17,7 +17,7 @@ pub(crate) enum Past {
     Request(RequestId),
 }
 
-/// The most things that are forgotten by one event.
+/// The most things that are forgotten or metered by one event.
 const FORGET_MAX: usize = 256;
 
 /// What is due.
@@ -25,6 +25,7 @@ const FORGET_MAX: usize = 256;
 enum Due {
     Silence(SessionId),
     End(ReservationId),
+    Metering,
     Forgetting,
 }
 
@@ -32,11 +33,12 @@ impl Machine {
     /// The events that are due first, if any are due at `now`. Apply them and ask again.
     #[must_use]
     pub fn due(&self, now: Timestamp) -> Vec<Event> {
-        let entries = [self.next_silence(), self.next_end(), self.next_forgetting()];
+        let entries = self.next();
         let first = entries.into_iter().flatten().min().filter(|(when, _)| *when <= now);
         match first {
             Some((_, Due::Silence(session))) => self.session_lost(now, session),
             Some((_, Due::End(id))) => self.end_of(now, id).into_iter().collect(),
+            Some((_, Due::Metering)) => vec![self.meter(now)],
             Some((_, Due::Forgetting)) => vec![self.forget(now)],
             None => Vec::new(),
         }
@@ -45,8 +47,12 @@ impl Machine {
     /// When something is due next.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
-        let entries = [self.next_silence(), self.next_end(), self.next_forgetting()];
-        entries.into_iter().flatten().map(|(when, _)| when).min()
+        self.next().into_iter().flatten().map(|(when, _)| when).min()
+    }
+
+    fn next(&self) -> [Option<(Timestamp, Due)>; 4] {
+        let metering = self.recent.to_meter().next().map(|(when, _)| (when, Due::Metering));
+        [self.next_silence(), self.next_end(), metering, self.next_forgetting()]
     }
 
     /// Until when the holder of a session may be sending by its own count, and a second more.
@@ -86,7 +92,7 @@ impl Machine {
 
     /// A close whose lanes are free at once.
     pub(super) fn close(&self, now: Timestamp, id: ReservationId, why: CloseWhy) -> Event {
-        let used = self.recent.used(id);
+        let used = self.used(id);
         Event { at: now, request: None, change: Change::Closed { id, why, free_from: now, used } }
     }
 
@@ -97,6 +103,13 @@ impl Machine {
         let change = Change::SessionEnded { id: session, lost: true };
         events.push(Event { at: now, request: None, change });
         events
+    }
+
+    /// What sessions reported since it was journaled last, where that is long enough ago.
+    fn meter(&self, now: Timestamp) -> Event {
+        let due = self.recent.to_meter().take_while(|(when, _)| *when <= now);
+        let used = due.take(FORGET_MAX).map(|(_, id)| (id, self.used(id))).collect();
+        Event { at: now, request: None, change: Change::Metered { used } }
     }
 
     /// Everything that need not be remembered at `now`, up to a bound.

@@ -1,6 +1,7 @@
 //! The machine: a state, a function that decides, and one that applies.
 //!
-//! - `decide` looks and changes nothing ([`Machine::decide`], in `decide`, `reserve`, `retopo`);
+//! - `decide` looks and changes nothing ([`Machine::decide`], in `decide`, `reserve`, `offers`,
+//!   `modify`, `retopo`, with the lanes as `sight` shows them);
 //! - `apply` follows an event and cannot refuse (in `apply`);
 //! - `due` says what time alone brings about (in `due`): no timer mutates anything;
 //! - `recent` is what is remembered only while the process runs: beats, usage, refusals.
@@ -8,9 +9,14 @@
 mod apply;
 mod decide;
 mod due;
+mod look;
+mod modify;
+mod offers;
 mod recent;
 mod reserve;
 mod retopo;
+mod sight;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +30,7 @@ use crate::session::Session;
 use crate::topology::Topology;
 
 pub use apply::LaneChange;
+pub use look::{Availability, Explanation, Holder, LaneCheck, Query, WayCheck, Window, Windows};
 
 /// Every bound and every span that decisions depend on. Applying an event depends on none.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -95,6 +102,8 @@ pub enum Answer {
     Reservation(Box<Reservation>),
     /// No; nothing is booked.
     Refusal(Box<Refusal>),
+    /// What each entry of a batch is answered.
+    Batch(Vec<Answer>),
     /// The session as it is after the decision.
     Session(Box<Session>),
     /// The topology that stands, and what changed.
@@ -104,6 +113,21 @@ pub enum Answer {
         /// The lanes that came, went or changed.
         changes: Vec<LaneChange>,
     },
+}
+
+impl Answer {
+    /// The answer with the name of the request that made what it tells of.
+    fn made_by(mut self, request: RequestId) -> Self {
+        let made = match &mut self {
+            Self::Reservation(made) => Some(made),
+            Self::Refusal(refusal) => refusal.held.as_mut(),
+            Self::Batch(_) | Self::Session(_) | Self::Topology { .. } => None,
+        };
+        if let Some(made) = made {
+            made.created_by = Some(request);
+        }
+        self
+    }
 }
 
 /// What is remembered only while the process runs: it is not journaled, and not part of the state
@@ -281,10 +305,10 @@ impl Machine {
     #[must_use]
     pub fn used(&self, id: ReservationId) -> ByteCount {
         use crate::reservation::State;
-        match self.state.reservations.get(&id).map(|reservation| reservation.state) {
-            Some(State::Closed { used, .. }) => used,
-            Some(State::Held { .. } | State::Confirmed) => self.recent.used(id),
-            None => ByteCount::ZERO,
+        let Some(found) = self.state.reservations.get(&id) else { return ByteCount::ZERO };
+        match found.state {
+            State::Closed { used, .. } => used,
+            State::Held { .. } | State::Confirmed => self.recent.used(id).max(found.metered),
         }
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Recent {
     heard: BTreeMap<SessionId, Timestamp>,
     by_silence: BTreeSet<(Timestamp, SessionId)>,
     meters: BTreeMap<ReservationId, Meter>,
+    /// When what was reported lately is to be journaled.
+    to_meter: BTreeSet<(Timestamp, ReservationId)>,
     refusals: BTreeMap<RequestId, (RequestMark, Box<Refusal>)>,
     refusals_by_age: BTreeSet<(Timestamp, RequestId)>,
 }
@@ -28,7 +30,14 @@ struct Meter {
     bytes: ByteCount,
     at: Timestamp,
     rate: BitRate,
+    /// When it was journaled last.
+    metered_at: Option<Timestamp>,
+    /// When it is to be journaled next.
+    to_meter: Option<Timestamp>,
 }
+
+/// Reports are journaled at most this often for one reservation.
+const METER_EVERY: Span = Span::from_secs(60);
 
 impl Recent {
     pub(super) fn heard(&self, session: SessionId) -> Option<Timestamp> {
@@ -62,14 +71,30 @@ impl Recent {
     }
 
     pub(super) fn forget_meter(&mut self, id: ReservationId) {
-        self.meters.remove(&id);
+        if let Some(when) = self.meters.remove(&id).and_then(|meter| meter.to_meter) {
+            self.to_meter.remove(&(when, id));
+        }
+    }
+
+    /// When reports are to be journaled, and for which reservations, the first first.
+    pub(super) fn to_meter(&self) -> impl Iterator<Item = (Timestamp, ReservationId)> {
+        self.to_meter.iter().copied()
+    }
+
+    /// What was reported has been journaled.
+    pub(super) fn metered(&mut self, id: ReservationId, at: Timestamp) {
+        let Some(meter) = self.meters.get_mut(&id) else { return };
+        meter.metered_at = Some(at);
+        if let Some(when) = meter.to_meter.take() {
+            self.to_meter.remove(&(when, id));
+        }
     }
 
     pub(super) fn refusal(&self, id: RequestId) -> Option<&(RequestMark, Box<Refusal>)> {
         self.refusals.get(&id)
     }
 
-    fn measure(&mut self, id: ReservationId, bytes: ByteCount, at: Timestamp) {
+    fn measure(&mut self, id: ReservationId, bytes: ByteCount, metered: ByteCount, at: Timestamp) {
         let before = self.meters.get(&id);
         // A counter never falls: an old report that comes late changes nothing.
         if before.is_some_and(|meter| bytes < meter.bytes || at <= meter.at) {
@@ -79,7 +104,15 @@ impl Recent {
             let moved = bytes.bytes().saturating_sub(meter.bytes.bytes());
             BitRate::mean(ByteCount::new(moved), at.since(meter.at))
         });
-        self.meters.insert(id, Meter { bytes, at, rate: rate.unwrap_or_default() });
+        let metered_at = before.and_then(|meter| meter.metered_at);
+        let mut to_meter = before.and_then(|meter| meter.to_meter);
+        if to_meter.is_none() && metered < bytes {
+            let due = metered_at.unwrap_or(at).plus(METER_EVERY).max(at);
+            self.to_meter.insert((due, id));
+            to_meter = Some(due);
+        }
+        let rate = rate.unwrap_or_default();
+        self.meters.insert(id, Meter { bytes, at, rate, metered_at, to_meter });
     }
 
     fn refuse(&mut self, mark: RequestMark, refusal: Box<Refusal>, at: Timestamp) {
@@ -118,8 +151,11 @@ impl Machine {
             }
             Note::Used { session, reservation, bytes, at } => {
                 let bound = self.state.bound.get(session);
-                if bound.is_some_and(|bound| bound.contains(reservation)) {
-                    self.recent.measure(*reservation, *bytes, *at);
+                let found = self.state.reservations.get(reservation);
+                if let Some(found) = found
+                    && bound.is_some_and(|bound| bound.contains(reservation))
+                {
+                    self.recent.measure(*reservation, *bytes, found.metered, *at);
                 }
             }
             Note::Refused { mark, refusal, at } => {
@@ -148,7 +184,7 @@ mod tests {
     fn a_refusal_that_is_told_again_is_remembered_once() {
         let at = |ms| Timestamp::from_ms(ms).unwrap();
         let mark = RequestMark { id: RequestId::from_u128(1), fingerprint: [0; 32] };
-        let refusal = Refusal { reason: Reason::NoPath, blockers: Vec::new(), offers: Vec::new() };
+        let refusal = Refusal::bare(Reason::NoPath);
         let mut recent = Recent::default();
         recent.refuse(mark, refusal.clone().into(), at(1));
         recent.refuse(mark, refusal.into(), at(2));

@@ -1,265 +1,276 @@
-//! Decides a new booking: every lane of one path, or a refusal that says why and what would fit.
+//! Decides new bookings: every lane of one way, or a refusal that says why and what would fit;
+//! one, or several that see each other.
 
-use tidegate_policy::{BitRate, Endpoint, Interval, Name, ReservationId, Span, Timestamp};
+use std::collections::BTreeMap;
 
-use super::decide::{boxed, happens};
+use tidegate_policy::{BitRate, Endpoint, Interval, ReservationId, SessionId, Span, Timestamp};
+
+use super::decide::happens;
+use super::offers::rank;
+use super::sight::{Sight, Way};
+use super::wanted::Wanted;
 use super::{Answer, Decision, Machine, Stamp};
-use crate::command::{Ask, SOURCES_MAX, Shape, Until, VIA_MAX};
-use crate::event::{Booked, Change, Reserved};
+use crate::command::{Ask, BATCH_MAX, Batch, LANES_MAX, SOURCES_MAX, VIA_MAX, Ways};
+use crate::event::{Booked, Change, RequestMark, Reserved, Route};
 use crate::fault::{Fault, FieldFault};
-use crate::lane::{Lane, LaneNeed};
-use crate::refusal::{BLOCKERS_MAX, Blocker, CounterOffer, OfferKind, Reason, Refusal};
-use crate::reservation::{Reservation, State};
-use crate::topology::{Path, PathFault};
+use crate::ids;
+use crate::lane::Terms;
+use crate::refusal::{CounterOffer, Reason, Refusal};
+use crate::reservation::Reservation;
+use crate::topology::PathFault;
 
-/// A rate over an interval, as asked.
-struct Wanted {
-    rate: BitRate,
-    over: Interval,
-    /// The last start of an offer: nothing is promised past the horizon.
-    latest: Timestamp,
-}
+/// How long the best offer is held where nothing else is said.
+const OFFER_HOLD: Span = Span::from_secs(60);
 
-/// A way that could carry the request.
-struct Way<'a> {
-    source: &'a Endpoint,
-    path: Path,
+/// What a batch has made before the request at hand.
+#[derive(Default)]
+struct Pending {
+    made: usize,
+    bound: BTreeMap<SessionId, usize>,
 }
 
 impl Machine {
     pub(super) fn reserve(&self, stamp: Stamp, ask: &Ask) -> Result<Decision, Fault> {
-        let wanted = self.wanted(stamp, ask)?;
-        self.check_bounds(ask)?;
-        let ways = self.ways(ask)?;
-        match ways.iter().find(|way| self.blocking(way, &wanted).next().is_none()) {
-            Some(way) => Ok(self.grant(stamp, ask, &wanted, way)),
+        self.check_bounds(ask, &Pending::default())?;
+        self.reserve_in(&mut Sight::of(self), stamp, ask)
+    }
+
+    /// Decides several in order. One that is refused does not keep the next ones from being
+    /// looked at, so that every reason is told at once.
+    pub(super) fn reserve_all(
+        &self,
+        stamp: Stamp,
+        mark: &RequestMark,
+        batch: &Batch,
+    ) -> Result<Decision, Fault> {
+        let count = batch.asks.len();
+        if !(1..=BATCH_MAX).contains(&count) {
+            let why = format!("there are {count}; ask for 1 to {BATCH_MAX} at once");
+            return Err(Fault::Invalid(vec![FieldFault::new("requests", why)]));
+        }
+        let mut sight = Sight::of(self);
+        let mut pending = Pending::default();
+        let (mut events, mut answers) = (Vec::new(), Vec::new());
+        for (index, ask) in batch.asks.iter().enumerate() {
+            if ask.hold_best_offer {
+                let why = "a batch holds no offers; ask for it by itself";
+                let field = format!("requests[{index}].hold_best_offer");
+                return Err(Fault::Invalid(vec![FieldFault::new(field, why)]));
+            }
+            let mark = mark.entry(index);
+            if let Some(answer) = self.answered(&mark)? {
+                answers.push(answer);
+                continue;
+            }
+            self.check_window(stamp, &mark)?;
+            let stamp = Stamp { fresh: ids::entry(stamp.fresh, index), ..stamp };
+            let decided = self
+                .check_bounds(ask, &pending)
+                .and_then(|()| self.reserve_in(&mut sight, stamp, ask))
+                .map_err(|fault| fault.within(&format!("requests[{index}]")))?;
+            for mut event in decided.events {
+                event.request = Some(mark);
+                pending.count(ask);
+                events.push(event);
+            }
+            answers.push(decided.answer.made_by(mark.id));
+        }
+        let refused = |answer: &Answer| matches!(answer, Answer::Refusal(_));
+        if batch.all_or_nothing && !events.is_empty() && answers.iter().any(refused) {
+            events.clear();
+            for answer in answers.iter_mut().filter(|answer| !refused(answer)) {
+                let none = Refusal::bare(Reason::OthersRefused);
+                *answer = Answer::Refusal(none.into());
+            }
+        }
+        Ok(Decision { events, answer: Answer::Batch(answers) })
+    }
+
+    /// Decides one among what `sight` sees, and lets it see what is granted.
+    fn reserve_in(
+        &self,
+        sight: &mut Sight<'_>,
+        stamp: Stamp,
+        ask: &Ask,
+    ) -> Result<Decision, Fault> {
+        let wanted = self.wanted(stamp.now, &ask.shape)?;
+        let ways = self.ways(&ask.ways, ask.terms)?;
+        let placed = sight.place(&ways, &wanted);
+        let placed = placed.map(|placed| (placed.way, placed.rate, placed.over));
+        match placed {
+            Some((way, rate, over)) => {
+                let hold_until = ask.hold_for.map(|span| stamp.now.plus(span).min(over.end()));
+                let reserved = grant(stamp, ask, (way, rate, over), hold_until);
+                for booked in &reserved.booked {
+                    sight.book(&booked.lane, over, booked.amount);
+                }
+                let after = Reservation::granted(reserved.clone(), stamp.now, None);
+                let answer = Answer::Reservation(after.into());
+                Ok(happens(stamp, Change::Reserved(reserved.into()), answer))
+            }
             None => {
-                let refusal = self.refuse(&ways, &wanted);
-                Ok(Decision { events: Vec::new(), answer: Answer::Refusal(refusal.into()) })
+                let mut refusal = sight.refuse(&ways, &wanted);
+                refusal.offers = self.ranked_offers(sight, ask, &ways, &wanted);
+                self.hold_best(sight, stamp, ask, refusal)
             }
         }
     }
 
-    /// Resolves the times of a request against now.
-    fn wanted(&self, stamp: Stamp, ask: &Ask) -> Result<Wanted, Fault> {
-        let Shape::Rigid { rate, start, until } = ask.shape;
-        let mut faults = Vec::new();
-        let mut fault = |field: &str, why: String| faults.push(FieldFault::new(field, why));
-        if rate == BitRate::ZERO {
-            fault("rigid.rate_bps", "it is zero; ask for at least 1 bit/s".into());
-        }
-        let now = stamp.now;
-        let tolerated = self.limits.past_start;
-        if let Some(start) = start
-            && start < now.minus(tolerated)
-        {
-            let why = format!("{start} is past: it is {now}; leave it out to start now");
-            fault("rigid.start_time", why);
-        }
-        let start = start.map_or(now, |start| start.max(now));
-        let (field, end) = match until {
-            Until::At(end) => ("rigid.end_time", end),
-            Until::After(span) => ("rigid.duration", start.plus(span)),
-        };
-        let horizon = now.plus(self.limits.horizon);
-        if horizon < end {
-            fault(field, format!("it ends at {end}; the horizon ends at {horizon}, ask for less"));
-        }
-        let over = Interval::new(start, end);
-        if over.is_none() {
-            fault(field, format!("it ends at {end}, not after its start at {start}"));
-        }
-        match over {
-            Some(over) if faults.is_empty() => {
-                let latest = horizon.minus(over.span());
-                Ok(Wanted { rate, over, latest })
-            }
-            _ => Err(Fault::Invalid(faults)),
-        }
+    /// Everything that would be granted instead, best first.
+    pub(super) fn ranked_offers(
+        &self,
+        sight: &Sight<'_>,
+        ask: &Ask,
+        ways: &[Way],
+        wanted: &Wanted,
+    ) -> Vec<CounterOffer> {
+        let mut offers = sight.offers(ways, wanted);
+        offers.extend(self.other_source(sight, ask, wanted));
+        rank(&mut offers, wanted);
+        offers
     }
 
-    fn check_bounds(&self, ask: &Ask) -> Result<(), Fault> {
-        let mut faults = Vec::new();
-        let bounds =
-            [("sources", ask.sources.len(), 1, SOURCES_MAX), ("via", ask.via.len(), 0, VIA_MAX)];
-        for (field, count, least, most) in bounds {
-            if count < least || most < count {
-                let why = format!("there are {count}; name {least} to {most}");
-                faults.push(FieldFault::new(field, why));
+    /// Holds the best offer of a refusal, if that was asked for and there is one.
+    fn hold_best(
+        &self,
+        sight: &mut Sight<'_>,
+        stamp: Stamp,
+        ask: &Ask,
+        mut refusal: Refusal,
+    ) -> Result<Decision, Fault> {
+        let best = refusal.offers.first().filter(|_| ask.hold_best_offer);
+        let mut events = Vec::new();
+        if let Some(best) = best {
+            let hold_for = Some(ask.hold_for.unwrap_or(OFFER_HOLD));
+            let taken = Ask { hold_for, ..best.ask(ask) };
+            let held = self.reserve_in(sight, stamp, &taken)?;
+            if let Answer::Reservation(held_one) = held.answer {
+                refusal.held = Some(held_one);
+                events = held.events;
             }
         }
+        Ok(Decision { events, answer: Answer::Refusal(refusal.into()) })
+    }
+
+    fn check_bounds(&self, ask: &Ask, pending: &Pending) -> Result<(), Fault> {
+        let mut faults = ask.ways.faults();
         if let Some(hold_for) = ask.hold_for
             && (hold_for == Span::ZERO || self.limits.hold_max < hold_for)
         {
             let why = format!("it is {hold_for}; hold for up to {}", self.limits.hold_max);
             faults.push(FieldFault::new("hold_for", why));
         }
-        if ask.sources.contains(&ask.destination) && matches!(ask.destination, Endpoint::Host(_)) {
-            let why = "it is one of the sources; name storage on it to reserve a local copy";
-            faults.push(FieldFault::new("destination", why));
-        }
         if !faults.is_empty() {
             return Err(Fault::Invalid(faults));
         }
         let limit = self.limits.reservations_max;
-        if limit <= self.state.reservations.len() {
+        if limit <= self.state.reservations.len().saturating_add(pending.made) {
             return Err(Fault::Full { what: "reservations", limit });
         }
         let Some(session) = ask.session else { return Ok(()) };
         self.open(session)?;
         let limit = self.limits.per_session_max;
         let bound = self.state.bound.get(&session).map_or(0, std::collections::BTreeSet::len);
-        if limit <= bound {
+        let pending = pending.bound.get(&session).copied().unwrap_or(0);
+        if limit <= bound.saturating_add(pending) {
             return Err(Fault::Full { what: "live reservations in one session", limit });
         }
         Ok(())
     }
 
-    /// The ways of all sources, best first.
-    fn ways<'a>(&self, ask: &'a Ask) -> Result<Vec<Way<'a>>, Fault> {
+    /// The ways that are asked for, best first.
+    pub(super) fn ways(&self, asked: &Ways, terms: Terms) -> Result<Vec<Way>, Fault> {
+        let topology = &self.state.topology;
+        let (sources, destination, via, only) = match asked {
+            Ways::Between { sources, destination, via, path } => (sources, destination, via, path),
+            Ways::Lanes(lanes) => {
+                let unknown = |lane| Fault::NotFound { what: format!("lanes/{lane}") };
+                let needs = topology.lane_needs(lanes).map_err(unknown)?;
+                return Ok(vec![Way { route: Route::Lanes(lanes.clone()), needs, terms }]);
+            }
+        };
         let mut ways = Vec::new();
-        for source in &ask.sources {
-            let paths = self
-                .state
-                .topology
-                .paths(source, &ask.via, &ask.destination)
-                .map_err(path_fault)?;
-            ways.extend(paths.into_iter().map(|path| Way { source, path }));
+        for source in sources {
+            let paths = topology.paths(source, via, destination).map_err(path_fault)?;
+            for path in paths.into_iter().filter(|_| only.is_none_or(|only| only == 0)) {
+                let (source, destination) = (source.clone(), destination.clone());
+                let route = Route::Between { source, destination, via: path.via };
+                ways.push(Way { route, needs: path.needs, terms });
+            }
         }
         Ok(ways)
     }
+}
 
-    fn lane(&self, need: &LaneNeed) -> Option<&Lane> {
-        self.state.lanes.get(&need.lane)
+impl Ways {
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        let faults = self.faults();
+        if faults.is_empty() { Ok(()) } else { Err(Fault::Invalid(faults)) }
     }
 
-    /// What of a lane's capacity a booking of `amount` must leave to others: `None` if the lane
-    /// The least that is free on a lane during `over`.
-    fn headroom(&self, need: &LaneNeed, over: Interval) -> u64 {
-        self.lane(need).map_or(0, |lane| lane.free(over))
-    }
-
-    /// The lanes of a way that cannot carry what is wanted.
-    fn blocking<'a>(
-        &'a self,
-        way: &'a Way<'a>,
-        wanted: &Wanted,
-    ) -> impl Iterator<Item = Blocker> + use<'a> {
-        let (rate, over, latest) = (wanted.rate, wanted.over, wanted.latest);
-        way.path.needs.iter().filter_map(move |need| {
-            let needed = need.amount(rate);
-            let free = self.headroom(need, over);
-            if needed <= free {
-                return None;
+    /// What can never be right about them.
+    fn faults(&self) -> Vec<FieldFault> {
+        let mut faults = Vec::new();
+        let mut bound = |field: &str, count: usize, least: usize, most: usize| {
+            if count < least || most < count {
+                let why = format!("there are {count}; name {least} to {most}");
+                faults.push(FieldFault::new(field, why));
             }
-            let first_free = self
-                .lane(need)
-                .and_then(|lane| lane.earliest(over.start(), latest, over.span(), needed));
-            let limit = self.lane(need).map_or(0, Lane::capacity);
-            let (source, lane) = (way.source.clone(), need.lane.clone());
-            Some(Blocker { source, lane, limit, free, needed, first_free })
-        })
-    }
-
-    fn grant(&self, stamp: Stamp, ask: &Ask, wanted: &Wanted, way: &Way<'_>) -> Decision {
-        let needs = way.path.needs.iter();
-        let booked = needs
-            .map(|need| Booked { lane: need.lane.clone(), amount: need.amount(wanted.rate) })
-            .collect();
-        let hold_until = ask.hold_for.map(|span| stamp.now.plus(span).min(wanted.over.end()));
-        let reserved = Reserved {
-            id: ReservationId::from_u128(stamp.fresh),
-            project: ask.project.clone(),
-            source: way.source.clone(),
-            destination: ask.destination.clone(),
-            via: way.path.via.clone(),
-            rate: wanted.rate,
-            interval: wanted.over,
-            hold_until,
-            session: ask.session,
-            booked,
         };
-        let after = Reservation::granted(reserved.clone(), stamp.now, None);
-        happens(stamp, Change::Reserved(reserved.into()), boxed(after))
-    }
-
-    fn refuse(&self, ways: &[Way<'_>], wanted: &Wanted) -> Refusal {
-        let too_small = |way: &Way<'_>| {
-            let mut needs = way.path.needs.iter();
-            needs.any(|need| self.lane(need).map_or(0, Lane::capacity) < need.amount(wanted.rate))
-        };
-        let reason = if ways.is_empty() {
-            Reason::NoPath
-        } else if ways.iter().all(too_small) {
-            Reason::RateAboveCapacity
-        } else {
-            Reason::NoHeadroom
-        };
-        let blockers = ways.iter().flat_map(|way| self.blocking(way, wanted));
-        let blockers = blockers.take(BLOCKERS_MAX).collect();
-        let later = self.same_rate_later(ways, wanted);
-        let lower = self.lower_rate_now(ways, wanted);
-        Refusal { reason, blockers, offers: later.into_iter().chain(lower).collect() }
-    }
-
-    /// The earliest start on any way, the first source's among equals.
-    fn same_rate_later(&self, ways: &[Way<'_>], wanted: &Wanted) -> Option<CounterOffer> {
-        let mut best: Option<(Timestamp, &Way<'_>)> = None;
-        for way in ways {
-            let start = self.earliest(&way.path, wanted);
-            if let Some(start) = start
-                && best.is_none_or(|(earliest, _)| start < earliest)
-            {
-                best = Some((start, way));
+        match self {
+            Self::Between { sources, destination, via, .. } => {
+                bound("sources", sources.len(), 1, SOURCES_MAX);
+                bound("via", via.len(), 0, VIA_MAX);
+                if sources.contains(destination) && matches!(destination, Endpoint::Host(_)) {
+                    let why =
+                        "it is one of the sources; name storage on it to reserve a local copy";
+                    faults.push(FieldFault::new("destination", why));
+                }
             }
+            Self::Lanes(lanes) => bound("lanes", lanes.len(), 1, LANES_MAX),
         }
-        let (start, way) = best?;
-        let over = Interval::new(start, start.plus(wanted.over.span()))?;
-        Some(offer(OfferKind::SameRateLater, way, wanted.rate, over))
-    }
-
-    /// The earliest start at which every lane of a path carries the rate for the whole span, by
-    /// leap-frog: each lane in turn moves the candidate on, until none does any more.
-    fn earliest(&self, path: &Path, wanted: &Wanted) -> Option<Timestamp> {
-        let mut candidate = wanted.over.start();
-        let mut agreed = 0_usize;
-        for need in path.needs.iter().cycle() {
-            if path.needs.len() <= agreed {
-                break;
-            }
-            let (lane, amount) = (self.lane(need)?, need.amount(wanted.rate));
-            let start = lane.earliest(candidate, wanted.latest, wanted.over.span(), amount)?;
-            agreed = if start == candidate { agreed.saturating_add(1) } else { 1 };
-            candidate = start;
-        }
-        Some(candidate)
-    }
-
-    /// The highest rate on any way over the interval asked for, the first source's among equals.
-    fn lower_rate_now(&self, ways: &[Way<'_>], wanted: &Wanted) -> Option<CounterOffer> {
-        let mut best: Option<(BitRate, &Way<'_>)> = None;
-        for way in ways {
-            let rates = way
-                .path
-                .needs
-                .iter()
-                .map(|need| need.rate_within(self.headroom(need, wanted.over)));
-            let rate = rates.min().unwrap_or_default();
-            if best.map_or(BitRate::ZERO, |(highest, _)| highest) < rate {
-                best = Some((rate, way));
-            }
-        }
-        let (rate, way) = best?;
-        Some(offer(OfferKind::LowerRateNow, way, rate, wanted.over))
+        faults
     }
 }
 
-fn offer(kind: OfferKind, way: &Way<'_>, rate: BitRate, interval: Interval) -> CounterOffer {
-    let via: Vec<Name> = way.path.via.clone();
-    CounterOffer { kind, source: way.source.clone(), via, rate, interval }
+impl Pending {
+    fn count(&mut self, ask: &Ask) {
+        self.made = self.made.saturating_add(1);
+        if let Some(session) = ask.session {
+            let bound = self.bound.entry(session).or_default();
+            *bound = bound.saturating_add(1);
+        }
+    }
 }
 
-fn path_fault(fault: PathFault) -> Fault {
+fn grant(
+    stamp: Stamp,
+    ask: &Ask,
+    (way, rate, over): (&Way, BitRate, Interval),
+    hold_until: Option<Timestamp>,
+) -> Reserved {
+    Reserved {
+        id: ReservationId::from_u128(stamp.fresh),
+        project: ask.project.clone(),
+        route: way.route.clone(),
+        terms: ask.terms,
+        rate,
+        interval: over,
+        hold_until,
+        session: ask.session,
+        booked: way.booked(rate),
+    }
+}
+
+impl Way {
+    /// What a rate books on each lane.
+    pub(super) fn booked(&self, rate: BitRate) -> Vec<Booked> {
+        let needs = self.needs.iter();
+        needs.map(|need| Booked { lane: need.lane.clone(), amount: need.amount(rate) }).collect()
+    }
+}
+
+pub(super) fn path_fault(fault: PathFault) -> Fault {
     match fault {
         PathFault::Unknown(what) => Fault::NotFound { what },
         PathFault::NotServed { storage, served_via } => {
@@ -269,33 +280,5 @@ fn path_fault(fault: PathFault) -> Fault {
             Fault::Invalid(vec![FieldFault::new("via", why)])
         }
         PathFault::Disconnected => Fault::Invalid(Vec::new()),
-    }
-}
-
-impl Reservation {
-    /// A granted request as a reservation.
-    pub(super) fn granted(
-        reserved: Reserved,
-        created: Timestamp,
-        created_by: Option<tidegate_policy::RequestId>,
-    ) -> Self {
-        let state = match reserved.hold_until {
-            Some(until) => State::Held { until },
-            None => State::Confirmed,
-        };
-        Self {
-            id: reserved.id,
-            project: reserved.project,
-            source: reserved.source,
-            destination: reserved.destination,
-            via: reserved.via,
-            rate: reserved.rate,
-            interval: reserved.interval,
-            session: reserved.session,
-            booked: reserved.booked,
-            created,
-            created_by,
-            state,
-        }
     }
 }

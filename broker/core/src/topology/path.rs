@@ -79,6 +79,23 @@ impl Topology {
         Ok(paths)
     }
 
+    /// What is needed of lanes that a request names itself, each as often as it is named.
+    ///
+    /// # Errors
+    /// The first name that is no lane.
+    pub fn lane_needs(&self, lanes: &[LaneName]) -> Result<Vec<LaneNeed>, LaneName> {
+        match lanes.iter().find(|lane| !self.lanes.contains_key(*lane)) {
+            Some(unknown) => Err(unknown.clone()),
+            None => Ok(self.needs(&lanes.iter().collect::<Vec<_>>())),
+        }
+    }
+
+    /// The backends that hold what this one does.
+    #[must_use]
+    pub fn mirrors_of(&self, _storage: &Name) -> &[Name] {
+        &[]
+    }
+
     /// The relays that could serve an endpoint, each an alternative; `[None]` where none is
     /// needed, or the request names its own.
     fn relays(&self, endpoint: &Endpoint, via: &[Name]) -> Result<Vec<Option<Name>>, PathFault> {

@@ -8,15 +8,19 @@
 //! `raw` lanes carry what they say: nothing is reserved, no headers are counted.
 //!
 //! Requests: `reserve SOURCES -> DESTINATION RATE START..END` (or `START+SPAN`; `now` as start),
-//! options `hold SPAN`, `session S`, `via H,H`, `as NAME`; `confirm A`, `extend A SPAN`,
-//! `release A [by S] [used SIZE]`, `open S`, `close S`, `take N` (the last refusal's offer).
-//! `made -11m REQUEST` gives it an id made then, `again` repeats the last request, and
+//! or `RATE..RATE SPAN in START..END`, or `reserve lanes L,L RATE ...`; options `hold SPAN`,
+//! `session S`, `via H,H`, `hold-best`; `all` or `each` before several requests, with ` ; ` in
+//! between, makes a batch; `confirm A`, `extend A SPAN`, `modify A [rate R] [start T] [end T]`,
+//! `release A [used SIZE]`, each with `by S` (as its holder) and `etag N`; `open S`, `close S`,
+//! `take N` (the last refusal's offer). `made -11m REQUEST` gives it an id made then, `again` repeats the last request, and
 //! `again REQUEST` asks something else under its id.
 //!
 //! Time and sight: `at T`, `restart T` (a process that was away until then replays and resumes),
-//! `beat S`, `used S A SIZE`, `free LANE T` or `T..T`, `show A`, `ls`, `sessions`, `moving`.
+//! `beat S`, `obey S A VERSION`, `used S A SIZE`, `free LANE T` or `T..T`, `show A`, `usage A`,
+//! `ls`, `sessions`, `moving`, `explain REQUEST`, `when` and the request (its windows).
 
 mod draft;
+mod look;
 mod print;
 mod request;
 
@@ -97,6 +101,13 @@ impl World {
                 self.machine.note(&Note::Used { session, reservation, bytes, at: self.now });
                 String::new()
             }
+            ["obey", session, id, version] => self.obey(session, id, version.parse().unwrap()),
+            ["usage", id] => {
+                let id = self.reservation(id);
+                format!("{}\n", self.machine.used(id))
+            }
+            ["explain", rest @ ..] => self.explain(rest),
+            ["when", rest @ ..] => self.when(rest),
             ["free", lane, over] => self.free(lane, over),
             ["show", id] => {
                 let known = self.reservation(id);
@@ -113,6 +124,19 @@ impl World {
         out.push_str(&self.pass());
         self.check();
         out
+    }
+
+    /// A beat of a session that says which plan of a reservation it obeys.
+    fn obey(&mut self, session: &str, id: &str, version: u64) -> String {
+        let session = self.session(session);
+        let id = self.reservation(id);
+        self.machine.note(&Note::Heard { session, at: self.now });
+        let Some(event) = self.machine.settle(self.now, session, (id, version)) else {
+            return String::new();
+        };
+        let line = self.event_line(&event);
+        self.follow(&event);
+        line
     }
 
     fn fail(&self, why: &str) -> ! {
@@ -206,28 +230,44 @@ impl World {
             out.push_str(&self.event_line(event));
         }
         self.check_answer(&decision.answer);
-        if let (Answer::Refusal(refusal), Command::Reserve(ask)) =
-            (&decision.answer, &request.command)
-        {
-            let (mark, at) = (request.mark, self.now);
-            self.machine.note(&Note::Refused { mark, refusal: refusal.clone(), at });
-            self.offers = Some(((**ask).clone(), refusal.offers.clone()));
-        }
+        self.note_refusals(&decision.answer, request);
         out.push_str(&self.answer(&decision.answer));
         out
+    }
+
+    /// Remembers refusals as a writer does, and the offers of the last one.
+    fn note_refusals(&mut self, answer: &Answer, request: &Request) {
+        let refused: Vec<(RequestMark, &Answer, Option<&Ask>)> = match (answer, &request.command) {
+            (Answer::Batch(answers), Command::ReserveAll(batch)) => {
+                let entries = answers.iter().zip(&batch.asks).enumerate();
+                let entry = |(index, (answer, ask))| (request.mark.entry(index), answer, Some(ask));
+                entries.map(entry).collect()
+            }
+            (answer, Command::Reserve(ask)) => vec![(request.mark, answer, Some(ask))],
+            (answer, _) => vec![(request.mark, answer, None)],
+        };
+        for (mark, answer, ask) in refused {
+            let Answer::Refusal(refusal) = answer else { continue };
+            let (refusal, at) = (refusal.clone(), self.now);
+            self.offers = ask.map(|ask| (ask.clone(), refusal.offers.clone()));
+            self.machine.note(&Note::Refused { mark, refusal, at });
+        }
     }
 
     /// Gives what a request made the name that the story calls it by.
     fn name(&mut self, answer: &Answer, command: &Command) {
         match (answer, command) {
-            (Answer::Reservation(made), Command::Reserve(_)) => {
-                let text = made.id.to_string();
-                if self.names.iter().all(|(id, _)| *id != text) {
-                    let taken = |letter: &String| self.reservations.contains_key(letter);
-                    let mut letters = ('a'..='z').map(String::from);
-                    let free = letters.find(|letter| !taken(letter)).unwrap();
-                    self.names.push((text, free.clone()));
-                    self.reservations.insert(free, made.id);
+            (Answer::Reservation(made), Command::Reserve(_) | Command::ReserveAll(_)) => {
+                self.name_reservation(made.id);
+            }
+            (Answer::Refusal(refusal), _) => {
+                if let Some(held) = &refusal.held {
+                    self.name_reservation(held.id);
+                }
+            }
+            (Answer::Batch(answers), _) => {
+                for answer in answers {
+                    self.name(answer, command);
                 }
             }
             (Answer::Session(made), Command::OpenSession(agent)) => {
@@ -238,12 +278,27 @@ impl World {
         }
     }
 
+    fn name_reservation(&mut self, id: ReservationId) {
+        let text = id.to_string();
+        if self.names.iter().all(|(known, _)| *known != text) {
+            let taken = |letter: &String| self.reservations.contains_key(letter);
+            let mut letters = ('a'..='z').map(String::from);
+            let free = letters.find(|letter| !taken(letter)).unwrap();
+            self.names.push((text, free.clone()));
+            self.reservations.insert(free, id);
+        }
+    }
+
     /// What was told must be what then stands.
     fn check_answer(&self, answer: &Answer) {
         let stands = match answer {
             Answer::Reservation(told) => self.machine.reservation(told.id) == Some(told),
             Answer::Session(told) => self.machine.session(told.id) == Some(told),
-            Answer::Refusal(_) => true,
+            Answer::Refusal(refusal) => {
+                let held = refusal.held.as_deref();
+                held.is_none_or(|held| self.machine.reservation(held.id) == Some(held))
+            }
+            Answer::Batch(answers) => return answers.iter().for_each(|it| self.check_answer(it)),
             Answer::Topology { version, .. } => *version == self.machine.topology_version(),
         };
         if !stands {

@@ -3,7 +3,9 @@
 use tidegate_core::event::Change;
 use tidegate_core::lane::LaneName;
 use tidegate_core::machine::LaneChange;
-use tidegate_core::{Answer, Event, OfferKind, Phase, Refusal, Reservation, State};
+use tidegate_core::{
+    Answer, CounterOffer, Event, OfferKind, Phase, Refusal, Reservation, Route, State,
+};
 use tidegate_policy::{BitRate, Interval, Name, Timestamp};
 
 use super::{BEGIN_MS, World, request};
@@ -24,11 +26,11 @@ pub(super) fn instant(time: Timestamp) -> String {
     }
 }
 
-fn over(interval: Interval) -> String {
+pub(super) fn over(interval: Interval) -> String {
     format!("{}..{}", instant(interval.start()), instant(interval.end()))
 }
 
-fn rate(bps: u64) -> String {
+pub(super) fn rate(bps: u64) -> String {
     BitRate::from_bps(bps).map_or_else(|| format!("{bps}bit/s"), |rate| rate.to_string())
 }
 
@@ -41,7 +43,12 @@ impl World {
     pub(super) fn answer(&self, answer: &Answer) -> String {
         match answer {
             Answer::Reservation(found) => self.full(found),
-            Answer::Refusal(refusal) => refused(refusal),
+            Answer::Refusal(refusal) => {
+                let held = refusal.held.as_deref();
+                let held = held.map_or_else(String::new, |held| self.full(held));
+                format!("{}{held}", refused(refusal))
+            }
+            Answer::Batch(answers) => answers.iter().map(|answer| self.answer(answer)).collect(),
             Answer::Session(found) => self.session_line(found.id),
             Answer::Topology { version, changes } => {
                 let lines: String = changes.iter().map(change_line).collect();
@@ -57,6 +64,14 @@ impl World {
             for booked in &found.booked {
                 out.push_str(&format!("  {} {}\n", booked.lane, rate(booked.amount)));
             }
+        }
+        for kept in found.kept.iter().filter(|kept| self.now < kept.over.end()) {
+            let until = instant(kept.over.end());
+            let from = kept.over.start().max(self.now);
+            let from =
+                if self.now < from { format!("from {} ", instant(from)) } else { String::new() };
+            let more = rate(kept.amount);
+            out.push_str(&format!("  {} {more} more {from}until {until}\n", kept.lane));
         }
         out
     }
@@ -82,9 +97,8 @@ impl World {
                 format!("closed at {} ({why}){kept}{moved}", instant(at))
             }
         };
-        let (from, to) = (&found.source, &found.destination);
-        let (via, rate) = (passing(&found.via), found.rate);
-        format!("{name}: {from} -> {to}{via} {rate} {} {state}\n", over(found.interval))
+        let way = way(&found.route);
+        format!("{name}: {way} {} {} {state}\n", found.rate, over(found.interval))
     }
 
     /// What time brought about, or a part of a larger decision.
@@ -93,6 +107,16 @@ impl World {
         let named = |id: String| self.called(&id);
         match &event.change {
             Change::Closed { id, why, .. } => format!("{at} {} {why}\n", named(id.to_string())),
+            Change::Settled { id } => format!("{at} {} settled\n", named(id.to_string())),
+            Change::Metered { used } => {
+                let used = used
+                    .iter()
+                    .map(|(id, bytes)| format!("{at} {} metered {bytes}\n", named(id.to_string())));
+                used.collect()
+            }
+            Change::Reserved(reserved) => {
+                format!("{at} {} reserved\n", named(reserved.id.to_string()))
+            }
             Change::SessionEnded { id, lost } => {
                 let how = if *lost { "lost" } else { "closed" };
                 format!("{at} session {} {how}\n", named(id.to_string()))
@@ -169,8 +193,8 @@ fn refused(refusal: &Refusal) -> String {
     for blocker in &refusal.blockers {
         let first = blocker.first_free.map_or_else(|| "never".into(), instant);
         out.push_str(&format!(
-            "  {} needs {}: {} needed, {} free of {}, {} missing, first free: {first}\n",
-            blocker.source,
+            "  {}{}: {} needed, {} free of {}, {} missing, first free: {first}\n",
+            blocker.source.as_ref().map_or_else(String::new, |source| format!("{source} needs ")),
             blocker.lane,
             rate(blocker.needed),
             rate(blocker.free),
@@ -182,15 +206,33 @@ fn refused(refusal: &Refusal) -> String {
         let kind = match offer.kind {
             OfferKind::SameRateLater => "same rate later",
             OfferKind::LowerRateNow => "lower rate now",
+            OfferKind::LaterFinish => "later finish",
+            OfferKind::OtherSource => "other source",
         };
-        let (via, when) = (passing(&offer.via), over(offer.interval));
         let number = index + 1;
-        out.push_str(&format!(
-            "  offer {number}, {kind}: {}{via} {} {when}\n",
-            offer.source, offer.rate
-        ));
+        out.push_str(&format!("  offer {number}, {kind}: {}\n", offered(offer)));
     }
     out
+}
+
+fn offered(offer: &CounterOffer) -> String {
+    let from = match &offer.route {
+        Route::Between { source, via, .. } => format!("{source}{} ", passing(via)),
+        Route::Lanes(_) => String::new(),
+    };
+    format!("{from}{} {}", offer.rate, over(offer.interval))
+}
+
+pub(super) fn way(route: &Route) -> String {
+    match route {
+        Route::Between { source, destination, via } => {
+            format!("{source} -> {destination}{}", passing(via))
+        }
+        Route::Lanes(lanes) => {
+            let names: Vec<&str> = lanes.iter().map(LaneName::as_str).collect();
+            format!("lanes {}", names.join(","))
+        }
+    }
 }
 
 fn change_line(change: &LaneChange) -> String {

@@ -1,7 +1,7 @@
 //! The requests of a story: from words to a command under a request id.
 
-use tidegate_core::command::{Shape, Until};
-use tidegate_core::{Ask, Command, Release};
+use tidegate_core::lane::LaneName;
+use tidegate_core::{Ask, Batch, Command, Modify, Release, Shape, Target, Terms, Until, Ways};
 use tidegate_policy::{ByteCount, ProjectId, Span, Timestamp};
 
 use super::{BEGIN_MS, World, draft};
@@ -34,41 +34,91 @@ impl World {
 
     fn command(&mut self, words: &[&str]) -> Command {
         match words {
-            ["reserve", sources, "->", destination, rate, over, rest @ ..] => {
-                let (start, until) = times(over);
-                let ask = Ask {
-                    project: ProjectId::default_project(),
-                    sources: sources.split(',').map(|text| text.parse().unwrap()).collect(),
-                    destination: destination.parse().unwrap(),
-                    via: option(rest, "via").map_or(Vec::new(), draft::names),
-                    shape: Shape::Rigid { rate: rate.parse().unwrap(), start, until },
-                    hold_for: option(rest, "hold").map(span),
-                    session: option(rest, "session").map(|name| self.session(name)),
-                };
-                Command::Reserve(ask.into())
+            ["reserve", rest @ ..] => Command::Reserve(self.ask(rest).into()),
+            [how @ ("all" | "each"), rest @ ..] => {
+                let asks = rest.split(|word| *word == ";").map(|ask| self.ask(&ask[1..]));
+                let asks = asks.collect();
+                Command::ReserveAll(Batch { asks, all_or_nothing: *how == "all" }.into())
             }
-            ["confirm", id] => Command::Confirm(self.reservation(id)),
-            ["extend", id, by] => Command::ExtendHold(self.reservation(id), span(by)),
+            ["confirm", id, rest @ ..] => Command::Confirm(self.target(id, rest)),
+            ["extend", id, by, rest @ ..] => Command::ExtendHold(self.target(id, rest), span(by)),
+            ["modify", id, rest @ ..] => {
+                let modify = Modify {
+                    target: self.target(id, rest),
+                    holder: option(rest, "by").map(|name| self.session(name)),
+                    rate: option(rest, "rate").map(|text| text.parse().unwrap()),
+                    start: option(rest, "start").map(time),
+                    end: option(rest, "end").map(time),
+                };
+                Command::Modify(modify.into())
+            }
             ["release", id, rest @ ..] => {
                 let used =
                     option(rest, "used").map_or(ByteCount::ZERO, |text| text.parse().unwrap());
                 let holder = option(rest, "by").map(|name| self.session(name));
-                Command::Release(Release { id: self.reservation(id), holder, used })
+                Command::Release(Release { target: self.target(id, rest), holder, used })
             }
             ["open", agent] => Command::OpenSession(draft::name(agent)),
             ["close", session] => Command::CloseSession(self.session(session)),
             ["take", number] => {
                 let (ask, offers) = self.offers.clone().unwrap();
                 let number: usize = number.parse().unwrap();
-                let offer = offers[number - 1].clone();
-                let until = Until::At(offer.interval.end());
-                let start = Some(offer.interval.start());
-                let shape = Shape::Rigid { rate: offer.rate, start, until };
-                let (sources, via) = (vec![offer.source], offer.via);
-                Command::Reserve(Ask { sources, via, shape, ..ask }.into())
+                Command::Reserve(offers[number - 1].ask(&ask).into())
             }
             _ => self.fail(&format!("no such command: {}", words.join(" "))),
         }
+    }
+}
+
+impl World {
+    /// Reads `A -> B RATE TIMES`, `A -> B RATE..RATE SPAN in FROM..TO` or `lanes L,L RATE TIMES`.
+    pub(super) fn ask(&mut self, words: &[&str]) -> Ask {
+        let (ways, rest) = match words {
+            ["lanes", lanes, rest @ ..] => {
+                (Ways::Lanes(lanes.split(',').map(LaneName::new).collect()), rest)
+            }
+            [sources, "->", destination, rest @ ..] => {
+                let ways = Ways::Between {
+                    sources: sources.split(',').map(|text| text.parse().unwrap()).collect(),
+                    destination: destination.parse().unwrap(),
+                    via: option(rest, "via").map_or(Vec::new(), draft::names),
+                    path: None,
+                };
+                (ways, rest)
+            }
+            _ => self.fail(&format!("no such request: {}", words.join(" "))),
+        };
+        let (shape, rest) = shape(rest);
+        Ask {
+            project: ProjectId::default_project(),
+            ways,
+            shape,
+            terms: Terms::default(),
+            hold_for: option(rest, "hold").map(span),
+            session: option(rest, "session").map(|name| self.session(name)),
+            hold_best_offer: rest.contains(&"hold-best"),
+        }
+    }
+
+    fn target(&mut self, id: &str, words: &[&str]) -> Target {
+        let revision = option(words, "etag").map(|text| text.parse().unwrap());
+        Target { id: self.reservation(id), revision }
+    }
+}
+
+fn shape<'a>(words: &'a [&'a str]) -> (Shape, &'a [&'a str]) {
+    match words {
+        [rates, length, "in", window, rest @ ..] => {
+            let (min, max) = rates.split_once("..").unwrap_or((rates, rates));
+            let (start, Until::At(end)) = times(window) else { panic!("no window: {window}") };
+            let (min, max) = (min.parse().unwrap(), max.parse().unwrap());
+            (Shape::Flexible { min, max, span: span(length), start, end }, rest)
+        }
+        [rate, over, rest @ ..] => {
+            let (start, until) = times(over);
+            (Shape::Rigid { rate: rate.parse().unwrap(), start, until }, rest)
+        }
+        _ => panic!("a request says a rate and a time: {words:?}"),
     }
 }
 

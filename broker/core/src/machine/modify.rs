@@ -1,0 +1,204 @@
+//! Decides changes of a reservation in one step: what it books itself is not in its way, and what
+//! its holder may still be sending under the terms before stays booked until it must have stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidegate_policy::{Interval, ReservationId, SessionId, Timestamp};
+
+use super::decide::{boxed, happens, unchanged};
+use super::sight::{Sight, Way};
+use super::wanted::Wanted;
+use super::{Answer, Decision, Machine, Stamp};
+use crate::command::{Modify, Ways};
+use crate::event::{Booked, Change, Event, Kept, Modified, Route};
+use crate::fault::{Fault, FieldFault};
+use crate::lane::LaneName;
+use crate::refusal::OfferKind;
+use crate::reservation::{Reservation, State};
+use crate::timeline::Timeline;
+
+/// The terms that a change asks for.
+struct Changed {
+    wanted: Wanted,
+    /// As it will be told, which may have begun.
+    interval: Interval,
+}
+
+impl Machine {
+    pub(super) fn modify(&self, stamp: Stamp, modify: &Modify) -> Result<Decision, Fault> {
+        let found = self.target(&modify.target)?;
+        self.check_holder(found, modify.holder)?;
+        if !found.is_live() {
+            let (id, state) = (found.id, found.state);
+            return Err(Fault::IllegalStep { id, step: "change", state });
+        }
+        let Changed { wanted, interval } = self.changed(stamp.now, found, modify)?;
+        if wanted.min == found.rate && interval == found.interval {
+            return Ok(unchanged(boxed(found.clone())));
+        }
+        let ways = self.ways_of(found)?;
+        let sight = Sight::of(self).without(found, stamp.now);
+        let Some(placed) = sight.place(&ways, &wanted) else {
+            let mut refusal = sight.refuse(&ways, &wanted);
+            // Only what the same reservation could be changed to: at another time it is another.
+            refusal.offers = sight.offers(&ways, &wanted);
+            refusal.offers.retain(|offer| offer.kind == OfferKind::LowerRateNow);
+            return Ok(Decision { events: Vec::new(), answer: Answer::Refusal(refusal.into()) });
+        };
+        let booked = placed.way.booked(placed.rate);
+        let stops = self.stops(stamp.now, found, modify.holder);
+        let kept = kept(found, (placed.over, &booked), (stamp.now, stops));
+        let (id, rate, from) = (found.id, placed.rate, placed.over.start());
+        let modified = Modified { id, rate, interval, from, booked, kept };
+        let after = found.clone().modified(modified.clone());
+        Ok(happens(stamp, Change::Modified(modified.into()), boxed(after)))
+    }
+
+    /// The terms that are asked for, against now.
+    fn changed(
+        &self,
+        now: Timestamp,
+        found: &Reservation,
+        modify: &Modify,
+    ) -> Result<Changed, Fault> {
+        let mut faults = Vec::new();
+        let rate = modify.rate.unwrap_or(found.rate);
+        if rate == tidegate_policy::BitRate::ZERO {
+            faults.push(FieldFault::new(
+                "reservation.rate_bps",
+                "it is zero; release the reservation to end it",
+            ));
+        }
+        let start = match modify.start {
+            Some(_) => self.start(now, modify.start, "reservation.start_time", &mut faults),
+            None => found.interval.start(),
+        };
+        let end = modify.end.unwrap_or(found.interval.end());
+        let field = "reservation.end_time";
+        let horizon = self.within_horizon(now, end, field, &mut faults);
+        let interval = Interval::new(start, end);
+        let ahead = interval.and_then(|interval| interval.from(now));
+        if ahead.is_none() {
+            let why = format!("it ends at {end}, not after its start at {start} and now, {now}");
+            faults.push(FieldFault::new(field, why));
+        }
+        match interval.zip(ahead) {
+            Some((interval, ahead)) if faults.is_empty() => {
+                let (span, first) = (ahead.span(), ahead.start());
+                let wanted = Wanted { min: rate, max: rate, span, first, latest: first, horizon };
+                Ok(Changed { wanted, interval })
+            }
+            _ => Err(Fault::Invalid(faults)),
+        }
+    }
+
+    /// The way that a reservation takes, as far as the topology still has it.
+    fn ways_of(&self, found: &Reservation) -> Result<Vec<Way>, Fault> {
+        let asked = match &found.route {
+            Route::Between { source, destination, via } => Ways::Between {
+                sources: vec![source.clone()],
+                destination: destination.clone(),
+                via: via.clone(),
+                path: None,
+            },
+            Route::Lanes(lanes) => Ways::Lanes(lanes.clone()),
+        };
+        let mut ways = match self.ways(&asked, found.terms) {
+            Ok(ways) => ways,
+            // What it was granted on has left the topology: no way leads there any more.
+            Err(Fault::NotFound { .. }) => Vec::new(),
+            Err(fault) => return Err(fault),
+        };
+        ways.retain(|way| way.route == found.route);
+        Ok(ways)
+    }
+
+    /// Until when the holder of a reservation may be sending under its present terms, if somebody
+    /// else ends or changes them: now, unless it is a grant that is bound to a session.
+    pub(super) fn stops(
+        &self,
+        now: Timestamp,
+        found: &Reservation,
+        holder: Option<SessionId>,
+    ) -> Timestamp {
+        let stops = match (found.state, found.session) {
+            (State::Confirmed, Some(session)) if holder.is_none() => self.silent_until(session),
+            _ => None,
+        };
+        stops.unwrap_or(now).max(now)
+    }
+
+    /// What happens when the holder of a reservation says in a beat which of its plans it obeys:
+    /// nothing is sent any more under an earlier one.
+    #[must_use]
+    pub fn settle(
+        &self,
+        now: Timestamp,
+        session: SessionId,
+        (id, plan_version): (ReservationId, u64),
+    ) -> Option<Event> {
+        let found = self.state.reservations.get(&id)?;
+        let waits = found.kept.iter().any(|kept| now < kept.over.end())
+            || matches!(found.state, State::Closed { free_from, .. } if now < free_from);
+        let obeys = found.session == Some(session) && found.plan_version <= plan_version;
+        let change = Change::Settled { id };
+        (waits && obeys).then_some(Event { at: now, request: None, change })
+    }
+}
+
+impl Reservation {
+    /// The reservation under other terms.
+    pub(super) fn modified(self, modified: Modified) -> Self {
+        let Modified { id: _, rate, interval, from, booked, kept } = modified;
+        let (revision, plan) = (self.revision, self.plan_version);
+        let mut after = Self { rate, interval, from, booked, kept, ..self };
+        after.revision = revision.saturating_add(1);
+        after.plan_version = plan.saturating_add(1);
+        if let State::Held { until } = after.state {
+            after.state = State::Held { until: until.min(after.interval.end()) };
+        }
+        after
+    }
+}
+
+/// What has to stay booked beyond the new terms from `now` to `stops`: on each lane, what the old
+/// ones book more than the new ones. Their holder sends under one of them at a time, so it is the
+/// higher of the two and never their sum.
+fn kept(
+    old: &Reservation,
+    (over, booked): (Interval, &[Booked]),
+    (now, stops): (Timestamp, Timestamp),
+) -> Vec<Kept> {
+    let Some(while_sending) = Interval::new(now, stops) else { return Vec::new() };
+    let mut before: BTreeMap<&LaneName, Timeline> = BTreeMap::new();
+    for (lane, when, amount) in old.bookings() {
+        if let Some(when) = when.within(while_sending) {
+            let summed = before.entry(lane).or_default().book(when, amount);
+            debug_assert!(summed.is_ok(), "what stands on a lane together does not overflow");
+        }
+    }
+    let mut kept: Vec<Kept> = Vec::new();
+    for (lane, before) in before {
+        let amount = booked.iter().find(|booked| booked.lane == *lane).map_or(0, |it| it.amount);
+        let mut edges: BTreeSet<Timestamp> = before.steps().map(|(instant, _)| instant).collect();
+        edges.extend([over.start(), over.end(), while_sending.start(), while_sending.end()]);
+        let edges: Vec<Timestamp> = edges.into_iter().collect();
+        for pair in edges.windows(2) {
+            let [from, to] = pair else { continue };
+            let Some(piece) = Interval::new(*from, *to) else { continue };
+            let new = if over.overlaps(piece) { amount } else { 0 };
+            let more = before.level_at(*from).saturating_sub(new);
+            match kept.last_mut() {
+                _ if more == 0 => {}
+                // Edges of the other terms that change nothing here make no two pieces of one.
+                Some(Kept { lane: last, over, amount })
+                    if last == lane && *amount == more && over.end() == piece.start() =>
+                {
+                    *over = Interval::new(over.start(), piece.end()).unwrap_or(piece);
+                }
+                _ => kept.push(Kept { lane: lane.clone(), over: piece, amount: more }),
+            }
+        }
+    }
+    kept
+}

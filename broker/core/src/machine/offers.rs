@@ -1,0 +1,222 @@
+//! The answer "no": which lanes are in the way, and what would fit instead.
+
+use std::collections::VecDeque;
+
+use tidegate_policy::{BitRate, Endpoint, Interval, Timestamp};
+
+use super::Machine;
+use super::sight::{Placed, Sight, Way};
+use super::wanted::Wanted;
+use crate::command::{Ask, Ways};
+use crate::lane::Lane;
+use crate::refusal::{BLOCKERS_MAX, Blocker, CounterOffer, OfferKind, Reason, Refusal};
+
+impl Sight<'_> {
+    /// Why none of these ways carries what is wanted, without offers.
+    pub(super) fn refuse(&self, ways: &[Way], wanted: &Wanted) -> Refusal {
+        let blockers = ways.iter().flat_map(|way| self.blocking(way, wanted));
+        let blockers = blockers.take(BLOCKERS_MAX).collect();
+        let reason = self.reason(ways, wanted);
+        Refusal { reason, blockers, offers: Vec::new(), held: None }
+    }
+
+    fn reason(&self, ways: &[Way], wanted: &Wanted) -> Reason {
+        let too_small = |way: &Way| {
+            let mut needs = way.needs.iter();
+            needs.any(|need| {
+                self.lane(&need.lane).map_or(0, Lane::capacity) < need.amount(wanted.min)
+            })
+        };
+        match ways {
+            [] => Reason::NoPath,
+            ways if ways.iter().all(too_small) => Reason::RateAboveCapacity,
+            _ => Reason::NoHeadroom,
+        }
+    }
+
+    /// The lanes of a way that cannot carry what is wanted at the first time that would do.
+    pub(super) fn blocking<'s>(
+        &'s self,
+        way: &'s Way,
+        wanted: &Wanted,
+    ) -> impl Iterator<Item = Blocker> + use<'s> {
+        let (wanted, over) = (*wanted, wanted.at_first());
+        way.needs.iter().filter_map(move |need| {
+            let needed = need.amount(wanted.min);
+            let free = self.headroom(need, over?);
+            if needed <= free {
+                return None;
+            }
+            let lane = self.lane(&need.lane);
+            let first_free = lane.and_then(|lane| {
+                lane.earliest(wanted.first, wanted.last_start(), wanted.span, needed)
+            });
+            let limit = lane.map_or(0, Lane::capacity);
+            let (source, lane) = (way.route.source().cloned(), need.lane.clone());
+            Some(Blocker { source, lane, limit, free, needed, first_free })
+        })
+    }
+
+    /// What fits instead, best first: what carries all of the volume by when it is finished, then
+    /// what carries less by how much it carries.
+    pub(super) fn offers(&self, ways: &[Way], wanted: &Wanted) -> Vec<CounterOffer> {
+        let found = [
+            self.same_rate_later(ways, wanted),
+            self.later_finish(ways, wanted),
+            self.lower_rate(ways, wanted),
+        ];
+        found.into_iter().flatten().collect()
+    }
+
+    /// The same for the same time, at the earliest start that leaves it within the horizon.
+    fn same_rate_later(&self, ways: &[Way], wanted: &Wanted) -> Option<CounterOffer> {
+        let later = Wanted { latest: wanted.last_start(), ..*wanted };
+        self.place(ways, &later).map(|placed| offer(OfferKind::SameRateLater, &placed))
+    }
+
+    /// The same volume from the first start on, at a constant rate with the earliest end.
+    fn later_finish(&self, ways: &[Way], wanted: &Wanted) -> Option<CounterOffer> {
+        let mut best: Option<(Timestamp, BitRate, &Way)> = None;
+        for way in ways {
+            if let Some((end, rate)) = self.earliest_end(way, wanted)
+                && best.is_none_or(|(earliest, ..)| end < earliest)
+            {
+                best = Some((end, rate, way));
+            }
+        }
+        let (end, rate, way) = best?;
+        let over = Interval::new(wanted.first, end)?;
+        Some(offer(OfferKind::LaterFinish, &Placed { way, rate, over }))
+    }
+
+    /// The earliest end of a constant rate from the first start on that carries the volume: what
+    /// a way carries from there falls with the end at each new low, and between two of them the
+    /// longest that is allowed is the slowest that is needed.
+    fn earliest_end(&self, way: &Way, wanted: &Wanted) -> Option<(Timestamp, BitRate)> {
+        let volume = volume(wanted.min, wanted.at_first()?);
+        let over = Interval::new(wanted.first, wanted.horizon)?;
+        let mut steps = self.steps(way, over).peekable();
+        let mut low = BitRate::MAX;
+        while let Some((_, rate)) = steps.next() {
+            low = low.min(rate);
+            if low == BitRate::ZERO {
+                return None;
+            }
+            let until = steps.peek().map_or(wanted.horizon, |(next, _)| *next);
+            let ms = i64::try_from(volume.div_ceil(low.bps().into())).ok()?;
+            // Not before this step: it would have been found at an earlier one.
+            let end = Timestamp::from_ms(wanted.first.as_ms().checked_add(ms)?)?;
+            if end <= until {
+                let length = Interval::new(wanted.first, end)?.span().as_ms();
+                let bps = u64::try_from(volume.div_ceil(length.into())).ok()?;
+                return Some((end, BitRate::from_bps(bps)?));
+            }
+        }
+        None
+    }
+
+    /// The highest rate below the wanted one at any time that would do, the first such time.
+    fn lower_rate(&self, ways: &[Way], wanted: &Wanted) -> Option<CounterOffer> {
+        let mut best: Option<(BitRate, Timestamp, &Way)> = None;
+        for way in ways {
+            if let Some((rate, start)) = self.highest_within(way, wanted)
+                && best.is_none_or(|(highest, ..)| highest < rate)
+            {
+                best = Some((rate, start, way));
+            }
+        }
+        let (rate, start, way) = best.filter(|(rate, ..)| *rate != BitRate::ZERO)?;
+        let over = wanted.starting(start)?;
+        Some(offer(OfferKind::LowerRateNow, &Placed { way, rate, over }))
+    }
+
+    /// The highest rate that a way carries for the whole span from any start that would do, and
+    /// the first start where it does. What can be had rises only where a step begins, so only
+    /// those are looked at; the lowest of the steps that a span covers stands in front of a queue
+    /// that never falls.
+    fn highest_within(&self, way: &Way, wanted: &Wanted) -> Option<(BitRate, Timestamp)> {
+        if wanted.first == wanted.latest {
+            return Some((self.highest(way, wanted.at_first()?), wanted.first));
+        }
+        let over = Interval::new(wanted.first, wanted.latest.plus(wanted.span))?;
+        let steps: Vec<(Timestamp, BitRate)> = self.steps(way, over).collect();
+        let mut best: Option<(BitRate, Timestamp)> = None;
+        let mut lows: VecDeque<(usize, BitRate)> = VecDeque::new();
+        let mut ahead = steps.iter().enumerate().peekable();
+        for (index, (start, _)) in steps.iter().enumerate() {
+            if wanted.latest < *start {
+                break;
+            }
+            let end = start.plus(wanted.span);
+            while let Some((number, (_, rate))) = ahead.next_if(|(_, (begins, _))| *begins < end) {
+                while lows.back().is_some_and(|(_, low)| rate <= low) {
+                    lows.pop_back();
+                }
+                lows.push_back((number, *rate));
+            }
+            while lows.front().is_some_and(|(number, _)| *number < index) {
+                lows.pop_front();
+            }
+            let low = lows.front().map_or(BitRate::ZERO, |(_, low)| *low);
+            if best.is_none_or(|(highest, _)| highest < low) {
+                best = Some((low, *start));
+            }
+        }
+        best
+    }
+}
+
+impl Machine {
+    /// All that was asked, from a backend that mirrors one that was named.
+    pub(super) fn other_source(
+        &self,
+        sight: &Sight<'_>,
+        ask: &Ask,
+        wanted: &Wanted,
+    ) -> Option<CounterOffer> {
+        let Ways::Between { sources, destination, via, .. } = &ask.ways else { return None };
+        let mut others: Vec<Endpoint> = Vec::new();
+        for source in sources {
+            let Endpoint::Storage(name) = source else { continue };
+            for mirror in self.state.topology.mirrors_of(name) {
+                let mirror = Endpoint::Storage(mirror.clone());
+                if !sources.contains(&mirror) && !others.contains(&mirror) {
+                    others.push(mirror);
+                }
+            }
+        }
+        let ways = others.into_iter().flat_map(|mirror| {
+            let ways = Ways::Between {
+                sources: vec![mirror],
+                destination: destination.clone(),
+                via: via.clone(),
+                path: None,
+            };
+            // A mirror that these relays do not serve is no way.
+            self.ways(&ways, ask.terms).unwrap_or_default()
+        });
+        let ways: Vec<Way> = ways.collect();
+        sight.place(&ways, wanted).map(|placed| offer(OfferKind::OtherSource, &placed))
+    }
+}
+
+/// What a rate carries over an interval, in bits per second times milliseconds.
+fn volume(rate: BitRate, over: Interval) -> u128 {
+    u128::from(rate.bps()).saturating_mul(over.span().as_ms().into())
+}
+
+/// Ranks offers: first those that carry all of the volume, by when they are finished, then the
+/// others, by how much they carry.
+pub(super) fn rank(offers: &mut [CounterOffer], wanted: &Wanted) {
+    let Some(asked) = wanted.at_first().map(|over| volume(wanted.min, over)) else { return };
+    offers.sort_by_key(|offer| {
+        let carried = volume(offer.rate, offer.interval);
+        let missing = asked.saturating_sub(carried);
+        (missing, offer.interval.end(), offer.interval.start())
+    });
+}
+
+fn offer(kind: OfferKind, placed: &Placed<'_>) -> CounterOffer {
+    let (route, terms) = (placed.way.route.clone(), placed.way.terms);
+    CounterOffer { kind, route, terms, rate: placed.rate, interval: placed.over }
+}

@@ -1,0 +1,178 @@
+//! The lanes as one request sees them: those of the ledger, less what is its own, and with what
+//! its batch has booked before it. Everything that is asked of lanes is asked here.
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+
+use tidegate_policy::{BitRate, Interval, Timestamp};
+
+use super::Machine;
+use super::wanted::Wanted;
+use crate::event::Route;
+use crate::lane::{Lane, LaneName, LaneNeed, Terms};
+use crate::reservation::Reservation;
+
+/// The lanes as one request sees them.
+pub(super) struct Sight<'a> {
+    lanes: &'a BTreeMap<LaneName, Lane>,
+    /// Those that differ from the ledger's.
+    changed: BTreeMap<LaneName, Lane>,
+}
+
+/// A way that could carry a request.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    pub(super) route: Route,
+    pub(super) needs: Vec<LaneNeed>,
+    pub(super) terms: Terms,
+}
+
+/// Where a request fits.
+pub(super) struct Placed<'w> {
+    pub(super) way: &'w Way,
+    pub(super) rate: BitRate,
+    pub(super) over: Interval,
+}
+
+impl<'a> Sight<'a> {
+    pub(super) fn of(machine: &'a Machine) -> Self {
+        Self { lanes: &machine.state.lanes, changed: BTreeMap::new() }
+    }
+
+    pub(super) fn lane(&self, name: &LaneName) -> Option<&Lane> {
+        self.changed.get(name).or_else(|| self.lanes.get(name))
+    }
+
+    /// Sees `amount` more booked on a lane.
+    pub(super) fn book(&mut self, name: &LaneName, over: Interval, amount: u64) {
+        if let Some(lane) = self.lane_mut(name) {
+            let booked = lane.timeline.book(over, amount);
+            debug_assert!(booked.is_ok(), "what fits does not overflow");
+        }
+    }
+
+    /// Sees nothing of what a reservation books from `now` on.
+    pub(super) fn without(mut self, own: &Reservation, now: Timestamp) -> Self {
+        for (name, over, amount) in own.bookings() {
+            if let Some(ahead) = over.from(now)
+                && let Some(lane) = self.lane_mut(name)
+            {
+                let freed = lane.timeline.free(ahead, amount);
+                debug_assert!(freed.is_ok(), "what it books stands on the lane");
+            }
+        }
+        self
+    }
+
+    fn lane_mut(&mut self, name: &LaneName) -> Option<&mut Lane> {
+        if !self.changed.contains_key(name) {
+            let lane = self.lanes.get(name)?.clone();
+            self.changed.insert(name.clone(), lane);
+        }
+        self.changed.get_mut(name)
+    }
+
+    /// The earliest place on any way within what is wanted, the first way's among equals.
+    pub(super) fn place<'w>(&self, ways: &'w [Way], wanted: &Wanted) -> Option<Placed<'w>> {
+        let mut best: Option<(Timestamp, &Way)> = None;
+        for way in ways {
+            // A later way has to be earlier than the best so far.
+            let before_best = best.map(|(start, _)| start);
+            if before_best == Some(wanted.first) {
+                break;
+            }
+            if let Some(start) = self.earliest(way, wanted.min, wanted, wanted.latest)
+                && before_best.is_none_or(|best| start < best)
+            {
+                best = Some((start, way));
+            }
+        }
+        let (start, way) = best?;
+        let over = wanted.starting(start)?;
+        Some(Placed { way, rate: self.highest(way, over).min(wanted.max), over })
+    }
+
+    /// The earliest start from the first wanted one to `latest` at which every lane of a way
+    /// carries `rate` for the whole span, by leap-frog: each lane in turn moves the candidate on,
+    /// until none does any more.
+    pub(super) fn earliest(
+        &self,
+        way: &Way,
+        rate: BitRate,
+        wanted: &Wanted,
+        latest: Timestamp,
+    ) -> Option<Timestamp> {
+        let mut candidate = wanted.first;
+        if latest < candidate {
+            return None;
+        }
+        let mut agreed = 0_usize;
+        for need in way.needs.iter().cycle() {
+            if way.needs.len() <= agreed {
+                break;
+            }
+            let (lane, amount) = (self.lane(&need.lane)?, need.amount(rate));
+            let start = lane.earliest(candidate, latest, wanted.span, amount)?;
+            agreed = if start == candidate { agreed.saturating_add(1) } else { 1 };
+            candidate = start;
+        }
+        Some(candidate)
+    }
+
+    /// The least that is free on a lane during `over`.
+    pub(super) fn headroom(&self, need: &LaneNeed, over: Interval) -> u64 {
+        self.lane(&need.lane).map_or(0, |lane| lane.free(over))
+    }
+
+    /// The highest payload rate that a way carries over `over`.
+    pub(super) fn highest(&self, way: &Way, over: Interval) -> BitRate {
+        let rates = way.needs.iter().map(|need| need.rate_within(self.headroom(need, over)));
+        rates.min().unwrap_or_default()
+    }
+
+    /// The highest payload rate that a way carries at each instant of `over`, as a step function:
+    /// from each instant on, neighbours different. Lazy, for those who stop early.
+    pub(super) fn steps<'s>(&'s self, way: &'s Way, over: Interval) -> Steps<'s> {
+        let heads = way.needs.iter().map(|need| {
+            let free = self.lane(&need.lane).map(|lane| lane.steps(over));
+            let steps: Box<dyn Iterator<Item = (Timestamp, u64)>> = match free {
+                Some(steps) => Box::new(steps),
+                None => Box::new(std::iter::once((over.start(), 0))),
+            };
+            Head { need, steps: steps.peekable(), rate: BitRate::MAX }
+        });
+        Steps { heads: heads.collect(), last: None }
+    }
+}
+
+/// See [`Sight::steps`].
+pub(super) struct Steps<'s> {
+    heads: Vec<Head<'s>>,
+    last: Option<BitRate>,
+}
+
+struct Head<'s> {
+    need: &'s LaneNeed,
+    steps: Peekable<Box<dyn Iterator<Item = (Timestamp, u64)> + 's>>,
+    rate: BitRate,
+}
+
+impl Iterator for Steps<'_> {
+    type Item = (Timestamp, BitRate);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let heads = self.heads.iter_mut();
+            let next = heads.filter_map(|head| Some(head.steps.peek()?.0)).min()?;
+            for head in &mut self.heads {
+                if let Some((_, free)) = head.steps.next_if(|(instant, _)| *instant == next) {
+                    head.rate = head.need.rate_within(free);
+                }
+            }
+            let rate = self.heads.iter().map(|head| head.rate).min().unwrap_or_default();
+            if self.last.replace(rate) != Some(rate) {
+                return Some((next, rate));
+            }
+        }
+    }
+}

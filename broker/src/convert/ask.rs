@@ -1,0 +1,253 @@
+//! What is asked of lanes: ways, shapes, terms; in requests and in questions alike.
+
+use tidegate_core::command::{LANES_MAX, SOURCES_MAX, VIA_MAX};
+use tidegate_core::lane::LaneName;
+use tidegate_core::machine::Query;
+use tidegate_core::{Ask, Shape, Terms, Until, Ways};
+use tidegate_policy::{Endpoint, Name};
+use tidegate_proto::v1;
+use tidegate_proto::v1::create_reservation_request::Shape as WireShape;
+
+use super::Checked;
+use super::offer;
+use super::request::project;
+use crate::fields::Fields;
+
+/// What a request says of the ways that it may take.
+struct Said<'a> {
+    sources: &'a [String],
+    destination: &'a str,
+    via: &'a [String],
+    lanes: &'a [String],
+    path: Option<i32>,
+}
+
+/// A request for a reservation, but for its id.
+pub(super) fn ask(fields: &mut Fields, message: &v1::CreateReservationRequest) -> Option<Ask> {
+    let project = project(fields, "parent", &message.parent);
+    let hold_for = message.hold_for.map(|span| fields.span("hold_for", span));
+    let session = fields.optional("session", "sessions", &message.session);
+    let hold_for = hold_for.map_or(Some(None), |checked| checked.map(Some));
+    let (ways, shape, terms) = match fields.required("shape", message.shape.as_ref()) {
+        Some(WireShape::OfferToken(token)) => offered(fields, message, token)?,
+        Some(WireShape::Rigid(rigid)) => {
+            said(fields, message, |fields| rigid_shape(fields, rigid))?
+        }
+        Some(WireShape::Flexible(wanted)) => {
+            said(fields, message, |fields| flexible_shape(fields, wanted))?
+        }
+        // The rest is looked at all the same, so that everything that is wrong is said at once.
+        None => said(fields, message, |_| None)?,
+    };
+    Some(Ask {
+        project: project?,
+        ways,
+        shape,
+        terms,
+        hold_for: hold_for?,
+        session: session.map_or(message.session.is_empty().then_some(None), |it| Some(Some(it)))?,
+        hold_best_offer: message.hold_best_offer,
+    })
+}
+
+fn said(
+    fields: &mut Fields,
+    message: &v1::CreateReservationRequest,
+    shape: impl FnOnce(&mut Fields) -> Option<Shape>,
+) -> Option<(Ways, Shape, Terms)> {
+    let ways = ways(fields, &Said::of(message));
+    let terms = terms(fields, message.assurance, message.streams);
+    let shape = shape(fields);
+    Some((ways?, shape?, terms?))
+}
+
+/// What an offer says, which leaves nothing else to say.
+fn offered(
+    fields: &mut Fields,
+    message: &v1::CreateReservationRequest,
+    token: &str,
+) -> Option<(Ways, Shape, Terms)> {
+    let said = [
+        ("sources", !message.sources.is_empty()),
+        ("destination", !message.destination.is_empty()),
+        ("via", !message.via.is_empty()),
+        ("lanes", !message.lanes.is_empty()),
+        ("path", message.path.is_some()),
+        ("assurance", message.assurance != 0),
+        ("streams", message.streams != 0),
+    ];
+    for (field, said) in said {
+        if said {
+            fields.fault(field, "the offer says it already; leave it out");
+        }
+    }
+    let offered = offer::read(token).and_then(|offered| {
+        let mut inside = Fields::default();
+        let ask = ask(&mut inside, &offered);
+        inside.finish(ask).ok()
+    });
+    if offered.is_none() {
+        fields.fault("offer_token", "it is no token of an offer; copy it whole from a refusal");
+    }
+    let Ask { ways, shape, terms, .. } = offered?;
+    Some((ways, shape, terms))
+}
+
+impl<'a> Said<'a> {
+    fn of(message: &'a v1::CreateReservationRequest) -> Self {
+        Self {
+            sources: &message.sources,
+            destination: &message.destination,
+            via: &message.via,
+            lanes: &message.lanes,
+            path: message.path,
+        }
+    }
+}
+
+fn ways(fields: &mut Fields, said: &Said<'_>) -> Option<Ways> {
+    if said.lanes.is_empty() {
+        let sources =
+            list(fields, "sources", said.sources, (1, SOURCES_MAX), |fields, at, text| {
+                fields.word::<Endpoint>(at, text)
+            });
+        let destination = fields.word::<Endpoint>("destination", said.destination);
+        let via = list(fields, "via", said.via, (0, VIA_MAX), |fields, at, text| {
+            fields.named::<Name>(at, "hosts", text)
+        });
+        let path = said.path.map(|path| path_number(fields, path));
+        let path = path.map_or(Some(None), |checked| checked.map(Some));
+        return Some(Ways::Between {
+            sources: sources?,
+            destination: destination?,
+            via: via?,
+            path: path?,
+        });
+    }
+    let others = [
+        ("sources", !said.sources.is_empty()),
+        ("destination", !said.destination.is_empty()),
+        ("via", !said.via.is_empty()),
+        ("path", said.path.is_some()),
+    ];
+    for (field, said) in others {
+        if said {
+            fields.fault(field, "name lanes or endpoints, not both");
+        }
+    }
+    let lanes = list(fields, "lanes", said.lanes, (1, LANES_MAX), |fields, at, text| {
+        if text.is_empty() {
+            fields.fault(at, "it is required");
+        }
+        (!text.is_empty()).then(|| LaneName::new(text))
+    });
+    lanes.map(Ways::Lanes)
+}
+
+/// The highest number of a path that steering can allow.
+const PATH_MAX: u32 = 3;
+
+fn path_number(fields: &mut Fields, path: i32) -> Option<u8> {
+    fields.number("path", path, PATH_MAX).and_then(|path| u8::try_from(path).ok())
+}
+
+fn terms(fields: &mut Fields, assurance: i32, streams: i32) -> Option<Terms> {
+    let shared = match v1::Assurance::try_from(assurance) {
+        Ok(v1::Assurance::Unspecified | v1::Assurance::Firm) => Some(false),
+        Ok(v1::Assurance::Shared) => Some(true),
+        Err(_) => {
+            fields.fault("assurance", format!("{assurance} is not known; write firm or shared"));
+            None
+        }
+    };
+    let streams = fields.number("streams", streams, u16::MAX.into());
+    let streams = streams.and_then(|streams| u16::try_from(streams.max(1)).ok());
+    Some(Terms { shared: shared?, streams: streams? })
+}
+
+fn rigid_shape(fields: &mut Fields, rigid: &v1::Rigid) -> Option<Shape> {
+    let rate = fields.rate("rigid.rate_bps", rigid.rate_bps);
+    let start = rigid.start_time.map(|time| fields.start("rigid.start_time", time));
+    let until = match fields.required("rigid.until", rigid.until) {
+        Some(v1::rigid::Until::EndTime(time)) => fields.end("rigid.end_time", time).map(Until::At),
+        Some(v1::rigid::Until::Duration(span)) => {
+            fields.span("rigid.duration", span).map(Until::After)
+        }
+        None => None,
+    };
+    let start = start.map_or(Some(None), |checked| checked.map(Some))?;
+    Some(Shape::Rigid { rate: rate?, start, until: until? })
+}
+
+fn flexible_shape(fields: &mut Fields, wanted: &v1::Flexible) -> Option<Shape> {
+    let min = fields.rate("flexible.min_bps", wanted.min_bps);
+    let max = fields.rate("flexible.max_bps", wanted.max_bps);
+    let span = fields.required("flexible.duration", wanted.duration);
+    let span = span.and_then(|span| fields.span("flexible.duration", span));
+    let start = wanted.window_start_time;
+    let start = start.map(|time| fields.start("flexible.window_start_time", time));
+    let end = fields.required("flexible.window_end_time", wanted.window_end_time);
+    let end = end.and_then(|time| fields.end("flexible.window_end_time", time));
+    let start = start.map_or(Some(None), |checked| checked.map(Some))?;
+    Some(Shape::Flexible { min: min?, max: max?, span: span?, start, end: end? })
+}
+
+/// A list of words. One that is too long is one fault, not a fault for each of its entries.
+fn list<T>(
+    fields: &mut Fields,
+    field: &str,
+    texts: &[String],
+    (least, most): (usize, usize),
+    read: impl Fn(&mut Fields, &str, &str) -> Option<T>,
+) -> Option<Vec<T>> {
+    if texts.len() < least || most < texts.len() {
+        fields.fault(field, format!("there are {}; name {least} to {most}", texts.len()));
+        return None;
+    }
+    let read = |(index, text): (usize, &String)| read(fields, &format!("{field}[{index}]"), text);
+    // Collected first, so that every bad entry is reported and not only the first.
+    let entries: Vec<Option<T>> = texts.iter().enumerate().map(read).collect();
+    entries.into_iter().collect()
+}
+
+/// A request that is only to be explained.
+pub(crate) fn explained(message: &v1::ExplainReservationRequest) -> Checked<Ask> {
+    let mut fields = Fields::default();
+    let request = fields.required("request", message.request.as_ref());
+    let ask = request.and_then(|request| fields.within("request", |fields| ask(fields, request)));
+    fields.finish(ask)
+}
+
+/// The steps of availability that are told where nothing is said, and the most that are.
+const STEPS_DEFAULT: u32 = 100;
+const STEPS_MAX: u32 = 1000;
+
+/// A question for times that would fit.
+pub(crate) fn windows(message: &v1::FindWindowsRequest) -> Checked<Query> {
+    let mut fields = Fields::default();
+    project(&mut fields, "parent", &message.parent);
+    let said = Said {
+        sources: &message.sources,
+        destination: &message.destination,
+        via: &message.via,
+        lanes: &message.lanes,
+        path: message.path,
+    };
+    let ways = ways(&mut fields, &said);
+    let terms = terms(&mut fields, message.assurance, message.streams);
+    let min = fields.rate("min_bps", message.min_bps);
+    let span = fields.required("duration", message.duration);
+    let span = span.and_then(|span| fields.span("duration", span));
+    let start = message.start_time.map(|time| fields.start("start_time", time));
+    let start = start.map_or(Some(None), |checked| checked.map(Some));
+    let end = fields.required("end_time", message.end_time);
+    let end = end.and_then(|time| fields.end("end_time", time));
+    let steps = fields.number("steps_max", message.steps_max, STEPS_MAX);
+    let steps = steps.map(|steps| if steps == 0 { STEPS_DEFAULT } else { steps });
+    let steps_max = steps.and_then(|steps| usize::try_from(steps).ok());
+    let query = (|| {
+        let (ways, terms, start) = (ways?, terms?, start?);
+        Some(Query { ways, terms, min: min?, span: span?, start, end: end?, steps_max: steps_max? })
+    })();
+    fields.finish(query)
+}

@@ -1,0 +1,72 @@
+//! Windows and explanations for the wire.
+
+use tidegate_core::machine::{Availability, Holder, LaneCheck, WayCheck, Window, Windows};
+use tidegate_proto::v1;
+
+use super::reply::{hosts, int, reservation_name, source, time};
+
+pub(crate) fn windows(windows: &Windows) -> v1::FindWindowsResponse {
+    v1::FindWindowsResponse {
+        windows: windows.windows.iter().map(window).collect(),
+        availability: windows.availability.iter().map(availability).collect(),
+    }
+}
+
+fn window(window: &Window) -> v1::Window {
+    v1::Window {
+        source: source(&window.route),
+        via: hosts(window.route.via()),
+        path: None,
+        start_time: Some(time(window.over.start())),
+        end_time: Some(time(window.over.end())),
+        rate_bps: int(window.rate.bps()),
+    }
+}
+
+fn availability(free: &Availability) -> v1::Availability {
+    let steps = free
+        .steps
+        .iter()
+        .map(|(from, rate)| v1::Step { start_time: Some(time(*from)), rate_bps: int(rate.bps()) });
+    v1::Availability {
+        source: source(&free.route),
+        via: hosts(free.route.via()),
+        path: None,
+        steps: steps.collect(),
+        until_time: Some(time(free.until)),
+    }
+}
+
+pub(crate) fn way(check: &WayCheck) -> v1::Way {
+    v1::Way {
+        source: source(&check.route),
+        via: hosts(check.route.via()),
+        path: None,
+        fits: check.fits,
+        highest_bps: int(check.highest.bps()),
+        earliest_time: check.earliest.map(time),
+        lanes: check.lanes.iter().map(lane).collect(),
+    }
+}
+
+fn lane(check: &LaneCheck) -> v1::LaneCheck {
+    v1::LaneCheck {
+        lane: check.lane.to_string(),
+        limit_bps: int(check.limit),
+        booked_bps: int(check.booked),
+        free_bps: int(check.free),
+        needed_bps: int(check.needed),
+        tightest_time: Some(time(check.tightest)),
+        first_free_time: check.first_free.map(time),
+        drained: false,
+        holders: check.holders.iter().map(holder).collect(),
+    }
+}
+
+fn holder(holder: &Holder) -> v1::Holder {
+    v1::Holder {
+        reservation: reservation_name(holder.id),
+        booked_bps: int(holder.amount),
+        end_time: Some(time(holder.end)),
+    }
+}

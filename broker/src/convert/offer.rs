@@ -1,0 +1,106 @@
+//! The token of a counter-offer: the exact request for it, as text that can be copied.
+//!
+//! It carries no secret and no right: whoever could write it by hand may ask for it anyway. A
+//! checksum tells one that was cut or mistyped from one that is whole.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use prost::Message;
+use tidegate_core::{CounterOffer, Route};
+use tidegate_proto::v1;
+
+use super::reply::{hosts, int, time};
+
+/// What every token begins with: the version of its form.
+const FORM: &str = "o1.";
+/// The longest token that is read, in characters.
+const TOKEN_MAX: usize = 32 << 10;
+const CHECKSUM_BYTES: usize = 4;
+
+/// The token that asks for exactly this offer.
+pub(crate) fn token(offer: &CounterOffer) -> String {
+    let rigid = v1::Rigid {
+        rate_bps: int(offer.rate.bps()),
+        start_time: Some(time(offer.interval.start())),
+        until: Some(v1::rigid::Until::EndTime(time(offer.interval.end()))),
+    };
+    let mut request = v1::CreateReservationRequest {
+        shape: Some(v1::create_reservation_request::Shape::Rigid(rigid)),
+        assurance: if offer.terms.shared { v1::Assurance::Shared.into() } else { 0 },
+        streams: if offer.terms.streams == 1 { 0 } else { offer.terms.streams.into() },
+        ..Default::default()
+    };
+    match &offer.route {
+        Route::Between { source, destination, via } => {
+            request.sources = vec![source.to_string()];
+            request.destination = destination.to_string();
+            request.via = hosts(via);
+        }
+        Route::Lanes(lanes) => request.lanes = lanes.iter().map(ToString::to_string).collect(),
+    }
+    let mut bytes = vec![0; CHECKSUM_BYTES];
+    bytes.extend(request.encode_to_vec());
+    let sum = crc32fast::hash(bytes.get(CHECKSUM_BYTES..).unwrap_or_default());
+    bytes.splice(..CHECKSUM_BYTES, sum.to_be_bytes());
+    format!("{FORM}{}", URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// The request that a token stands for; `None` if it is not one, or not whole.
+pub(super) fn read(token: &str) -> Option<v1::CreateReservationRequest> {
+    let text = token.trim().strip_prefix(FORM).filter(|text| text.len() <= TOKEN_MAX)?;
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let (sum, body) = bytes.split_at_checked(CHECKSUM_BYTES)?;
+    if sum != crc32fast::hash(body).to_be_bytes() {
+        return None;
+    }
+    let request = v1::CreateReservationRequest::decode(body).ok()?;
+    // Only what `token` writes: nothing that would lead on to another token.
+    matches!(request.shape, Some(v1::create_reservation_request::Shape::Rigid(_)))
+        .then_some(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_core::{OfferKind, Terms};
+    use tidegate_policy::{Interval, Timestamp};
+
+    fn offer() -> CounterOffer {
+        let at = |ms| Timestamp::from_ms(ms).unwrap();
+        CounterOffer {
+            kind: OfferKind::SameRateLater,
+            route: Route::Between {
+                source: "storage/p".parse().unwrap(),
+                destination: "hosts/h".parse().unwrap(),
+                via: vec!["r".parse().unwrap()],
+            },
+            terms: Terms { shared: true, streams: 8 },
+            rate: "1Gbit".parse().unwrap(),
+            interval: Interval::new(at(1000), at(2000)).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_token_says_what_was_offered() {
+        let request = read(&token(&offer())).unwrap();
+        assert_eq!(request.sources, ["storage/p"]);
+        assert_eq!(request.via, ["hosts/r"]);
+        assert_eq!((request.assurance, request.streams), (v1::Assurance::Shared.into(), 8));
+        let lanes = vec![tidegate_core::lane::LaneName::new("links/l/forward")];
+        let request =
+            read(&token(&CounterOffer { route: Route::Lanes(lanes), ..offer() })).unwrap();
+        assert_eq!(request.lanes, ["links/l/forward"]);
+    }
+
+    #[test]
+    fn what_is_not_whole_is_no_token() {
+        let whole = token(&offer());
+        assert_eq!(read(""), None);
+        assert_eq!(read(&whole[1..]), None);
+        for end in 0..whole.len() {
+            assert_eq!(read(&whole[..end]), None, "cut at {end}");
+        }
+        let mistyped: String = whole.chars().map(|c| if c == 'A' { 'B' } else { c }).collect();
+        assert_eq!(read(&mistyped), None);
+    }
+}
