@@ -57,6 +57,19 @@ impl Timeline {
         Ok(())
     }
 
+    /// Books all of `other` on top.
+    ///
+    /// # Errors
+    /// [`Imbalance`] if a level would pass 64 bits; what fitted is booked then.
+    pub fn add(&mut self, other: &Self) -> Result<(), Imbalance> {
+        let edges = other.levels.iter().zip(other.levels.keys().skip(1));
+        for ((from, level), to) in edges {
+            let over = Interval::new(*from, *to).filter(|_| *level != 0);
+            over.map_or(Ok(()), |over| self.book(over, *level))?;
+        }
+        Ok(())
+    }
+
     /// The first start from `after` to `latest` at which the level stays at or below `ceiling`
     /// for all of `span`.
     #[must_use]
@@ -88,6 +101,13 @@ impl Timeline {
     /// The breakpoints: the level from each instant on.
     pub fn steps(&self) -> impl Iterator<Item = (Timestamp, u64)> + '_ {
         self.levels.iter().map(|(instant, level)| (*instant, *level))
+    }
+
+    /// The level from each instant of `over` on: at its start, then at every breakpoint inside.
+    pub fn steps_over(&self, over: Interval) -> impl Iterator<Item = (Timestamp, u64)> + '_ {
+        let inside = self.levels.range((Excluded(over.start()), Excluded(over.end())));
+        let inside = inside.map(|(instant, level)| (*instant, *level));
+        std::iter::once((over.start(), self.level_at(over.start()))).chain(inside)
     }
 
     /// Whether nothing is booked at any instant.

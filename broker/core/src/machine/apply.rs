@@ -111,11 +111,7 @@ impl Machine {
             lane.def = None;
         }
         for (name, def) in &topology.lanes {
-            let lane = self
-                .state
-                .lanes
-                .entry(name.clone())
-                .or_insert_with(|| Lane { def: None, timeline: Default::default() });
+            let lane = self.state.lanes.entry(name.clone()).or_default();
             lane.def = Some(def.clone());
         }
         self.state.lanes.retain(|_, lane| lane.def.is_some() || !lane.timeline.is_empty());
@@ -137,7 +133,7 @@ impl Machine {
         for booked in &reserved.booked {
             let lane = self.lane_mut(&booked.lane)?;
             let imbalance = |_| corrupt(format!("{} overflows", booked.lane));
-            lane.timeline.book(reserved.interval, booked.amount).map_err(imbalance)?;
+            lane.book(reserved.interval, booked.amount).map_err(imbalance)?;
         }
         let created_by = event.request.map(|mark| mark.id);
         let reservation = Reservation::granted(reserved.clone(), event.at, created_by);
@@ -209,7 +205,7 @@ impl Machine {
         for booked in &reservation.booked {
             let lane = self.lane_mut(&booked.lane)?;
             let imbalance = |_| corrupt(format!("{} is not booked that much", booked.lane));
-            lane.timeline.free(freed, booked.amount).map_err(imbalance)?;
+            lane.unbook(freed, booked.amount).map_err(imbalance)?;
             if lane.def.is_none() && lane.timeline.is_empty() {
                 self.state.lanes.remove(&booked.lane);
             }

@@ -7,7 +7,7 @@ use super::{Answer, Decision, Machine, Stamp};
 use crate::command::{Ask, SOURCES_MAX, Shape, Until, VIA_MAX};
 use crate::event::{Booked, Change, Reserved};
 use crate::fault::{Fault, FieldFault};
-use crate::lane::{Lane, LaneNeed};
+use crate::lane::{Lane, LaneNeed, Terms};
 use crate::refusal::{BLOCKERS_MAX, Blocker, CounterOffer, OfferKind, Reason, Refusal};
 use crate::reservation::{Reservation, State};
 use crate::topology::{Path, PathFault};
@@ -147,7 +147,7 @@ impl Machine {
     ) -> impl Iterator<Item = Blocker> + use<'a> {
         let (rate, over, latest) = (wanted.rate, wanted.over, wanted.latest);
         way.path.needs.iter().filter_map(move |need| {
-            let needed = need.amount(rate);
+            let needed = need.amount(rate, Terms::default());
             let free = self.headroom(need, over);
             if needed <= free {
                 return None;
@@ -164,7 +164,10 @@ impl Machine {
     fn grant(&self, stamp: Stamp, ask: &Ask, wanted: &Wanted, way: &Way<'_>) -> Decision {
         let needs = way.path.needs.iter();
         let booked = needs
-            .map(|need| Booked { lane: need.lane.clone(), amount: need.amount(wanted.rate) })
+            .map(|need| Booked {
+                lane: need.lane.clone(),
+                amount: need.amount(wanted.rate, Terms::default()),
+            })
             .collect();
         let hold_until = ask.hold_for.map(|span| stamp.now.plus(span).min(wanted.over.end()));
         let reserved = Reserved {
@@ -186,7 +189,10 @@ impl Machine {
     fn refuse(&self, ways: &[Way<'_>], wanted: &Wanted) -> Refusal {
         let too_small = |way: &Way<'_>| {
             let mut needs = way.path.needs.iter();
-            needs.any(|need| self.lane(need).map_or(0, Lane::capacity) < need.amount(wanted.rate))
+            needs.any(|need| {
+                self.lane(need).map_or(0, Lane::capacity)
+                    < need.amount(wanted.rate, Terms::default())
+            })
         };
         let reason = if ways.is_empty() {
             Reason::NoPath
@@ -227,7 +233,7 @@ impl Machine {
             if path.needs.len() <= agreed {
                 break;
             }
-            let (lane, amount) = (self.lane(need)?, need.amount(wanted.rate));
+            let (lane, amount) = (self.lane(need)?, need.amount(wanted.rate, Terms::default()));
             let start = lane.earliest(candidate, wanted.latest, wanted.over.span(), amount)?;
             agreed = if start == candidate { agreed.saturating_add(1) } else { 1 };
             candidate = start;
@@ -239,11 +245,10 @@ impl Machine {
     fn lower_rate_now(&self, ways: &[Way<'_>], wanted: &Wanted) -> Option<CounterOffer> {
         let mut best: Option<(BitRate, &Way<'_>)> = None;
         for way in ways {
-            let rates = way
-                .path
-                .needs
-                .iter()
-                .map(|need| need.rate_within(self.headroom(need, wanted.over)));
+            let rates =
+                way.path.needs.iter().map(|need| {
+                    need.rate_within(self.headroom(need, wanted.over), Terms::default())
+                });
             let rate = rates.min().unwrap_or_default();
             if best.map_or(BitRate::ZERO, |(highest, _)| highest) < rate {
                 best = Some((rate, way));
