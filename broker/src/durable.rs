@@ -5,17 +5,18 @@
 
 use prost::Message;
 use thiserror::Error;
+use tidegate_core as core;
 use tidegate_core::event::{Booked, RequestMark};
 use tidegate_core::lane::LaneName;
 use tidegate_core::{
     Change, CloseWhy, Event, Kept, Modified, Reserved, Route, Terms, TopologySpec,
 };
 use tidegate_policy::{
-    BitRate, ByteCount, Interval, Name, ParseError, ProjectId, RequestId, ReservationId, SessionId,
-    Timestamp,
+    BitRate, ByteCount, Interval, Mark, MarkKind, Name, ParseError, ProjectId, RequestId,
+    ReservationId, SessionId, Timestamp,
 };
 use tidegate_proto::journal::v1 as wire;
-use tidegate_proto::v1::CloseReason;
+use tidegate_proto::v1::{CloseReason, Steer, mark, steer};
 
 use crate::convert::{reply, topology};
 use crate::fields::Fields;
@@ -135,6 +136,8 @@ fn reserved_to_wire(reserved: &Reserved) -> wire::Reserved {
         lanes,
         shared: reserved.terms.shared,
         streams: if reserved.terms.streams == 1 { 0 } else { reserved.terms.streams.into() },
+        path: reserved.route.path().map(u32::from),
+        steers: reserved.route.steers().iter().map(reply::steer).collect(),
     }
 }
 
@@ -302,11 +305,37 @@ fn route(from: &wire::Reserved) -> Result<Route, Unreadable> {
     }
     let via: Result<Vec<Name>, Unreadable> =
         from.via.iter().map(|host| word("via", host)).collect();
+    let path = from.path.map(u8::try_from).transpose();
+    let steers: Result<Vec<_>, Unreadable> = from.steers.iter().map(steer).collect();
     Ok(Route::Between {
         source: word("source", &from.source)?,
         destination: word("destination", &from.destination)?,
         via: via?,
+        path: path.map_err(|_| bad("path", "it is too high"))?,
+        steers: steers?,
     })
+}
+
+fn steer(from: &Steer) -> Result<core::topology::Steer, Unreadable> {
+    let how = match from.how.as_ref().ok_or(Unreadable::Unknown)? {
+        steer::How::Mark(from) => {
+            let kind = match mark::Kind::try_from(from.kind) {
+                Ok(mark::Kind::SourceAddress) => MarkKind::SourceAddress,
+                Ok(mark::Kind::Dscp) => MarkKind::Dscp,
+                Ok(mark::Kind::Vlan) => MarkKind::Vlan,
+                Ok(mark::Kind::Unspecified) | Err(_) => return Err(Unreadable::Unknown),
+            };
+            let mark = Mark::new(kind, &from.value);
+            core::topology::How::Mark(mark.map_err(|error| bad("mark.value", error.to_string()))?)
+        }
+        steer::How::Controller(name) => core::topology::How::Controller(word("controller", name)?),
+    };
+    Ok(core::topology::Steer { from: place("from", &from.from)?, to: place("to", &from.to)?, how })
+}
+
+fn place(field: &'static str, text: &str) -> Result<core::topology::spec::Node, Unreadable> {
+    let mut fields = Fields::default();
+    topology::node(&mut fields, field, text).ok_or_else(|| bad(field, "it is no place"))
 }
 
 fn modified(from: &wire::Modified) -> Result<Modified, Unreadable> {

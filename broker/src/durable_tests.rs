@@ -19,8 +19,13 @@ fn rate(text: &str) -> BitRate {
 }
 
 fn spec() -> TopologySpec {
-    let capacity =
-        |out, back| Capacity { out: rate(out), back: rate(back), total: None, reserved_ppm: None };
+    let capacity = |out, back| Capacity {
+        out: rate(out),
+        back: rate(back),
+        total: None,
+        reserved_ppm: None,
+        allocation_ratio_ppm: None,
+    };
     TopologySpec {
         hosts: vec![HostSpec {
             name: name("h"),
@@ -43,18 +48,21 @@ fn spec() -> TopologySpec {
             },
             framing: Framing { overhead_ppm: Some(1), mtu: None },
             cost: 3,
+            bundle: None,
         }],
         storage: vec![StorageSpec {
             name: name("swift"),
             place: Node::Switch(name("t")),
             capacity: capacity("20Gbit", "10Gbit"),
             served_via: vec![name("h")],
+            mirrors: Vec::new(),
         }],
         routes: vec![RouteSpec {
             from: Node::Host(name("h")),
             to: Node::Switch(name("t")),
             links: vec![name("l")],
         }],
+        steerings: Vec::new(),
     }
 }
 

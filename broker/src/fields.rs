@@ -61,7 +61,12 @@ impl Fields {
             self.fault(field, "it is required");
             return None;
         }
-        text.parse().map_err(|error: ParseError| self.fault(field, error.to_string())).ok()
+        self.keep(field, text.parse())
+    }
+
+    /// What was read, or the fault of it.
+    pub(crate) fn keep<T>(&mut self, field: &str, read: Result<T, ParseError>) -> Option<T> {
+        read.map_err(|error| self.fault(field, error.to_string())).ok()
     }
 
     /// A required word in a collection, such as `sessions/{id}`.

@@ -142,6 +142,10 @@ identifier! {
     SessionId, "session id"
 }
 identifier! {
+    /// One maintenance window.
+    MaintenanceId, "maintenance id"
+}
+identifier! {
     /// One mutation as its asker knows it, so that asking twice does it once. A UUIDv7: it
     /// carries the time it was made.
     RequestId, "request id"

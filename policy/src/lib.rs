@@ -6,6 +6,8 @@
 pub mod endpoint;
 pub mod error;
 pub mod ids;
+pub mod mark;
+pub mod resource;
 pub mod time;
 pub mod units;
 
@@ -13,6 +15,8 @@ mod decimal;
 
 pub use endpoint::Endpoint;
 pub use error::ParseError;
-pub use ids::{Name, ProjectId, RequestId, ReservationId, SessionId};
+pub use ids::{MaintenanceId, Name, ProjectId, RequestId, ReservationId, SessionId};
+pub use mark::{Mark, MarkKind};
+pub use resource::Resource;
 pub use time::{Interval, Span, TimeText, Timestamp};
 pub use units::{BitRate, ByteCount};

@@ -12,7 +12,7 @@ use tidegate_policy::{
 
 use crate::ids;
 use crate::lane::{LaneName, Terms};
-use crate::topology::TopologySpec;
+use crate::topology::{Steer, TopologySpec};
 
 /// One thing that happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -172,6 +172,10 @@ pub enum Route {
         destination: Endpoint,
         /// The relays on the way, in order.
         via: Vec<Name>,
+        /// Which of the paths that steering allows; `None` where there is no choice.
+        path: Option<u8>,
+        /// How its bytes get onto that path.
+        steers: Vec<Steer>,
     },
     /// Over the lanes that its asker named, as often as they were named.
     Lanes(Vec<LaneName>),
@@ -193,6 +197,39 @@ impl Route {
         match self {
             Self::Between { destination, .. } => Some(destination),
             Self::Lanes(_) => None,
+        }
+    }
+
+    /// Whether it is the same way, however bytes get onto it.
+    #[must_use]
+    pub fn is_along(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Lanes(lanes), Self::Lanes(others)) => lanes == others,
+            (Self::Between { .. }, Self::Between { .. }) => {
+                (self.source(), self.destination()) == (other.source(), other.destination())
+                    && (self.via(), self.path()) == (other.via(), other.path())
+            }
+            (Self::Lanes(_), Self::Between { .. }) | (Self::Between { .. }, Self::Lanes(_)) => {
+                false
+            }
+        }
+    }
+
+    /// Which of the paths that steering allows; `None` where there is no choice.
+    #[must_use]
+    pub fn path(&self) -> Option<u8> {
+        match self {
+            Self::Between { path, .. } => *path,
+            Self::Lanes(_) => None,
+        }
+    }
+
+    /// How its bytes get onto its path.
+    #[must_use]
+    pub fn steers(&self) -> &[Steer] {
+        match self {
+            Self::Between { steers, .. } => steers,
+            Self::Lanes(_) => &[],
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tidegate_policy::{BitRate, Interval, Span, Timestamp};
 
-use crate::timeline::Timeline;
+use crate::timeline::{Imbalance, Timeline};
 
 /// The name of a lane: its resource and its direction, such as `links/spine-1/forward`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -36,32 +36,73 @@ impl fmt::Display for LaneName {
 pub struct LaneDef {
     /// The declared rate, in bits per second.
     pub nominal: u64,
-    /// What can be booked: nominal less what is reserved, in bits per second.
+    /// What can be booked: nominal less what is reserved, times the allocation ratio, in bits per
+    /// second.
     pub capacity: u64,
     /// Headers on top of the payload, in parts per million of it.
     pub overhead_ppm: u32,
+    /// How a bundle of links shares a booking; `None` for a single one.
+    pub spread: Option<Spread>,
+    /// It is a firm twin: what is there without the allocation ratio, for firm bookings alone.
+    pub firm: bool,
+    /// The firm twin of this lane, where its allocation ratio exceeds one.
+    pub twin: Option<LaneName>,
+}
+
+/// What one link of a bundle books of a request that is spread over all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Spread {
+    /// Its share of the rate, in parts per million.
+    pub share_ppm: u32,
+    /// The fewest parallel streams for which that holds.
+    pub streams_min: u16,
 }
 
 /// A lane as it stands: what it can carry and what is booked.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Lane {
     /// What it can carry; `None` once it left the topology, while bookings of the past remain.
     pub def: Option<LaneDef>,
-    /// What is booked.
+    /// What is booked; only [`Lane::book`] and [`Lane::unbook`] change it.
     pub timeline: Timeline,
+    /// What maintenance takes away.
+    cuts: Timeline,
+    /// Both together, kept only while something is taken away.
+    load: Option<Timeline>,
+    drained: bool,
 }
 
 impl Lane {
-    /// What can be booked on it, in bits per second.
+    /// What can be booked on it in all, in bits per second: the most that it can carry, whatever
+    /// maintenance takes away for a time and whether it is drained.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.def.as_ref().map_or(0, |def| def.capacity)
     }
 
-    /// The least that is free at one instant of `over`, in bits per second.
+    /// What can be booked on it in all at `instant`: its capacity less what maintenance takes
+    /// away then, in bits per second.
+    #[must_use]
+    pub fn limit_at(&self, instant: Timestamp) -> u64 {
+        self.capacity().saturating_sub(self.cuts.level_at(instant))
+    }
+
+    /// Whether it takes nothing new.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.drained
+    }
+
+    /// What maintenance takes away.
+    #[must_use]
+    pub fn cuts(&self) -> &Timeline {
+        &self.cuts
+    }
+
+    /// The least that is free for something new at one instant of `over`, in bits per second.
     #[must_use]
     pub fn free(&self, over: Interval) -> u64 {
-        self.capacity().saturating_sub(self.timeline.peak(over))
+        self.open_capacity().saturating_sub(self.load().peak(over))
     }
 
     /// The first start from `after` to `latest` from which `amount` is free for all of `span`.
@@ -73,25 +114,99 @@ impl Lane {
         span: Span,
         amount: u64,
     ) -> Option<Timestamp> {
-        let ceiling = self.capacity().checked_sub(amount)?;
-        self.timeline.earliest(after, latest, span, ceiling)
+        if amount == 0 {
+            return (after <= latest).then_some(after);
+        }
+        let ceiling = self.open_capacity().checked_sub(amount)?;
+        self.load().earliest(after, latest, span, ceiling)
     }
 
-    /// What is free at the start of `over` and from each change inside of it on, in bits per
-    /// second.
+    /// What is free for something new from each instant of `over` on, in bits per second: at its
+    /// start, then wherever it changes inside.
     pub fn steps(&self, over: Interval) -> impl Iterator<Item = (Timestamp, u64)> + '_ {
-        let capacity = self.capacity();
-        let levels = self.timeline.steps_in(over);
-        levels.map(move |(instant, level)| (instant, capacity.saturating_sub(level)))
+        let capacity = self.open_capacity();
+        let mut before = None;
+        self.load().steps_over(over).filter_map(move |(instant, level)| {
+            let free = capacity.saturating_sub(level);
+            (before.replace(free) != Some(free)).then_some((instant, free))
+        })
+    }
+
+    /// Books `amount` more over `over`.
+    ///
+    /// # Errors
+    /// [`Imbalance`] if a level would pass 64 bits; nothing has changed then.
+    pub fn book(&mut self, over: Interval, amount: u64) -> Result<(), Imbalance> {
+        if let Some(load) = &mut self.load {
+            load.book(over, amount)?;
+        }
+        self.timeline.book(over, amount)
+    }
+
+    /// Takes `amount` of what is booked back over `over`.
+    ///
+    /// # Errors
+    /// [`Imbalance`] if less than that is booked somewhere; nothing has changed then.
+    pub fn unbook(&mut self, over: Interval, amount: u64) -> Result<(), Imbalance> {
+        self.timeline.free(over, amount)?;
+        match &mut self.load {
+            Some(load) => load.free(over, amount),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets maintenance take away this much and nothing else.
+    ///
+    /// # Errors
+    /// [`Imbalance`] if a level would pass 64 bits; nothing has changed then.
+    pub fn set_cuts(&mut self, cuts: Timeline) -> Result<(), Imbalance> {
+        let load = if cuts.is_empty() {
+            None
+        } else {
+            let mut load = self.timeline.clone();
+            load.add(&cuts)?;
+            Some(load)
+        };
+        (self.cuts, self.load) = (cuts, load);
+        Ok(())
+    }
+
+    /// Lets it take nothing new, or everything again.
+    pub fn set_drained(&mut self, drained: bool) {
+        self.drained = drained;
+    }
+
+    /// The lane as somebody sees it who may have nothing of it but `own` from `now` on: what a
+    /// drained lane is to a reservation that stands on it.
+    pub(crate) fn with_only(&self, own: &Timeline, now: Timestamp) -> Self {
+        let most = own.steps().map(|(_, level)| level).max().unwrap_or(0);
+        let mut taken = Timeline::default();
+        let ahead = Interval::new(now, Timestamp::MAX);
+        let pieces = ahead.into_iter().flat_map(|ahead| own.pieces(ahead));
+        for (piece, level) in pieces {
+            let booked = taken.book(piece, most.saturating_sub(level));
+            debug_assert!(booked.is_ok(), "no more than the most is taken at once");
+        }
+        let def = self.def.clone().map(|def| LaneDef { capacity: most, ..def });
+        Self { def, timeline: taken, cuts: Timeline::default(), load: None, drained: false }
+    }
+
+    /// What can be booked by something new, were nothing booked.
+    fn open_capacity(&self) -> u64 {
+        if self.drained { 0 } else { self.capacity() }
+    }
+
+    fn load(&self) -> &Timeline {
+        self.load.as_ref().unwrap_or(&self.timeline)
     }
 }
 
-/// What the bookings of a rate depend on besides the lanes.
+/// What a request says about how its bytes are carried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Terms {
-    /// It may count on others not using what they have booked.
+    /// It may share what is there with others: it books nothing on firm lanes.
     pub shared: bool,
-    /// Over how many parallel streams its bytes are spread, at least 1.
+    /// Over how many parallel streams its bytes are spread.
     pub streams: u16,
 }
 
@@ -110,15 +225,36 @@ pub struct LaneNeed {
     pub overhead_ppm: u32,
     /// How often the path crosses it: a lane named twice carries the bytes twice.
     pub times: u32,
+    /// It is a firm lane: what shares books nothing there.
+    pub firm: bool,
+    /// It is one link of a bundle.
+    pub spread: Option<Spread>,
 }
 
 const PPM: u128 = 1_000_000;
 
 impl LaneNeed {
+    /// What a path that crosses a lane so often needs of it.
+    #[must_use]
+    pub fn of(lane: &LaneName, def: &LaneDef, times: u32) -> Self {
+        let LaneDef { overhead_ppm, firm, spread, .. } = *def;
+        Self { lane: lane.clone(), overhead_ppm, times, firm, spread }
+    }
+
+    /// Whether a request under these terms books the lane at all.
+    #[must_use]
+    pub fn applies(&self, terms: Terms) -> bool {
+        !(self.firm && terms.shared)
+    }
+
     /// The amount booked for a payload rate, rounded up: the only place where bookings round.
     #[must_use]
-    pub fn amount(&self, rate: BitRate) -> u64 {
-        let wire = u128::from(rate.bps()).saturating_mul(self.per_million()).div_ceil(PPM);
+    pub fn amount(&self, rate: BitRate, terms: Terms) -> u64 {
+        if !self.applies(terms) {
+            return 0;
+        }
+        let factor = self.factor(terms);
+        let wire = u128::from(rate.bps()).saturating_mul(factor).div_ceil(PPM.saturating_mul(PPM));
         let all = wire.saturating_mul(u128::from(self.times));
         u64::try_from(all).unwrap_or(u64::MAX)
     }
@@ -126,33 +262,27 @@ impl LaneNeed {
     /// The highest payload rate whose amount fits into `free`, rounded down: the inverse of
     /// [`Self::amount`] and the only place where headroom rounds.
     #[must_use]
-    pub fn rate_within(&self, free: u64) -> BitRate {
+    pub fn rate_within(&self, free: u64, terms: Terms) -> BitRate {
+        if !self.applies(terms) {
+            return BitRate::MAX;
+        }
         let once = u128::from(free).checked_div(u128::from(self.times)).unwrap_or(0);
-        let bps = once.saturating_mul(PPM).checked_div(self.per_million()).unwrap_or(0);
+        let scaled = once.saturating_mul(PPM.saturating_mul(PPM));
+        let bps = scaled.checked_div(self.factor(terms)).unwrap_or(0);
         u64::try_from(bps).ok().and_then(BitRate::from_bps).unwrap_or(BitRate::MAX)
     }
 
-    fn per_million(&self) -> u128 {
-        PPM.saturating_add(u128::from(self.overhead_ppm))
+    /// Wire bits on this lane for 10^12 bits of payload: headers and the share of a bundle's link
+    /// in one product, so that both together round once.
+    fn factor(&self, terms: Terms) -> u128 {
+        let share = match self.spread {
+            Some(spread) if spread.streams_min <= terms.streams => u128::from(spread.share_ppm),
+            Some(_) | None => PPM,
+        };
+        share.saturating_mul(PPM.saturating_add(u128::from(self.overhead_ppm)))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        /// The highest rate that is said to fit does, and one bit more does not.
-        #[test]
-        fn rate_within_is_the_exact_inverse_of_amount(
-            free in 0..=BitRate::MAX.bps(), overhead_ppm in 0..=1_000_000_u32, times in 1..4_u32,
-        ) {
-            let need = LaneNeed { lane: LaneName::new("l"), overhead_ppm, times };
-            let rate = need.rate_within(free);
-            prop_assert!(need.amount(rate) <= free);
-            let more = BitRate::from_bps(rate.bps() + 1).unwrap();
-            prop_assert!(free < need.amount(more));
-        }
-    }
-}
+#[path = "lane_tests.rs"]
+mod tests;

@@ -16,6 +16,8 @@ pub enum Reason {
     NoPath,
     /// A lane of every path is smaller than the rate, even when empty.
     RateAboveCapacity,
+    /// A lane of every path is drained: it takes nothing new.
+    Drained,
     /// The lanes are booked by others.
     NoHeadroom,
     /// It would fit, but others of its batch do not.
@@ -104,11 +106,11 @@ impl CounterOffer {
     #[must_use]
     pub fn ask(&self, original: &Ask) -> Ask {
         let ways = match &self.route {
-            Route::Between { source, destination, via } => Ways::Between {
+            Route::Between { source, destination, via, path, .. } => Ways::Between {
                 sources: vec![source.clone()],
                 destination: destination.clone(),
                 via: via.clone(),
-                path: None,
+                path: *path,
             },
             Route::Lanes(lanes) => Ways::Lanes(lanes.clone()),
         };
@@ -122,6 +124,7 @@ impl fmt::Display for Reason {
         f.pad(match self {
             Self::NoPath => "no path",
             Self::RateAboveCapacity => "rate above capacity",
+            Self::Drained => "drained",
             Self::NoHeadroom => "no headroom",
             Self::OthersRefused => "others of its batch are refused",
         })

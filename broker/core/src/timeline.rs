@@ -57,6 +57,19 @@ impl Timeline {
         Ok(())
     }
 
+    /// Books all of `other` on top.
+    ///
+    /// # Errors
+    /// [`Imbalance`] if a level would pass 64 bits; what fitted is booked then.
+    pub fn add(&mut self, other: &Self) -> Result<(), Imbalance> {
+        let edges = other.levels.iter().zip(other.levels.keys().skip(1));
+        for ((from, level), to) in edges {
+            let over = Interval::new(*from, *to).filter(|_| *level != 0);
+            over.map_or(Ok(()), |over| self.book(over, *level))?;
+        }
+        Ok(())
+    }
+
     /// The first start from `after` to `latest` at which the level stays at or below `ceiling`
     /// for all of `span`.
     #[must_use]
@@ -90,11 +103,21 @@ impl Timeline {
         self.levels.iter().map(|(instant, level)| (*instant, *level))
     }
 
-    /// The level at the start of `over` and from each breakpoint inside of it on.
-    pub fn steps_in(&self, over: Interval) -> impl Iterator<Item = (Timestamp, u64)> + '_ {
+    /// The level from each instant of `over` on: at its start, then at every breakpoint inside.
+    pub fn steps_over(&self, over: Interval) -> impl Iterator<Item = (Timestamp, u64)> + '_ {
         let inside = self.levels.range((Excluded(over.start()), Excluded(over.end())));
         let inside = inside.map(|(instant, level)| (*instant, *level));
         std::iter::once((over.start(), self.level_at(over.start()))).chain(inside)
+    }
+
+    /// The level over each piece of `over` between two breakpoints.
+    pub fn pieces(&self, over: Interval) -> impl Iterator<Item = (Interval, u64)> + '_ {
+        let mut steps = self.steps_over(over).peekable();
+        std::iter::from_fn(move || {
+            let (start, level) = steps.next()?;
+            let end = steps.peek().map_or(over.end(), |(next, _)| *next);
+            Some((Interval::new(start, end)?, level))
+        })
     }
 
     /// Whether nothing is booked at any instant.

@@ -25,7 +25,7 @@ fn name(text: &str) -> Name {
 
 fn capacity() -> Capacity {
     let rate = BitRate::from_bps(1000).unwrap();
-    Capacity { out: rate, back: rate, total: None, reserved_ppm: None }
+    Capacity { out: rate, back: rate, total: None, reserved_ppm: None, allocation_ratio_ppm: None }
 }
 
 fn switch(index: usize) -> Name {
@@ -46,7 +46,7 @@ fn network(rng: &mut Rng) -> TopologySpec {
         let (link, cost) = (name(&format!("l{index}")), rng.pick(&[1, 1, 2, 3]));
         let (from, to) = (switch(from), switch(to));
         let (capacity, framing) = (capacity(), Framing::default());
-        spec.links.push(LinkSpec { name: link, from, to, capacity, framing, cost });
+        spec.links.push(LinkSpec { name: link, from, to, capacity, framing, cost, bundle: None });
     }
     for index in 0..1 + rng.index(4) {
         let nic = |nic: usize, rng: &mut Rng| NicSpec {
@@ -66,7 +66,13 @@ fn network(rng: &mut Rng) -> TopologySpec {
         };
         let served_via = hosts.iter().filter(|_| rng.chance(20)).cloned().collect();
         let name = name(&format!("p{index}"));
-        spec.storage.push(StorageSpec { name, place, capacity: capacity(), served_via });
+        spec.storage.push(StorageSpec {
+            name,
+            place,
+            capacity: capacity(),
+            served_via,
+            mirrors: Vec::new(),
+        });
     }
     spec
 }

@@ -16,7 +16,7 @@ fn window(window: &Window) -> v1::Window {
     v1::Window {
         source: source(&window.route),
         via: hosts(window.route.via()),
-        path: None,
+        path: window.route.path().map(i32::from),
         start_time: Some(time(window.over.start())),
         end_time: Some(time(window.over.end())),
         rate_bps: int(window.rate.bps()),
@@ -31,7 +31,7 @@ fn availability(free: &Availability) -> v1::Availability {
     v1::Availability {
         source: source(&free.route),
         via: hosts(free.route.via()),
-        path: None,
+        path: free.route.path().map(i32::from),
         steps: steps.collect(),
         until_time: Some(time(free.until)),
     }
@@ -41,7 +41,7 @@ pub(crate) fn way(check: &WayCheck) -> v1::Way {
     v1::Way {
         source: source(&check.route),
         via: hosts(check.route.via()),
-        path: None,
+        path: check.route.path().map(i32::from),
         fits: check.fits,
         highest_bps: int(check.highest.bps()),
         earliest_time: check.earliest.map(time),
@@ -58,7 +58,7 @@ fn lane(check: &LaneCheck) -> v1::LaneCheck {
         needed_bps: int(check.needed),
         tightest_time: Some(time(check.tightest)),
         first_free_time: check.first_free.map(time),
-        drained: false,
+        drained: check.drained,
         holders: check.holders.iter().map(holder).collect(),
     }
 }

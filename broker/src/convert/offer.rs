@@ -31,10 +31,11 @@ pub(crate) fn token(offer: &CounterOffer) -> String {
         ..Default::default()
     };
     match &offer.route {
-        Route::Between { source, destination, via } => {
+        Route::Between { source, destination, via, path, .. } => {
             request.sources = vec![source.to_string()];
             request.destination = destination.to_string();
             request.via = hosts(via);
+            request.path = path.map(i32::from);
         }
         Route::Lanes(lanes) => request.lanes = lanes.iter().map(ToString::to_string).collect(),
     }
@@ -73,6 +74,8 @@ mod tests {
                 source: "storage/p".parse().unwrap(),
                 destination: "hosts/h".parse().unwrap(),
                 via: vec!["r".parse().unwrap()],
+                path: Some(2),
+                steers: Vec::new(),
             },
             terms: Terms { shared: true, streams: 8 },
             rate: "1Gbit".parse().unwrap(),
@@ -85,6 +88,7 @@ mod tests {
         let request = read(&token(&offer())).unwrap();
         assert_eq!(request.sources, ["storage/p"]);
         assert_eq!(request.via, ["hosts/r"]);
+        assert_eq!(request.path, Some(2));
         assert_eq!((request.assurance, request.streams), (v1::Assurance::Shared.into(), 8));
         let lanes = vec![tidegate_core::lane::LaneName::new("links/l/forward")];
         let request =

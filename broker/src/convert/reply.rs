@@ -4,11 +4,12 @@ use prost_types::{Duration, Timestamp as WireTimestamp};
 use tidegate_core::lane::{Lane, LaneName};
 use tidegate_core::machine::LaneChange;
 use tidegate_core::reservation::{Phase, State};
+use tidegate_core::topology::{How, Steer};
 use tidegate_core::{
     Blocker, CloseWhy, CounterOffer, OfferKind, Reason, Refusal, Reservation, Route, Session,
     SessionState, Terms,
 };
-use tidegate_policy::{ByteCount, Name, ReservationId, SessionId, Span, Timestamp};
+use tidegate_policy::{ByteCount, MarkKind, Name, ReservationId, SessionId, Span, Timestamp};
 use tidegate_proto::v1;
 
 use crate::config::SessionConfig;
@@ -84,6 +85,8 @@ pub(crate) fn reservation(
         etag: format!("\"{}\"", reservation.revision),
         plan_version: int(reservation.plan_version),
         assurance: assurance(reservation.terms).into(),
+        path: reservation.route.path().map_or(0, i32::from),
+        steers: reservation.route.steers().iter().map(steer).collect(),
         ..v1::Reservation::default()
     }
 }
@@ -91,6 +94,22 @@ pub(crate) fn reservation(
 /// Where the bytes of a route come from; empty if only lanes were named.
 pub(super) fn source(route: &Route) -> String {
     route.source().map(ToString::to_string).unwrap_or_default()
+}
+
+/// How bytes get onto a path, on the wire and in the journal alike.
+pub(crate) fn steer(steer: &Steer) -> v1::Steer {
+    let how = match &steer.how {
+        How::Mark(mark) => {
+            let kind = match mark.kind() {
+                MarkKind::SourceAddress => v1::mark::Kind::SourceAddress,
+                MarkKind::Dscp => v1::mark::Kind::Dscp,
+                MarkKind::Vlan => v1::mark::Kind::Vlan,
+            };
+            v1::steer::How::Mark(v1::Mark { kind: kind.into(), value: mark.value().into() })
+        }
+        How::Controller(name) => v1::steer::How::Controller(name.to_string()),
+    };
+    v1::Steer { from: steer.from.to_string(), to: steer.to.to_string(), how: Some(how) }
 }
 
 fn assurance(terms: Terms) -> v1::Assurance {
@@ -159,6 +178,7 @@ pub(crate) fn refusal(refusal: &Refusal, now: Timestamp) -> v1::Refusal {
     let reason = match refusal.reason {
         Reason::NoPath => v1::refusal::Reason::NoPath,
         Reason::RateAboveCapacity => v1::refusal::Reason::RateAboveCapacity,
+        Reason::Drained => v1::refusal::Reason::Drained,
         Reason::NoHeadroom => v1::refusal::Reason::NoHeadroom,
         Reason::OthersRefused => v1::refusal::Reason::OthersRefused,
     };
@@ -195,6 +215,7 @@ fn offer(offer: &CounterOffer) -> v1::CounterOffer {
         source: source(&offer.route),
         via: hosts(offer.route.via()),
         token: super::offer::token(offer),
+        path: offer.route.path().map(i32::from),
         rate_bps: int(offer.rate.bps()),
         start_time: Some(time(offer.interval.start())),
         end_time: Some(time(offer.interval.end())),

@@ -117,11 +117,7 @@ impl Machine {
             lane.def = None;
         }
         for (name, def) in &topology.lanes {
-            let lane = self
-                .state
-                .lanes
-                .entry(name.clone())
-                .or_insert_with(|| Lane { def: None, timeline: Default::default() });
+            let lane = self.state.lanes.entry(name.clone()).or_default();
             lane.def = Some(def.clone());
         }
         self.state.lanes.retain(|_, lane| lane.def.is_some() || !lane.timeline.is_empty());
@@ -253,7 +249,7 @@ impl Machine {
     fn book(&mut self, reservation: &Reservation) -> Result<(), Corrupt> {
         for (name, over, amount) in reservation.bookings() {
             let imbalance = |_| corrupt(format!("{name} overflows"));
-            self.lane_mut(name)?.timeline.book(over, amount).map_err(imbalance)?;
+            self.lane_mut(name)?.book(over, amount).map_err(imbalance)?;
         }
         Ok(())
     }
@@ -262,7 +258,7 @@ impl Machine {
         for (name, over, amount) in reservation.bookings() {
             let imbalance = |_| corrupt(format!("{name} is not booked that much"));
             let lane = self.lane_mut(name)?;
-            lane.timeline.free(over, amount).map_err(imbalance)?;
+            lane.unbook(over, amount).map_err(imbalance)?;
             if lane.def.is_none() && lane.timeline.is_empty() {
                 self.state.lanes.remove(name);
             }

@@ -104,6 +104,8 @@ pub struct LaneCheck {
     pub tightest: Timestamp,
     /// The first start at which this lane alone could carry the request.
     pub first_free: Option<Timestamp>,
+    /// It takes nothing new.
+    pub drained: bool,
     /// Who has booked it then, the largest first, if it does not carry the request.
     pub holders: Vec<Holder>,
 }
@@ -216,7 +218,8 @@ impl Sight<'_> {
     fn check(&self, way: &Way, wanted: &Wanted) -> Option<WayCheck> {
         let over = wanted.at_first()?;
         let earliest = self.earliest(way, wanted.min, wanted, wanted.last_start());
-        let lanes = way.needs.iter().map(|need| self.check_lane(need, over, wanted));
+        let needs = way.needs.iter().filter(|need| need.applies(way.terms));
+        let lanes = needs.map(|need| self.check_lane((need, way.terms), over, wanted));
         Some(WayCheck {
             route: way.route.clone(),
             fits: earliest.is_some_and(|start| start <= wanted.latest),
@@ -226,8 +229,13 @@ impl Sight<'_> {
         })
     }
 
-    fn check_lane(&self, need: &LaneNeed, over: Interval, wanted: &Wanted) -> LaneCheck {
-        let needed = need.amount(wanted.min);
+    fn check_lane(
+        &self,
+        (need, terms): (&LaneNeed, Terms),
+        over: Interval,
+        wanted: &Wanted,
+    ) -> LaneCheck {
+        let needed = need.amount(wanted.min, terms);
         let lane = self.lane(&need.lane);
         let steps = lane.into_iter().flat_map(|lane| lane.steps(over));
         // The first among equals: `min_by_key` keeps it.
@@ -236,12 +244,13 @@ impl Sight<'_> {
             .and_then(|lane| lane.earliest(wanted.first, wanted.last_start(), wanted.span, needed));
         LaneCheck {
             lane: need.lane.clone(),
-            limit: lane.map_or(0, Lane::capacity),
+            limit: lane.map_or(0, |lane| lane.limit_at(tightest)),
             booked: lane.map_or(0, |lane| lane.timeline.level_at(tightest)),
             free,
             needed,
             tightest,
             first_free,
+            drained: lane.is_some_and(Lane::is_drained),
             holders: Vec::new(),
         }
     }

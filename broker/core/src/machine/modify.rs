@@ -95,11 +95,11 @@ impl Machine {
     /// The way that a reservation takes, as far as the topology still has it.
     fn ways_of(&self, found: &Reservation) -> Result<Vec<Way>, Fault> {
         let asked = match &found.route {
-            Route::Between { source, destination, via } => Ways::Between {
+            Route::Between { source, destination, via, path, .. } => Ways::Between {
                 sources: vec![source.clone()],
                 destination: destination.clone(),
                 via: via.clone(),
-                path: None,
+                path: *path,
             },
             Route::Lanes(lanes) => Ways::Lanes(lanes.clone()),
         };
@@ -109,7 +109,7 @@ impl Machine {
             Err(Fault::NotFound { .. }) => Vec::new(),
             Err(fault) => return Err(fault),
         };
-        ways.retain(|way| way.route == found.route);
+        ways.retain(|way| way.route.is_along(&found.route));
         Ok(ways)
     }
 

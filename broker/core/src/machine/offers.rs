@@ -24,12 +24,17 @@ impl Sight<'_> {
         let too_small = |way: &Way| {
             let mut needs = way.needs.iter();
             needs.any(|need| {
-                self.lane(&need.lane).map_or(0, Lane::capacity) < need.amount(wanted.min)
+                self.lane(&need.lane).map_or(0, Lane::capacity) < need.amount(wanted.min, way.terms)
             })
+        };
+        let drained = |way: &Way| {
+            let mut needs = way.needs.iter().filter(|need| need.applies(way.terms));
+            needs.any(|need| self.lane(&need.lane).is_some_and(Lane::is_drained))
         };
         match ways {
             [] => Reason::NoPath,
             ways if ways.iter().all(too_small) => Reason::RateAboveCapacity,
+            ways if ways.iter().all(drained) => Reason::Drained,
             _ => Reason::NoHeadroom,
         }
     }
@@ -42,7 +47,7 @@ impl Sight<'_> {
     ) -> impl Iterator<Item = Blocker> + use<'s> {
         let (wanted, over) = (*wanted, wanted.at_first());
         way.needs.iter().filter_map(move |need| {
-            let needed = need.amount(wanted.min);
+            let needed = need.amount(wanted.min, way.terms);
             let free = self.headroom(need, over?);
             if needed <= free {
                 return None;

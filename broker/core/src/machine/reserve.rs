@@ -14,10 +14,10 @@ use crate::command::{Ask, BATCH_MAX, Batch, LANES_MAX, SOURCES_MAX, VIA_MAX, Way
 use crate::event::{Booked, Change, RequestMark, Reserved, Route};
 use crate::fault::{Fault, FieldFault};
 use crate::ids;
-use crate::lane::Terms;
+use crate::lane::{LaneNeed, Terms};
 use crate::refusal::{CounterOffer, Reason, Refusal};
 use crate::reservation::Reservation;
-use crate::topology::PathFault;
+use crate::topology::{Path, PathFault};
 
 /// How long the best offer is held where nothing else is said.
 const OFFER_HOLD: Span = Span::from_secs(60);
@@ -192,10 +192,12 @@ impl Machine {
         let mut ways = Vec::new();
         for source in sources {
             let paths = topology.paths(source, via, destination).map_err(path_fault)?;
-            for path in paths.into_iter().filter(|_| only.is_none_or(|only| only == 0)) {
+            // Where there is no choice, the only path is the first.
+            let meant = |path: &Path| only.is_none_or(|only| path.path.unwrap_or(0) == only);
+            for Path { via, path, steers, needs } in paths.into_iter().filter(meant) {
                 let (source, destination) = (source.clone(), destination.clone());
-                let route = Route::Between { source, destination, via: path.via };
-                ways.push(Way { route, needs: path.needs, terms });
+                let route = Route::Between { source, destination, via, path, steers };
+                ways.push(Way { route, needs, terms });
             }
         }
         Ok(ways)
@@ -265,8 +267,12 @@ fn grant(
 impl Way {
     /// What a rate books on each lane.
     pub(super) fn booked(&self, rate: BitRate) -> Vec<Booked> {
-        let needs = self.needs.iter();
-        needs.map(|need| Booked { lane: need.lane.clone(), amount: need.amount(rate) }).collect()
+        let needs = self.needs.iter().filter(|need| need.applies(self.terms));
+        let booked = |need: &LaneNeed| {
+            let amount = need.amount(rate, self.terms);
+            Booked { lane: need.lane.clone(), amount }
+        };
+        needs.map(booked).collect()
     }
 }
 

@@ -11,6 +11,7 @@ use super::wanted::Wanted;
 use crate::event::Route;
 use crate::lane::{Lane, LaneName, LaneNeed, Terms};
 use crate::reservation::Reservation;
+use crate::timeline::Timeline;
 
 /// The lanes as one request sees them.
 pub(super) struct Sight<'a> {
@@ -46,19 +47,27 @@ impl<'a> Sight<'a> {
     /// Sees `amount` more booked on a lane.
     pub(super) fn book(&mut self, name: &LaneName, over: Interval, amount: u64) {
         if let Some(lane) = self.lane_mut(name) {
-            let booked = lane.timeline.book(over, amount);
+            let booked = lane.book(over, amount);
             debug_assert!(booked.is_ok(), "what fits does not overflow");
         }
     }
 
     /// Sees nothing of what a reservation books from `now` on.
     pub(super) fn without(mut self, own: &Reservation, now: Timestamp) -> Self {
+        let mut drained: BTreeMap<&LaneName, Timeline> = BTreeMap::new();
         for (name, over, amount) in own.bookings() {
-            if let Some(ahead) = over.from(now)
-                && let Some(lane) = self.lane_mut(name)
-            {
-                let freed = lane.timeline.free(ahead, amount);
-                debug_assert!(freed.is_ok(), "what it books stands on the lane");
+            let Some(ahead) = over.from(now) else { continue };
+            let Some(lane) = self.lane_mut(name) else { continue };
+            let freed = lane.unbook(ahead, amount);
+            debug_assert!(freed.is_ok(), "what it books stands on the lane");
+            if lane.is_drained() {
+                let summed = drained.entry(name).or_default().book(ahead, amount);
+                debug_assert!(summed.is_ok(), "what stands on a lane does not overflow");
+            }
+        }
+        for (name, own) in drained {
+            if let Some(lane) = self.lane_mut(name) {
+                *lane = lane.with_only(&own, now);
             }
         }
         self
@@ -111,7 +120,7 @@ impl<'a> Sight<'a> {
             if way.needs.len() <= agreed {
                 break;
             }
-            let (lane, amount) = (self.lane(&need.lane)?, need.amount(rate));
+            let (lane, amount) = (self.lane(&need.lane)?, need.amount(rate, way.terms));
             let start = lane.earliest(candidate, latest, wanted.span, amount)?;
             agreed = if start == candidate { agreed.saturating_add(1) } else { 1 };
             candidate = start;
@@ -126,7 +135,8 @@ impl<'a> Sight<'a> {
 
     /// The highest payload rate that a way carries over `over`.
     pub(super) fn highest(&self, way: &Way, over: Interval) -> BitRate {
-        let rates = way.needs.iter().map(|need| need.rate_within(self.headroom(need, over)));
+        let free = |need: &LaneNeed| need.rate_within(self.headroom(need, over), way.terms);
+        let rates = way.needs.iter().map(free);
         rates.min().unwrap_or_default()
     }
 
@@ -141,13 +151,14 @@ impl<'a> Sight<'a> {
             };
             Head { need, steps: steps.peekable(), rate: BitRate::MAX }
         });
-        Steps { heads: heads.collect(), last: None }
+        Steps { heads: heads.collect(), terms: way.terms, last: None }
     }
 }
 
 /// See [`Sight::steps`].
 pub(super) struct Steps<'s> {
     heads: Vec<Head<'s>>,
+    terms: Terms,
     last: Option<BitRate>,
 }
 
@@ -166,7 +177,7 @@ impl Iterator for Steps<'_> {
             let next = heads.filter_map(|head| Some(head.steps.peek()?.0)).min()?;
             for head in &mut self.heads {
                 if let Some((_, free)) = head.steps.next_if(|(instant, _)| *instant == next) {
-                    head.rate = head.need.rate_within(free);
+                    head.rate = head.need.rate_within(free, self.terms);
                 }
             }
             let rate = self.heads.iter().map(|head| head.rate).min().unwrap_or_default();

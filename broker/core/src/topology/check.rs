@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tidegate_policy::{BitRate, Name};
 
-use super::spec::{Capacity, Framing, MTU_MIN, Node, TopologySpec};
+use super::spec::{BundleSpec, Capacity, Framing, MTU_MIN, Node, StorageSpec, TopologySpec};
 use crate::fault::FieldFault;
 
 /// The most hosts, switches, links or backends of a topology, each.
@@ -15,6 +15,12 @@ pub(super) const NICS_MAX: usize = 64;
 pub(super) const ROUTE_LINKS_MAX: usize = 64;
 /// The most relays that a backend is served via.
 pub(super) const SERVED_VIA_MAX: usize = 16;
+/// The most mirrors of a backend.
+pub(super) const MIRRORS_MAX: usize = 16;
+/// The most links of a bundle.
+const MEMBERS_MAX: u32 = 1024;
+/// The highest allocation ratio, in parts per million.
+const RATIO_MAX: u32 = 100_000_000;
 /// The most a path pays for a link.
 pub(super) const COST_MAX: u32 = 1_000_000;
 
@@ -25,6 +31,7 @@ struct Checker<'a> {
     hosts: BTreeSet<&'a Name>,
     switches: BTreeSet<&'a Name>,
     links: BTreeSet<&'a Name>,
+    storage: BTreeSet<&'a Name>,
 }
 
 pub(super) fn check(spec: &TopologySpec) -> Vec<FieldFault> {
@@ -33,6 +40,7 @@ pub(super) fn check(spec: &TopologySpec) -> Vec<FieldFault> {
         hosts: spec.hosts.iter().map(|host| &host.name).collect(),
         switches: spec.switches.iter().collect(),
         links: spec.links.iter().map(|link| &link.name).collect(),
+        storage: spec.storage.iter().map(|storage| &storage.name).collect(),
     };
     checker.names("topology.hosts", spec.hosts.iter().map(|host| &host.name));
     checker.names("topology.switches", spec.switches.iter());
@@ -110,10 +118,34 @@ impl<'a> Checker<'a> {
             }
             self.capacity(&field, link.capacity);
             self.framing(&field, link.framing);
+            if let Some(bundle) = link.bundle {
+                self.bundle(&format!("{field}.bundle"), bundle);
+            }
         }
     }
 
-    fn storage(&mut self, spec: &TopologySpec) {
+    fn bundle(&mut self, field: &str, bundle: BundleSpec) {
+        if bundle.members < 2 || MEMBERS_MAX < bundle.members {
+            let why = format!("it has {} links; write 2 to {MEMBERS_MAX}", bundle.members);
+            self.fault(format!("{field}.members"), why);
+        }
+        let Some(share) = bundle.ecmp_share_ppm else { return };
+        let equal = PPM.div_ceil(bundle.members.max(1));
+        if share < equal || PPM < share {
+            let why = format!(
+                "it is {share}; one of {} links carries at least an equal share, so write {equal} \
+                 to {PPM}",
+                bundle.members
+            );
+            self.fault(format!("{field}.ecmp_share_ppm"), why);
+        }
+        if bundle.streams_min == 0 {
+            let why = "say for how many parallel streams the share holds, 1 to 65535";
+            self.fault(format!("{field}.streams_min"), why);
+        }
+    }
+
+    fn storage(&mut self, spec: &'a TopologySpec) {
         for (index, storage) in spec.storage.iter().enumerate() {
             let field = format!("topology.storage[{index}]");
             let place = match storage.place {
@@ -125,6 +157,23 @@ impl<'a> Checker<'a> {
             self.bound(&format!("{field}.served_via"), storage.served_via.len(), SERVED_VIA_MAX);
             for (via_index, host) in storage.served_via.iter().enumerate() {
                 self.host(format!("{field}.served_via[{via_index}]"), host);
+            }
+            self.mirrors(&format!("{field}.mirrors"), storage);
+        }
+    }
+
+    fn mirrors(&mut self, field: &str, storage: &'a StorageSpec) {
+        self.bound(field, storage.mirrors.len(), MIRRORS_MAX);
+        let mut seen = BTreeSet::new();
+        for (index, mirror) in storage.mirrors.iter().enumerate() {
+            let field = format!("{field}[{index}]");
+            if !self.storage.contains(mirror) {
+                let why = format!("there is no backend '{mirror}'; declare it under storage");
+                self.fault(field, why);
+            } else if *mirror == storage.name {
+                self.fault(field, "it is its own mirror; leave it out");
+            } else if !seen.insert(mirror) {
+                self.fault(field, format!("'{mirror}' is named twice; leave one out"));
             }
         }
     }
@@ -175,6 +224,12 @@ impl<'a> Checker<'a> {
         if capacity.reserved_ppm.is_some_and(|ppm| PPM <= ppm) {
             let why = format!("all of it would be kept back; write less than {PPM}");
             self.fault(format!("{field}.capacity.reserved_ppm"), why);
+        }
+        if let Some(ratio) = capacity.allocation_ratio_ppm
+            && !(PPM..=RATIO_MAX).contains(&ratio)
+        {
+            let why = format!("it is {ratio}; write {PPM} (once) to {RATIO_MAX} (a hundredfold)");
+            self.fault(format!("{field}.capacity.allocation_ratio_ppm"), why);
         }
     }
 

@@ -6,18 +6,21 @@
 pub mod compile;
 pub mod path;
 pub mod spec;
+pub mod steer;
 
+mod bundle;
 mod check;
 mod routes;
 
 use std::collections::BTreeMap;
 
-use tidegate_policy::Name;
+use tidegate_policy::{Name, Resource};
 
 use crate::lane::{LaneDef, LaneName};
 
 pub use path::{Path, PathFault};
 pub use spec::TopologySpec;
+pub use steer::{How, Steer};
 
 /// A checked topology.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -26,6 +29,8 @@ pub struct Topology {
     pub spec: TopologySpec,
     /// Every lane and what it can carry.
     pub lanes: BTreeMap<LaneName, LaneDef>,
+    /// Every resource and its lanes.
+    resources: BTreeMap<Resource, Vec<LaneName>>,
     hosts: BTreeMap<Name, Vec<Nic>>,
     storage: BTreeMap<Name, Storage>,
     /// The links that leave each switch.
@@ -36,6 +41,7 @@ pub struct Topology {
 /// A NIC: the way from its host to its switch and back.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Nic {
+    name: Name,
     switch: Name,
     egress: Vec<LaneName>,
     ingress: Vec<LaneName>,
@@ -57,4 +63,5 @@ struct Storage {
     read: Vec<LaneName>,
     write: Vec<LaneName>,
     served_via: Vec<Name>,
+    mirrors: Vec<Name>,
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidegate_policy::{Endpoint, Name};
 
 use super::spec::Node;
-use super::{Nic, Storage, Topology, routes};
+use super::{Nic, Steer, Storage, Topology, routes};
 use crate::lane::{LaneName, LaneNeed};
 
 /// The ordered lanes from a source to a destination.
@@ -19,6 +19,11 @@ use crate::lane::{LaneName, LaneNeed};
 pub struct Path {
     /// The relays it passes through.
     pub via: Vec<Name>,
+    /// Which of the paths that steering allows, 0 for the cheapest; `None` where there is no
+    /// choice.
+    pub path: Option<u8>,
+    /// How bytes get onto it, where there is a choice.
+    pub steers: Vec<Steer>,
     /// What it needs of each lane; a lane that it crosses twice stands here once, counted twice.
     pub needs: Vec<LaneNeed>,
 }
@@ -79,23 +84,6 @@ impl Topology {
         Ok(paths)
     }
 
-    /// What is needed of lanes that a request names itself, each as often as it is named.
-    ///
-    /// # Errors
-    /// The first name that is no lane.
-    pub fn lane_needs(&self, lanes: &[LaneName]) -> Result<Vec<LaneNeed>, LaneName> {
-        match lanes.iter().find(|lane| !self.lanes.contains_key(*lane)) {
-            Some(unknown) => Err(unknown.clone()),
-            None => Ok(self.needs(&lanes.iter().collect::<Vec<_>>())),
-        }
-    }
-
-    /// The backends that hold what this one does.
-    #[must_use]
-    pub fn mirrors_of(&self, _storage: &Name) -> &[Name] {
-        &[]
-    }
-
     /// The relays that could serve an endpoint, each an alternative; `[None]` where none is
     /// needed, or the request names its own.
     fn relays(&self, endpoint: &Endpoint, via: &[Name]) -> Result<Vec<Option<Name>>, PathFault> {
@@ -139,7 +127,8 @@ impl Topology {
             }
         }
         lanes.extend(writes);
-        Ok(Path { via: via.to_vec(), needs: self.needs(&lanes) })
+        let needs = self.needs(lanes);
+        Ok(Path { via: via.to_vec(), path: None, steers: Vec::new(), needs })
     }
 
     /// Where an endpoint meets the network, and the lanes of its storage.
@@ -156,19 +145,6 @@ impl Topology {
                 Ok((storage.place.clone(), lanes(storage)))
             }
         }
-    }
-
-    fn needs(&self, lanes: &[&LaneName]) -> Vec<LaneNeed> {
-        let mut needs: Vec<LaneNeed> = Vec::new();
-        for lane in lanes {
-            if let Some(known) = needs.iter_mut().find(|need| need.lane == **lane) {
-                known.times = known.times.saturating_add(1);
-                continue;
-            }
-            let overhead_ppm = self.lanes.get(*lane).map_or(0, |def| def.overhead_ppm);
-            needs.push(LaneNeed { lane: (*lane).clone(), overhead_ppm, times: 1 });
-        }
-        needs
     }
 
     /// The lanes between two different nodes.

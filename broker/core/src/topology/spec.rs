@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tidegate_policy::{BitRate, Name};
+use tidegate_policy::{BitRate, Mark, MarkKind, Name};
 
 /// A whole topology. Names are unique within their kind.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -17,6 +17,8 @@ pub struct TopologySpec {
     pub storage: Vec<StorageSpec>,
     /// Declared static paths.
     pub routes: Vec<RouteSpec>,
+    /// Pairs of places between which bytes can be steered onto one of several paths.
+    pub steerings: Vec<SteeringSpec>,
 }
 
 /// A machine.
@@ -56,6 +58,20 @@ pub struct LinkSpec {
     pub framing: Framing,
     /// What a path pays for it.
     pub cost: u32,
+    /// It is a bundle of equal links; the capacity is that of one of them.
+    pub bundle: Option<BundleSpec>,
+}
+
+/// A bundle of equal links over which the network spreads streams.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BundleSpec {
+    /// How many links it has.
+    pub members: u32,
+    /// What each of them books of a request, in parts per million of its rate; `None` means all
+    /// of it, because streams are hashed and not bits.
+    pub ecmp_share_ppm: Option<u32>,
+    /// The fewest parallel streams for which that holds; 0 only where no share is said.
+    pub streams_min: u16,
 }
 
 /// A storage backend.
@@ -69,6 +85,8 @@ pub struct StorageSpec {
     pub capacity: Capacity,
     /// Hosts that all its bytes pass through, any one of them, best first.
     pub served_via: Vec<Name>,
+    /// Backends that hold the same objects.
+    pub mirrors: Vec<Name>,
 }
 
 /// A declared static path.
@@ -80,6 +98,29 @@ pub struct RouteSpec {
     pub to: Node,
     /// The links it takes, in order.
     pub links: Vec<Name>,
+}
+
+/// Two places between which bytes can be steered onto one of several paths, this way round.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SteeringSpec {
+    /// Where it starts.
+    pub from: Node,
+    /// Where it ends.
+    pub to: Node,
+    /// How many loop-free paths there are to choose from, the cheapest first.
+    pub paths: u32,
+    /// Who chooses.
+    pub how: SteeringHow,
+}
+
+/// Who chooses one of several paths.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SteeringHow {
+    /// The sender, by marking its packets with one of these, in the order of the paths. All are of
+    /// this kind.
+    Marks(MarkKind, Vec<Mark>),
+    /// This controller, which follows the bookings.
+    Controller(Name),
 }
 
 /// A place in the network.
@@ -111,6 +152,9 @@ pub struct Capacity {
     pub total: Option<BitRate>,
     /// Kept back of each figure, in parts per million; `None` means the default of its kind.
     pub reserved_ppm: Option<u32>,
+    /// How much of what is left of each figure can be booked in all, in parts per million; `None`
+    /// means once.
+    pub allocation_ratio_ppm: Option<u32>,
 }
 
 /// How payload becomes wire bytes on a network lane.

@@ -163,7 +163,7 @@ impl Net {
             let Resource { rates, reserved_ppm, .. } = self.resources[index];
             let [out, back, total] = rates.map(|bps| BitRate::from_bps(bps).unwrap());
             let total = [L2, P].contains(&index).then_some(total);
-            Capacity { out, back, total, reserved_ppm }
+            Capacity { out, back, total, reserved_ppm, allocation_ratio_ppm: None }
         };
         let framing = |index: usize| self.resources[index].framing;
         let hosts = (0..3).map(|index| {
@@ -178,7 +178,15 @@ impl Net {
         let links = links.into_iter().filter(|link| self.resources[link.0].present);
         let links = links.map(|(index, link, (from, to), cost)| {
             let (capacity, framing) = (capacity(index), framing(index));
-            LinkSpec { name: name(link), from: name(from), to: name(to), capacity, framing, cost }
+            LinkSpec {
+                name: name(link),
+                from: name(from),
+                to: name(to),
+                capacity,
+                framing,
+                cost,
+                bundle: None,
+            }
         });
         let (here, on_b) = (Node::Switch(name("s1")), Node::Host(name("b")));
         let storage = [(D, "d", on_b), (P, "p", here.clone()), (Q, "q", here)];
@@ -186,7 +194,13 @@ impl Net {
         let storage = storage.map(|(index, storage, place)| {
             let served_via: &[&str] = if index == Q { &Q_SERVED_VIA } else { &[] };
             let served_via = served_via.iter().map(|host| name(host)).collect();
-            StorageSpec { name: name(storage), place, capacity: capacity(index), served_via }
+            StorageSpec {
+                name: name(storage),
+                place,
+                capacity: capacity(index),
+                served_via,
+                mirrors: Vec::new(),
+            }
         });
         TopologySpec {
             hosts: hosts.chain([island]).collect(),
@@ -194,6 +208,7 @@ impl Net {
             links: links.collect(),
             storage: storage.collect(),
             routes: Vec::new(),
+            steerings: Vec::new(),
         }
     }
 

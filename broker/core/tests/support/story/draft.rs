@@ -2,7 +2,7 @@
 
 use tidegate_core::TopologySpec;
 use tidegate_core::topology::spec::{
-    Capacity, Framing, HostSpec, LinkSpec, NicSpec, Node, RouteSpec, StorageSpec,
+    BundleSpec, Capacity, Framing, HostSpec, LinkSpec, NicSpec, Node, RouteSpec, StorageSpec,
 };
 use tidegate_policy::{BitRate, Name};
 
@@ -28,7 +28,8 @@ impl Options<'_> {
     fn capacity(&self, out: BitRate, back: BitRate) -> Capacity {
         let said = self.word("reserved").map(|ppm| ppm.parse().unwrap());
         let reserved_ppm = said.or_else(|| self.raw().then_some(0));
-        Capacity { out, back, total: self.rate("total"), reserved_ppm }
+        let allocation_ratio_ppm = self.word("ratio").map(|ppm| ppm.parse().unwrap());
+        Capacity { out, back, total: self.rate("total"), reserved_ppm, allocation_ratio_ppm }
     }
 
     fn framing(&self) -> Framing {
@@ -68,7 +69,12 @@ pub(super) fn declare(draft: &mut TopologySpec, stands: &TopologySpec, words: &[
             let (link, from, to) = (name(link), name(from), name(to));
             draft.links.retain(|known| known.name != link);
             let framing = rest.framing();
-            draft.links.push(LinkSpec { name: link, from, to, capacity, framing, cost });
+            let bundle = rest.word("bundle").map(|members| BundleSpec {
+                members: members.parse().unwrap(),
+                ecmp_share_ppm: rest.word("share").map(|ppm| ppm.parse().unwrap()),
+                streams_min: rest.word("streams").map_or(0, |count| count.parse().unwrap()),
+            });
+            draft.links.push(LinkSpec { name: link, from, to, capacity, framing, cost, bundle });
         }
         ["storage", storage, "at" | "on", place, rest @ ..] => {
             let place_name = name(place);
@@ -81,7 +87,9 @@ pub(super) fn declare(draft: &mut TopologySpec, stands: &TopologySpec, words: &[
             let served_via = rest.word("via").map_or(Vec::new(), names);
             let storage = name(storage);
             draft.storage.retain(|known| known.name != storage);
-            draft.storage.push(StorageSpec { name: storage, place, capacity, served_via });
+            let mirrors = rest.word("mirrors").map_or(Vec::new(), names);
+            let declared = StorageSpec { name: storage, place, capacity, served_via, mirrors };
+            draft.storage.push(declared);
         }
         ["route", from, "->", to, links] => {
             let (from, to) = (node(from), node(to));

@@ -217,7 +217,10 @@ fn refused(refusal: &Refusal) -> String {
 
 fn offered(offer: &CounterOffer) -> String {
     let from = match &offer.route {
-        Route::Between { source, via, .. } => format!("{source}{} ", passing(via)),
+        Route::Between { source, via, path, .. } => {
+            let path = path.map_or_else(String::new, |path| format!(" path {path}"));
+            format!("{source}{}{path} ", passing(via))
+        }
         Route::Lanes(_) => String::new(),
     };
     format!("{from}{} {}", offer.rate, over(offer.interval))
@@ -225,8 +228,9 @@ fn offered(offer: &CounterOffer) -> String {
 
 pub(super) fn way(route: &Route) -> String {
     match route {
-        Route::Between { source, destination, via } => {
-            format!("{source} -> {destination}{}", passing(via))
+        Route::Between { source, destination, via, path, .. } => {
+            let path = path.map_or_else(String::new, |path| format!(" path {path}"));
+            format!("{source} -> {destination}{}{path}", passing(via))
         }
         Route::Lanes(lanes) => {
             let names: Vec<&str> = lanes.iter().map(LaneName::as_str).collect();

@@ -82,7 +82,7 @@ impl World {
                     sources: sources.split(',').map(|text| text.parse().unwrap()).collect(),
                     destination: destination.parse().unwrap(),
                     via: option(rest, "via").map_or(Vec::new(), draft::names),
-                    path: None,
+                    path: option(rest, "path").map(|text| text.parse().unwrap()),
                 };
                 (ways, rest)
             }
@@ -93,7 +93,10 @@ impl World {
             project: ProjectId::default_project(),
             ways,
             shape,
-            terms: Terms::default(),
+            terms: Terms {
+                shared: rest.contains(&"shared"),
+                streams: option(rest, "streams").map_or(1, |text| text.parse().unwrap()),
+            },
             hold_for: option(rest, "hold").map(span),
             session: option(rest, "session").map(|name| self.session(name)),
             hold_best_offer: rest.contains(&"hold-best"),
