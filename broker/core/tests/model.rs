@@ -14,7 +14,7 @@ const COMMANDS: u64 = 125_000;
 
 /// How often each thing must have happened at least, in ten thousand commands: a run that misses
 /// one of them proves nothing about it.
-const SHARES: [(&str, u64); 25] = [
+const SHARES: [(&str, u64); 34] = [
     ("held", 100),
     ("confirmed", 100),
     ("released", 100),
@@ -28,18 +28,27 @@ const SHARES: [(&str, u64); 25] = [
     ("invalid", 100),
     ("not found", 100),
     ("illegal step", 100),
-    ("request reused", 100),
+    ("request reused", 60),
     ("request out of window", 100),
-    ("session ended", 20),
+    ("session ended", 15),
     ("not holder", 100),
     ("lanes in use", 100),
-    ("full", 100),
+    ("full", 8),
     ("completed", 50),
     ("expired", 50),
     ("session lost", 50),
     ("forgotten", 100),
-    ("offer taken", 100),
-    ("restart", 5),
+    ("same rate later taken", 100),
+    ("lower rate taken", 100),
+    ("later finish taken", 50),
+    ("offer held", 10),
+    ("changed", 40),
+    ("changed, still booked", 4),
+    ("settled", 1),
+    ("stale", 50),
+    ("batch", 20),
+    ("batch refused", 10),
+    ("restart", 3),
 ];
 
 /// `scale` is the largest rate that a lane is declared with.

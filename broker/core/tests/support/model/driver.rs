@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 
 use tidegate_core::audit::audit;
-use tidegate_core::command::Ask;
 use tidegate_core::event::{Change, RequestMark};
 use tidegate_core::{
-    Answer, Command, CounterOffer, Decision, Event, Fault, Limits, Machine, Note, Reason, Refusal,
-    Request, Stamp, State,
+    Answer, Command, CounterOffer, Decision, Event, Fault, Limits, Machine, Modify, Note,
+    OfferKind, Reason, Refusal, Request, Stamp, State,
 };
-use tidegate_policy::{Interval, RequestId};
+use tidegate_policy::{Interval, RequestId, ReservationId, SessionId, Timestamp};
 
 use super::generate::{Generator, Next, tight, usual};
-use super::load::{at, taken};
+use super::load::at;
 use super::net::{LANES, Net, lane_name, lanes_by_name};
 use super::oracle::{Expected, Oracle};
 use super::rng::Rng;
@@ -102,7 +101,8 @@ impl Driver {
     }
 
     fn stamp(&mut self) -> Stamp {
-        self.fresh += 1;
+        // The entries of a batch take the numbers in between.
+        self.fresh += 128;
         Stamp { now: at(self.now), fresh: self.fresh }
     }
 
@@ -145,6 +145,7 @@ impl Driver {
         let expected = self.oracle.pass(self.now);
         happened.closed.sort();
         happened.lost.sort();
+        happened.metered.sort();
         happened.forgotten.0.sort();
         happened.forgotten.1.sort();
         happened.forgotten.2.sort();
@@ -167,6 +168,10 @@ impl Driver {
                 });
             }
             Change::SessionEnded { id, lost: true } => into.lost.push(*id),
+            Change::Metered { used } => {
+                into.metered.extend(used.iter().map(|(id, bytes)| (*id, bytes.bytes())));
+                self.count("metered");
+            }
             Change::Forgotten { reservations, sessions, requests } => {
                 into.forgotten.0.extend(reservations);
                 into.forgotten.1.extend(sessions);
@@ -189,7 +194,24 @@ impl Driver {
                 self.machine.resume(at(self.now));
                 self.oracle.restart(self.now);
             }
+            Next::Obey(session, id, version) => self.obey(session, id, version),
             Next::Ask(asked) => self.ask(&asked.0, asked.1.as_ref()),
+        }
+    }
+
+    /// A holder says in a beat which plan it obeys.
+    fn obey(&mut self, session: SessionId, id: ReservationId, version: u64) {
+        let event = self.machine.settle(at(self.now), session, (id, version));
+        let expected = self.oracle.settle(self.now, session, (id, version));
+        if event.is_some() != expected {
+            self.fail(&format!("obeying plan {version} of {id} settles {event:?}"));
+        }
+        if let Some(event) = event {
+            self.count("settled");
+            self.follow(&event);
+            if self.machine.reservation(id) != self.oracle.reservations.get(&id) {
+                self.fail(&format!("{event:?} left something else than the model has"));
+            }
         }
     }
 
@@ -214,10 +236,20 @@ impl Driver {
         match decided {
             Ok(decision) => {
                 self.decided(request, &decision);
-                if let (Answer::Refusal(refusal), Command::Reserve(ask), false) =
-                    (&decision.answer, &request.command, repeated)
-                {
-                    self.take_offers(ask, refusal);
+                match (&decision.answer, &request.command) {
+                    _ if repeated => {}
+                    // Whoever lets the best offer be held has taken it.
+                    (Answer::Refusal(refusal), _) if refusal.held.is_some() => {}
+                    (Answer::Refusal(refusal), Command::Reserve(ask)) => {
+                        self.take_offers(refusal, |offer| Command::Reserve(offer.ask(ask).into()));
+                    }
+                    (Answer::Refusal(refusal), Command::Modify(modify)) => {
+                        self.take_offers(refusal, |offer| {
+                            let rate = Some(offer.rate);
+                            Command::Modify(Modify { rate, ..**modify }.into())
+                        });
+                    }
+                    _ => {}
                 }
             }
             Err(fault) => self.count(fault_label(&fault)),
@@ -237,13 +269,32 @@ impl Driver {
             }
             Answer::Session(made) if changed => self.generator.learn((None, Some(made.id))),
             Answer::Refusal(refusal) => {
-                let (mark, at) = (request.mark, at(self.now));
-                let refusal = refusal.clone();
-                self.machine.note(&Note::Refused { mark, refusal, at });
+                if changed && let Some(held) = &refusal.held {
+                    self.generator.learn((Some(held.id), None));
+                    self.never_over();
+                }
+                self.note_refusal(request.mark, refusal);
+            }
+            Answer::Batch(answers) => {
+                for (index, answer) in answers.iter().enumerate() {
+                    match answer {
+                        Answer::Reservation(made) => self.generator.learn((Some(made.id), None)),
+                        Answer::Refusal(refusal) => {
+                            self.note_refusal(request.mark.entry(index), refusal);
+                        }
+                        other => self.fail(&format!("a batch is answered {other:?}")),
+                    }
+                }
+                self.never_over();
             }
             _ => {}
         }
         self.compare_touched(decision);
+    }
+
+    fn note_refusal(&mut self, mark: RequestMark, refusal: &Refusal) {
+        let (refusal, at) = (refusal.clone().into(), at(self.now));
+        self.machine.note(&Note::Refused { mark, refusal, at });
     }
 
     /// No lane is booked over its capacity at any instant to come.
@@ -258,21 +309,26 @@ impl Driver {
     }
 
     /// Every offer, asked for at once, is granted as it was offered.
-    fn take_offers(&mut self, ask: &Ask, refusal: &Refusal) {
+    fn take_offers(&mut self, refusal: &Refusal, taken: impl Fn(&CounterOffer) -> Command) {
         for offer in &refusal.offers {
             let stamp = self.stamp();
             let bits = u128::try_from(self.now).unwrap() << 80 | 7 << 76 | 3 << 62 | stamp.fresh;
             let mark = RequestMark { id: RequestId::from_u128(bits), fingerprint: [1; 32] };
-            let command = Command::Reserve(taken(ask, offer).into());
+            let command = taken(offer);
             let decided = self.machine.decide(stamp, &Request { mark, command });
             let Ok(decision) = decided else {
                 self.fail(&format!("{offer:?}: taken at once it is a fault: {decided:?}"))
             };
-            if !granted_as_offered(&decision.answer, offer) {
+            if !granted_as_offered(&decision.answer, offer, at(self.now)) {
                 self.fail(&format!("{offer:?}: taken at once: {:?}", decision.answer));
             }
-            self.count("offer taken");
-            if self.fresh.is_multiple_of(64) {
+            self.count(match offer.kind {
+                OfferKind::SameRateLater => "same rate later taken",
+                OfferKind::LowerRateNow => "lower rate taken",
+                OfferKind::LaterFinish => "later finish taken",
+                OfferKind::OtherSource => "other source taken",
+            });
+            if self.fresh.is_multiple_of(64 * 128) {
                 self.carry_further(&decision);
             }
         }
@@ -298,6 +354,10 @@ impl Driver {
                 | Change::Confirmed { id }
                 | Change::HoldExtended { id, .. } => {
                     self.machine.reservation(*id) == self.oracle.reservations.get(id)
+                }
+                Change::Modified(modified) => {
+                    let id = modified.id;
+                    self.machine.reservation(id) == self.oracle.reservations.get(&id)
                 }
                 Change::SessionEnded { id, .. } | Change::SessionOpened { id, .. } => {
                     self.machine.session(*id) == self.oracle.sessions.get(id)
@@ -352,10 +412,12 @@ impl Driver {
     }
 }
 
-fn granted_as_offered(answer: &Answer, offer: &CounterOffer) -> bool {
+fn granted_as_offered(answer: &Answer, offer: &CounterOffer, now: Timestamp) -> bool {
     let Answer::Reservation(made) = answer else { return false };
-    (made.rate, made.interval) == (offer.rate, offer.interval)
-        && (&made.source, &made.via) == (&offer.source, &offer.via)
+    // Of one that has begun and is changed, what is left is offered.
+    (made.rate, made.from.max(now), made.interval.end())
+        == (offer.rate, offer.interval.start(), offer.interval.end())
+        && made.route == offer.route
 }
 
 fn fault_label(fault: &Fault) -> &'static str {
@@ -365,6 +427,7 @@ fn fault_label(fault: &Fault) -> &'static str {
         Fault::RequestReused(_) => "request reused",
         Fault::RequestOutOfWindow { .. } => "request out of window",
         Fault::IllegalStep { .. } => "illegal step",
+        Fault::Stale { .. } => "stale",
         Fault::SessionEnded(_) => "session ended",
         Fault::NotHolder { .. } => "not holder",
         Fault::LanesInUse(_) => "lanes in use",
@@ -377,12 +440,21 @@ fn label(answer: &Answer, changed: bool) -> &'static str {
         Answer::Refusal(refusal) => match refusal.reason {
             Reason::NoPath => "no path",
             Reason::RateAboveCapacity => "rate above capacity",
+            Reason::Drained => "drained",
+            Reason::NoHeadroom if refusal.held.is_some() => "offer held",
             Reason::NoHeadroom => "no headroom",
+            Reason::OthersRefused => "others refused",
         },
+        Answer::Batch(answers) if !changed && 1 < answers.len() => "batch refused",
+        Answer::Batch(_) => "batch",
         _ if !changed => "unchanged",
         Answer::Session(_) => "session step",
         Answer::Topology { .. } => "topology",
         Answer::Reservation(made) => match made.state {
+            State::Held { .. } | State::Confirmed if !made.kept.is_empty() => {
+                "changed, still booked"
+            }
+            State::Held { .. } | State::Confirmed if 1 < made.plan_version => "changed",
             State::Held { .. } => "held",
             State::Confirmed => "confirmed",
             State::Closed { at, free_from, .. } if at < free_from => "released, still booked",

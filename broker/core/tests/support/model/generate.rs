@@ -2,14 +2,17 @@
 
 use tidegate_core::command::{Ask, Shape};
 use tidegate_core::event::RequestMark;
-use tidegate_core::{Command, Limits, Note, Release, Request, Until};
+use tidegate_core::lane::LaneName;
+use tidegate_core::{
+    Batch, Command, Limits, Modify, Note, Release, Request, Target, Terms, Until, Ways,
+};
 use tidegate_policy::{
     BitRate, ByteCount, Endpoint, Name, ProjectId, RequestId, ReservationId, SessionId, Span,
     Timestamp,
 };
 
 use super::load::at;
-use super::net::Net;
+use super::net::{Net, lane_name, lanes_by_name};
 use super::oracle::{Oracle, ms};
 use super::rng::Rng;
 
@@ -26,6 +29,8 @@ pub(crate) enum Next {
     Ask(Box<(Request, Option<Net>)>),
     /// A beat or a report.
     Note(Note),
+    /// A holder says in a beat which plan of a reservation it obeys.
+    Obey(SessionId, ReservationId, u64),
     /// The process is restarted.
     Restart,
 }
@@ -87,25 +92,34 @@ impl Generator {
     }
 
     pub(crate) fn next(&mut self, now: i64, oracle: &Oracle) -> Next {
-        if BOOKED_MAX < oracle.booked.len() {
-            let index = self.rng.index(oracle.booked.len());
-            let id = oracle.booked[index].0;
-            let release = Release { id, holder: None, used: ByteCount::ZERO };
+        let live: Vec<ReservationId> = oracle.live();
+        if BOOKED_MAX < live.len() {
+            let id = self.rng.pick(&live);
+            let release = Release { target: id.into(), holder: None, used: ByteCount::ZERO };
             return self.ask(now, Command::Release(release), None);
         }
         match self.rng.below(1000) {
-            0..440 => {
+            0..330 => {
                 let ask = self.reserve(now, oracle);
                 self.ask(now, Command::Reserve(ask.into()), None)
             }
+            330..345 => {
+                let batch = self.batch(now, oracle);
+                self.ask(now, Command::ReserveAll(batch.into()), None)
+            }
+            345..425 => {
+                let modify = self.modify(now, oracle);
+                self.ask(now, Command::Modify(modify.into()), None)
+            }
+            425..440 => self.obey(oracle),
             440..520 => {
-                let command = Command::Confirm(self.reservation(oracle));
+                let command = Command::Confirm(self.target(oracle));
                 self.ask(now, command, None)
             }
             520..555 => {
                 let by =
                     self.rng.pick(&[0, 1, 5000, 60_000, ms(oracle.limits.hold_max), 86_400_000]);
-                let command = Command::ExtendHold(self.reservation(oracle), span(by));
+                let command = Command::ExtendHold(self.target(oracle), span(by));
                 self.ask(now, command, None)
             }
             555..700 => {
@@ -138,7 +152,7 @@ impl Generator {
         };
         let version = if self.rng.below(200) == 0 { 4 } else { 7 };
         let bits = u128::try_from(now + offset).unwrap() << 80 | version << 76 | 2 << 62;
-        let id = RequestId::from_u128(bits | u128::from(self.serial));
+        let id = RequestId::from_u128(bits | u128::from(self.serial) << 8);
         let request = Request { mark: RequestMark { id, fingerprint }, command };
         keep(&mut self.asked, (request.clone(), net.clone()));
         Next::Ask((request, net).into())
@@ -179,15 +193,84 @@ impl Generator {
     }
 
     fn release(&mut self, oracle: &Oracle) -> Release {
-        let id = self.reservation(oracle);
-        let bound = oracle.reservations.get(&id).and_then(|found| found.session);
+        let target = self.target(oracle);
+        let bound = oracle.reservations.get(&target.id).and_then(|found| found.session);
         let holder = match self.rng.below(10) {
             0..2 => bound,
             2..4 => Some(self.session(oracle)),
             _ => None,
         };
         let used = self.rng.pick(&[0, 1, 1 << 39, u64::MAX]);
-        Release { id, holder, used: ByteCount::new(used) }
+        Release { target, holder, used: ByteCount::new(used) }
+    }
+
+    /// A reservation, sometimes as somebody knows it: now, or before.
+    fn target(&mut self, oracle: &Oracle) -> Target {
+        let id = self.reservation(oracle);
+        let present = oracle.reservations.get(&id).map_or(1, |found| found.revision);
+        let revision = match self.rng.below(100) {
+            0..20 => Some(present),
+            20..25 => Some(present.saturating_sub(1)),
+            25 => Some(present + 1),
+            _ => None,
+        };
+        Target { id, revision }
+    }
+
+    fn batch(&mut self, now: i64, oracle: &Oracle) -> Batch {
+        let count = match self.rng.below(100) {
+            0 => 0,
+            1 => 101,
+            2..30 => 1,
+            _ => 2 + self.rng.below(4),
+        };
+        let asks = (0..count).map(|_| {
+            let ask = self.reserve(now, oracle);
+            let likely = self.rng.chance(97);
+            Ask { hold_best_offer: ask.hold_best_offer && !likely, ..ask }
+        });
+        let asks = asks.collect();
+        Batch { asks, all_or_nothing: self.rng.chance(60) }
+    }
+
+    fn modify(&mut self, now: i64, oracle: &Oracle) -> Modify {
+        let target = self.target(oracle);
+        let found = oracle.reservations.get(&target.id);
+        let bound = found.and_then(|found| found.session);
+        let holder = match self.rng.below(10) {
+            0..2 => bound,
+            2 => Some(self.session(oracle)),
+            _ => None,
+        };
+        let (from, to) = found.map_or((now, now), |found| {
+            (found.interval.start().as_ms(), found.interval.end().as_ms())
+        });
+        let bps = found.map_or(1, |found| found.rate.bps());
+        let rate = match self.rng.below(100) {
+            0..30 => None,
+            30..60 => Some(bps / 2),
+            60..85 => Some(bps.saturating_mul(2).min(BitRate::MAX.bps())),
+            _ => Some(self.rate()),
+        };
+        let near = |rng: &mut Rng, time: i64| match rng.below(100) {
+            0..60 => None,
+            60..80 => Some(time - GRID_MS * (1 + rng.ms(8))),
+            80..98 => Some(time + GRID_MS * (1 + rng.ms(8))),
+            _ => Some(time + 400 * 86_400_000),
+        };
+        let start = near(&mut self.rng, from).map(at);
+        let end = near(&mut self.rng, to).map(at);
+        let rate = rate.map(|bps| BitRate::from_bps(bps).unwrap());
+        Modify { target, holder, rate, start, end }
+    }
+
+    fn obey(&mut self, oracle: &Oracle) -> Next {
+        let id = self.reservation(oracle);
+        let found = oracle.reservations.get(&id);
+        let present = found.map_or(1, |found| found.plan_version);
+        let bound = found.and_then(|found| found.session).filter(|_| self.rng.chance(90));
+        let session = bound.unwrap_or_else(|| self.session(oracle));
+        Next::Obey(session, id, present - self.rng.below(2).min(present))
     }
 
     /// One that is booked (often the latest), one that was, or one that never was.
@@ -214,8 +297,6 @@ impl Generator {
     }
 
     fn reserve(&mut self, now: i64, oracle: &Oracle) -> Ask {
-        let (start, until) = self.times(now, oracle);
-        let rate = BitRate::from_bps(self.rate()).unwrap();
         let hold_max = ms(oracle.limits.hold_max);
         let hold_for = match self.rng.below(100) {
             0..25 => Some(1000 * (1 + self.rng.ms(60))),
@@ -225,13 +306,56 @@ impl Generator {
         };
         Ask {
             project: ProjectId::default_project(),
-            sources: self.sources(),
-            destination: self.destination(),
-            via: self.via(),
-            shape: Shape::Rigid { rate, start, until },
+            ways: self.ways(),
+            shape: self.shape(now, oracle),
+            terms: Terms::default(),
             hold_for: hold_for.map(span),
             session: self.rng.chance(60).then(|| self.session(oracle)),
+            hold_best_offer: self.rng.chance(15),
         }
+    }
+
+    fn ways(&mut self) -> Ways {
+        if self.rng.chance(88) {
+            let (sources, destination) = (self.sources(), self.destination());
+            return Ways::Between { sources, destination, via: self.via(), path: None };
+        }
+        let count = match self.rng.below(100) {
+            0 => 0,
+            1 => 257,
+            _ => 1 + self.rng.below(4),
+        };
+        let known = lanes_by_name();
+        let lanes = (0..count).map(|_| {
+            let lane = lane_name(self.rng.pick(&known));
+            let strange = self.rng.below(200) == 0;
+            if strange { LaneName::new("links/ghost/forward") } else { lane }
+        });
+        Ways::Lanes(lanes.collect())
+    }
+
+    fn shape(&mut self, now: i64, oracle: &Oracle) -> Shape {
+        let (start, until) = self.times(now, oracle);
+        let rate = BitRate::from_bps(self.rate()).unwrap();
+        if self.rng.chance(65) {
+            return Shape::Rigid { rate, start, until };
+        }
+        let from = start.map_or(now, Timestamp::as_ms).max(now);
+        let length = match until {
+            Until::After(span) => ms(span),
+            Until::At(end) => (end.as_ms() - from).max(0),
+        };
+        let slack = match self.rng.below(100) {
+            0..3 => -1,
+            3..20 => 0,
+            _ => GRID_MS * self.rng.ms(60),
+        };
+        let end = at((from + length + slack).max(0));
+        let more = self.rng.pick(&[1, 1, 2, 4]);
+        let most = rate.bps().saturating_mul(more).min(BitRate::MAX.bps());
+        let most = if self.rng.chance(2) { most.saturating_sub(1) } else { most };
+        let max = BitRate::from_bps(most).unwrap();
+        Shape::Flexible { min: rate, max, span: span(length.min(86_400_000 * 400)), start, end }
     }
 
     fn rate(&mut self) -> u64 {

@@ -1,7 +1,7 @@
-//! What is booked, straight from a list: levels, peaks and earliest starts by trying everything.
+//! What is booked, straight from a list: levels, peaks, earliest starts and ends by trying
+//! everything.
 
-use tidegate_core::command::{Ask, Shape};
-use tidegate_core::{Blocker, CounterOffer, OfferKind, Reason, Refusal};
+use tidegate_core::{Blocker, CounterOffer, OfferKind, Reason, Refusal, Terms};
 use tidegate_policy::{BitRate, Interval, Timestamp};
 
 use super::net::{LANES, Net, Way, lane_name};
@@ -20,13 +20,20 @@ pub(crate) struct Load {
 }
 
 /// What is asked, with its times settled.
+#[derive(Clone, Copy)]
 pub(crate) struct Wish {
-    pub(crate) rate: u64,
-    pub(crate) from: i64,
-    pub(crate) to: i64,
+    pub(crate) min: u64,
+    pub(crate) max: u64,
+    pub(crate) span: i64,
+    /// The first and the last start that will do.
+    pub(crate) first: i64,
+    pub(crate) latest: i64,
     /// Nothing may be offered that ends later.
     pub(crate) horizon: i64,
 }
+
+/// Where a wish comes true: on which way, at which rate, from when to when.
+pub(crate) type Place<'w> = (&'w Way, u64, (i64, i64));
 
 pub(crate) fn at(ms: i64) -> Timestamp {
     Timestamp::from_ms(ms).unwrap()
@@ -60,39 +67,59 @@ impl Load {
         self.on[lane].iter().map(|booking| booking.1).max()
     }
 
-    fn fits(&self, net: &Net, need: (usize, u32), wish: &Wish, start: i64) -> bool {
+    fn fits(&self, net: &Net, need: (usize, u32), rate: u64, (from, to): (i64, i64)) -> bool {
         let free = u128::from(net.capacity(need.0).unwrap_or(0));
-        let end = start + wish.to - wish.from;
-        self.peak(need.0, start, end) + net.amount(need, wish.rate) <= free
+        self.peak(need.0, from, to) + net.amount(need, rate) <= free
     }
 
-    /// The first start at which all of these lanes carry the wish: the one asked for, or an
-    /// instant at which something begins or ends.
-    fn earliest(&self, net: &Net, needs: &[(usize, u32)], wish: &Wish) -> Option<i64> {
+    fn carries(&self, net: &Net, way: &Way, rate: u64, over: (i64, i64)) -> bool {
+        way.lanes.iter().all(|need| self.fits(net, *need, rate, over))
+    }
+
+    /// Every instant from `from` to `to` at which something can change on these lanes, the first
+    /// one included.
+    fn edges(&self, needs: &[(usize, u32)], from: i64, to: i64) -> Vec<i64> {
         let bookings = needs.iter().flat_map(|(lane, _)| &self.on[*lane]);
-        let mut starts: Vec<i64> = bookings.flat_map(|booking| [booking.0, booking.1]).collect();
-        starts.push(wish.from);
-        starts.retain(|start| wish.from <= *start && start + wish.to - wish.from <= wish.horizon);
-        starts.sort_unstable();
-        starts.dedup();
-        let fits = |start: &i64| needs.iter().all(|need| self.fits(net, *need, wish, *start));
-        starts.into_iter().find(fits)
+        let mut edges: Vec<i64> = bookings.flat_map(|booking| [booking.0, booking.1]).collect();
+        edges.push(from);
+        edges.retain(|edge| from <= *edge && *edge <= to);
+        edges.sort_unstable();
+        edges.dedup();
+        edges
     }
 
-    pub(crate) fn carries(&self, net: &Net, way: &Way, wish: &Wish) -> bool {
-        way.lanes.iter().all(|need| self.fits(net, *need, wish, wish.from))
+    /// The first start up to `latest` at which all of these lanes carry the lowest rate.
+    fn earliest(&self, net: &Net, needs: &[(usize, u32)], wish: &Wish, latest: i64) -> Option<i64> {
+        let fits = |start: &i64| {
+            let over = (*start, start + wish.span);
+            needs.iter().all(|need| self.fits(net, *need, wish.min, over))
+        };
+        self.edges(needs, wish.first, latest).into_iter().find(fits)
     }
 
-    /// The highest rate that a way carries over the interval asked for.
-    fn highest(&self, net: &Net, way: &Way, wish: &Wish) -> u64 {
-        let needs = way.lanes.iter();
-        let free: Vec<((usize, u32), u128)> = needs
-            .map(|need| {
-                let capacity = u128::from(net.capacity(need.0).unwrap_or(0));
-                (*need, capacity.saturating_sub(self.peak(need.0, wish.from, wish.to)))
-            })
-            .collect();
-        let carries = |rate: u64| free.iter().all(|(need, free)| net.amount(*need, rate) <= *free);
+    /// The earliest place up to `latest`, the first way's among equals.
+    fn place_until<'w>(
+        &self,
+        net: &Net,
+        ways: &'w [Way],
+        wish: &Wish,
+        latest: i64,
+    ) -> Option<Place<'w>> {
+        let starts = ways.iter().map(|way| (self.earliest(net, &way.lanes, wish, latest), way));
+        let starts = starts.filter_map(|(start, way)| Some((start?, way)));
+        // The first among equals: `min_by_key` keeps it.
+        let (start, way) = starts.min_by_key(|(start, _)| *start)?;
+        let over = (start, start + wish.span);
+        Some((way, self.highest(net, way, over).min(wish.max), over))
+    }
+
+    pub(crate) fn place<'w>(&self, net: &Net, ways: &'w [Way], wish: &Wish) -> Option<Place<'w>> {
+        self.place_until(net, ways, wish, wish.latest)
+    }
+
+    /// The highest rate that a way carries over an interval.
+    fn highest(&self, net: &Net, way: &Way, over: (i64, i64)) -> u64 {
+        let carries = |rate: u64| self.carries(net, way, rate, over);
         let (mut fits, mut too_much) = (0, BitRate::MAX.bps() + 1);
         while fits + 1 < too_much {
             let middle = fits + (too_much - fits) / 2;
@@ -110,7 +137,7 @@ impl Load {
         let too_small = |way: &Way| {
             let mut needs = way.lanes.iter();
             needs.any(|need| {
-                u128::from(net.capacity(need.0).unwrap_or(0)) < net.amount(*need, wish.rate)
+                u128::from(net.capacity(need.0).unwrap_or(0)) < net.amount(*need, wish.min)
             })
         };
         let reason = match ways {
@@ -121,62 +148,101 @@ impl Load {
         let mut blockers: Vec<Blocker> =
             ways.iter().flat_map(|way| self.blockers(net, way, wish)).collect();
         blockers.truncate(64);
-        let offers = self.later(net, ways, wish).into_iter().chain(self.lower(net, ways, wish));
-        Refusal { reason, blockers, offers: offers.collect() }
+        Refusal { reason, blockers, offers: self.offers(net, ways, wish), held: None }
     }
 
     fn blockers(&self, net: &Net, way: &Way, wish: &Wish) -> Vec<Blocker> {
-        let blocked = way.lanes.iter().filter(|need| !self.fits(net, **need, wish, wish.from));
+        let over = (wish.first, wish.first + wish.span);
+        let blocked = way.lanes.iter().filter(|need| !self.fits(net, **need, wish.min, over));
         let blocker = |need: &(usize, u32)| {
             let limit = net.capacity(need.0).unwrap_or(0);
-            let free = u128::from(limit) - self.peak(need.0, wish.from, wish.to);
+            let free = u128::from(limit).saturating_sub(self.peak(need.0, over.0, over.1));
+            let last = wish.horizon - wish.span;
             Blocker {
-                source: way.source.clone(),
+                source: way.route.source().cloned(),
                 lane: lane_name(need.0),
                 limit,
                 free: u64::try_from(free).unwrap(),
-                needed: u64::try_from(net.amount(*need, wish.rate)).unwrap(),
-                first_free: self.earliest(net, &[*need], wish).map(at),
+                needed: u64::try_from(net.amount(*need, wish.min)).unwrap(),
+                first_free: self.earliest(net, &[*need], wish, last).map(at),
             }
         };
         blocked.map(blocker).collect()
     }
 
-    fn later(&self, net: &Net, ways: &[Way], wish: &Wish) -> Option<CounterOffer> {
-        let starts = ways.iter().map(|way| (self.earliest(net, &way.lanes, wish), way));
-        let starts = starts.filter_map(|(start, way)| Some((start?, way)));
-        // The first among equals: `min_by_key` keeps it.
-        let (start, way) = starts.min_by_key(|(start, _)| *start)?;
-        let rate = BitRate::from_bps(wish.rate).unwrap();
-        Some(offer(OfferKind::SameRateLater, way, rate, (start, start + wish.to - wish.from)))
+    /// Everything that fits instead, by how much of the volume is missing and when it is finished.
+    pub(crate) fn offers(&self, net: &Net, ways: &[Way], wish: &Wish) -> Vec<CounterOffer> {
+        let last = wish.horizon - wish.span;
+        let later = self.place_until(net, ways, wish, last);
+        let later = later.map(|place| offer(OfferKind::SameRateLater, place));
+        let finish = self.later_finish(net, ways, wish);
+        let finish = finish.map(|place| offer(OfferKind::LaterFinish, place));
+        let lower = self.lower(net, ways, wish);
+        let lower = lower.map(|place| offer(OfferKind::LowerRateNow, place));
+        let mut offers: Vec<CounterOffer> = [later, finish, lower].into_iter().flatten().collect();
+        let length = |offer: &CounterOffer| u128::from(offer.interval.span().as_ms());
+        let asked = u128::from(wish.min) * u128::try_from(wish.span).unwrap();
+        offers.sort_by_key(|offer| {
+            let carried = u128::from(offer.rate.bps()) * length(offer);
+            let over = offer.interval;
+            (asked.saturating_sub(carried), over.end(), over.start())
+        });
+        offers
     }
 
-    fn lower(&self, net: &Net, ways: &[Way], wish: &Wish) -> Option<CounterOffer> {
-        let mut best: Option<(u64, &Way)> = None;
+    /// The same volume from the first start with the earliest end: within each stretch between two
+    /// edges the ends are tried by halving, since there a later end is never worse.
+    fn later_finish<'w>(&self, net: &Net, ways: &'w [Way], wish: &Wish) -> Option<Place<'w>> {
+        let mut best: Option<Place<'w>> = None;
         for way in ways {
-            let rate = self.highest(net, way, wish);
-            if best.map_or(0, |(highest, _)| highest) < rate {
-                best = Some((rate, way));
+            let mut ends = self.edges(&way.lanes, wish.first, wish.horizon);
+            ends.push(wish.horizon);
+            for pair in ends.windows(2) {
+                let done =
+                    |end: i64| self.carries(net, way, rate_until(wish, end), (wish.first, end));
+                let (mut short, mut long) = (pair[0], pair[1]);
+                if long <= short || !done(long) {
+                    continue;
+                }
+                while short + 1 < long {
+                    let middle = short + (long - short) / 2;
+                    if done(middle) { long = middle } else { short = middle }
+                }
+                if best.is_none_or(|(_, _, (_, end))| long < end) {
+                    best = Some((way, rate_until(wish, long), (wish.first, long)));
+                }
+                break;
             }
         }
-        let (rate, way) = best?;
-        let rate = BitRate::from_bps(rate).unwrap();
-        Some(offer(OfferKind::LowerRateNow, way, rate, (wish.from, wish.to)))
+        best
+    }
+
+    /// The highest rate at any start that will do: the first one, or where something changes.
+    fn lower<'w>(&self, net: &Net, ways: &'w [Way], wish: &Wish) -> Option<Place<'w>> {
+        let mut best: Option<Place<'w>> = None;
+        for way in ways {
+            for start in self.edges(&way.lanes, wish.first, wish.latest) {
+                let over = (start, start + wish.span);
+                let rate = self.highest(net, way, over);
+                if best.map_or(0, |(_, highest, _)| highest) < rate {
+                    best = Some((way, rate, over));
+                }
+            }
+        }
+        best
     }
 }
 
-fn offer(kind: OfferKind, way: &Way, rate: BitRate, (from, to): (i64, i64)) -> CounterOffer {
+/// The rate at which the volume is carried by `end`, rounded up.
+fn rate_until(wish: &Wish, end: i64) -> u64 {
+    let volume = u128::from(wish.min) * u128::try_from(wish.span).unwrap();
+    let length = u128::try_from(end - wish.first).unwrap();
+    // No lane carries what does not fit into 64 bits.
+    u64::try_from(volume.div_ceil(length)).unwrap_or(u64::MAX)
+}
+
+fn offer(kind: OfferKind, (way, rate, (from, to)): Place<'_>) -> CounterOffer {
     let interval = Interval::new(at(from), at(to)).unwrap();
-    CounterOffer { kind, source: way.source.clone(), via: way.via.clone(), rate, interval }
-}
-
-/// An offer as a request of its own, under the terms of the one that was refused.
-pub(crate) fn taken(ask: &Ask, offer: &CounterOffer) -> Ask {
-    let until = tidegate_core::Until::At(offer.interval.end());
-    Ask {
-        sources: vec![offer.source.clone()],
-        via: offer.via.clone(),
-        shape: Shape::Rigid { rate: offer.rate, start: Some(offer.interval.start()), until },
-        ..ask.clone()
-    }
+    let (route, terms) = (way.route.clone(), Terms::default());
+    CounterOffer { kind, route, terms, rate: BitRate::from_bps(rate).unwrap(), interval }
 }

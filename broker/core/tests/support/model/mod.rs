@@ -1,6 +1,7 @@
 //! The naive model: plain lists, everything recomputed from them on each question, and a driver
 //! that puts the same random commands to it and to the machine.
 
+mod changes;
 pub(crate) mod driver;
 mod generate;
 mod load;
@@ -8,3 +9,4 @@ mod net;
 mod oracle;
 mod rng;
 mod steps;
+mod wishes;

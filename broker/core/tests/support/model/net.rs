@@ -5,12 +5,11 @@
 //!   a, r, p, q at s1 ==l1, l2== s2 at b, which carries d; q is served via r or b; x is on its own
 //! ```
 
-use tidegate_core::command::Ask;
 use tidegate_core::lane::LaneName;
 use tidegate_core::topology::spec::{
     Capacity, Framing, HostSpec, LinkSpec, NicSpec, Node, StorageSpec,
 };
-use tidegate_core::{Fault, TopologySpec};
+use tidegate_core::{Fault, Route, TopologySpec, Ways};
 use tidegate_policy::{BitRate, Endpoint, Name};
 
 use super::rng::Rng;
@@ -59,8 +58,7 @@ pub(crate) struct Net {
 
 /// One way of a request: its relays, and how often it crosses which lane.
 pub(crate) struct Way {
-    pub(crate) source: Endpoint,
-    pub(crate) via: Vec<Name>,
+    pub(crate) route: Route,
     pub(crate) lanes: Vec<(usize, u32)>,
 }
 
@@ -213,21 +211,39 @@ impl Net {
     }
 
     /// The ways of a request, best first.
-    pub(crate) fn ways(&self, ask: &Ask) -> Result<Vec<Way>, Unasked> {
+    pub(crate) fn ways(&self, ways: &Ways) -> Result<Vec<Way>, Unasked> {
+        let (sources, destination, via) = match ways {
+            Ways::Between { sources, destination, via, .. } => (sources, destination, via),
+            Ways::Lanes(lanes) => return self.named(lanes).map(|way| vec![way]),
+        };
         let mut ways = Vec::new();
-        for source in &ask.sources {
-            let first = self.relays(source, &ask.via)?;
-            let last = self.relays(&ask.destination, &ask.via)?;
-            if let Some(stranger) = ask.via.iter().find(|via| !is_host(via.as_str())) {
+        for source in sources {
+            let first = self.relays(source, via)?;
+            let last = self.relays(destination, via)?;
+            if let Some(stranger) = via.iter().find(|via| !is_host(via.as_str())) {
                 return Err(Unasked::Fault(unknown(format!("hosts/{stranger}"))));
             }
-            for chain in chains(&ask.via, &first, &last) {
-                if let Some(lanes) = self.walk(source, &chain, &ask.destination) {
-                    ways.push(Way { source: source.clone(), via: chain, lanes });
+            for chain in chains(via, &first, &last) {
+                if let Some(lanes) = self.walk(source, &chain, destination) {
+                    let (source, destination) = (source.clone(), destination.clone());
+                    let (path, steers) = (None, Vec::new());
+                    let route = Route::Between { source, destination, via: chain, path, steers };
+                    ways.push(Way { route, lanes });
                 }
             }
         }
         Ok(ways)
+    }
+
+    /// The way over lanes that a request names itself.
+    fn named(&self, names: &[LaneName]) -> Result<Way, Unasked> {
+        let mut lanes: Vec<usize> = Vec::new();
+        for name in names {
+            let known = (0..LANES).find(|lane| lane_name(*lane) == *name);
+            let known = known.filter(|lane| self.capacity(*lane).is_some());
+            lanes.push(known.ok_or(Unasked::Fault(unknown(format!("lanes/{name}"))))?);
+        }
+        Ok(Way { route: Route::Lanes(names.to_vec()), lanes: counted(lanes) })
     }
 
     /// The hosts that an endpoint can be reached through; none if it needs none.
@@ -275,15 +291,20 @@ impl Net {
                 .extend(HOSTS.iter().position(|host| *host == pair[1]).map(|host| 3 * host + BACK));
         }
         lanes.extend(storage_of(to).into_iter().flat_map(|it| directed(it, BACK)));
-        let mut counted: Vec<(usize, u32)> = Vec::new();
-        for lane in lanes {
-            match counted.iter_mut().find(|(known, _)| *known == lane) {
-                Some((_, times)) => *times += 1,
-                None => counted.push((lane, 1)),
-            }
-        }
-        Some(counted)
+        Some(counted(lanes))
     }
+}
+
+/// How often each lane is crossed, in the order in which each comes first.
+fn counted(lanes: Vec<usize>) -> Vec<(usize, u32)> {
+    let mut counted: Vec<(usize, u32)> = Vec::new();
+    for lane in lanes {
+        match counted.iter_mut().find(|(known, _)| *known == lane) {
+            Some((_, times)) => *times += 1,
+            None => counted.push((lane, 1)),
+        }
+    }
+    counted
 }
 
 /// Every chain of relays that a request may take.

@@ -3,19 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use tidegate_core::command::{Ask, Shape};
+use tidegate_core::command::{Ask, Batch};
 use tidegate_core::event::{Booked, RequestMark};
+use tidegate_core::lane::LaneName;
 use tidegate_core::machine::LaneChange;
 use tidegate_core::{
-    Answer, CloseWhy, Command, Fault, Limits, Refusal, Request, Reservation, Session, SessionState,
-    State, Until,
+    Answer, Command, Fault, Limits, Reason, Refusal, Request, Reservation, Session, State,
 };
-use tidegate_policy::{
-    BitRate, ByteCount, Endpoint, Interval, RequestId, ReservationId, SessionId, Span, Timestamp,
-};
+use tidegate_policy::{BitRate, ByteCount, Interval, RequestId, ReservationId, SessionId, Span};
 
-use super::load::{Booking, Load, Wish, at};
-use super::net::{Net, Unasked, Way, lane_name};
+use super::load::{Booking, Load, Place, at};
+use super::net::{LANES, Net, Unasked, lane_name};
 
 /// What the machine should say.
 #[derive(PartialEq, Debug)]
@@ -28,12 +26,14 @@ pub(crate) enum Expected {
     Answer(Answer),
 }
 
+#[derive(Clone)]
 pub(super) struct Known {
     pub(super) print: [u8; 32],
     pub(super) about: About,
     pub(super) at: i64,
 }
 
+#[derive(Clone)]
 pub(super) enum About {
     /// The reservation that it made: the answer lives as long.
     Made(ReservationId),
@@ -42,16 +42,21 @@ pub(super) enum About {
     Topology(u64, Vec<LaneChange>),
 }
 
+#[derive(Clone)]
 pub(crate) struct Oracle {
     pub(crate) limits: Limits,
     pub(crate) net: Net,
     pub(crate) version: u64,
     pub(crate) reservations: BTreeMap<ReservationId, Reservation>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
-    /// The list that every question is answered from.
+    /// The list that every question is answered from; a reservation stands there once for what it
+    /// books now, and once for each piece that its earlier terms left.
     pub(crate) booked: Vec<(ReservationId, Booking)>,
     pub(super) heard: BTreeMap<SessionId, i64>,
     pub(super) used: BTreeMap<ReservationId, (u64, i64)>,
+    /// When reports were journaled last, and when they are next.
+    pub(super) metered: BTreeMap<ReservationId, i64>,
+    pub(super) to_meter: BTreeMap<ReservationId, i64>,
     pub(super) answers: BTreeMap<RequestId, Known>,
     pub(super) refusals: BTreeMap<RequestId, ([u8; 32], Refusal, i64)>,
 }
@@ -64,7 +69,7 @@ pub(super) fn reply(found: &Reservation) -> Expected {
     Expected::Answer(Answer::Reservation(found.clone().into()))
 }
 
-fn field(name: &str) -> Expected {
+pub(super) fn field(name: &str) -> Expected {
     Expected::Fields(vec![name.into()])
 }
 
@@ -79,6 +84,8 @@ impl Oracle {
             booked: Vec::new(),
             heard: BTreeMap::new(),
             used: BTreeMap::new(),
+            metered: BTreeMap::new(),
+            to_meter: BTreeMap::new(),
             answers: BTreeMap::new(),
             refusals: BTreeMap::new(),
         }
@@ -96,25 +103,25 @@ impl Oracle {
         request: &Request,
         net: Option<&Net>,
     ) -> Expected {
+        if let Command::ReserveAll(batch) = &request.command {
+            return self.reserve_all((now, fresh), batch, request.mark);
+        }
         if let Some(answered) = self.answered(&request.mark) {
             if let Expected::Answer(Answer::Refusal(refusal)) = &answered {
                 self.note_refusal(now, request.mark, refusal);
             }
             return answered;
         }
-        let window = ms(self.limits.request_window);
-        let id = request.mark.id;
-        let seventh = id.as_u128() >> 76 & 15 == 7;
-        let made = i64::try_from(id.as_u128() >> 80).unwrap();
-        if !seventh || now + window < made || made + window <= now {
-            let window = self.limits.request_window;
-            return Expected::Fault(Fault::RequestOutOfWindow { id, window });
+        if let Some(outside) = self.out_of_window(now, request.mark.id) {
+            return outside;
         }
         let mark = request.mark;
         match &request.command {
             Command::Reserve(ask) => self.reserve((now, fresh), ask, mark),
-            Command::Confirm(id) => self.confirm(now, *id, mark),
-            Command::ExtendHold(id, span) => self.extend(now, (*id, *span), mark),
+            Command::ReserveAll(batch) => self.reserve_all((now, fresh), batch, mark),
+            Command::Confirm(target) => self.confirm(now, target, mark),
+            Command::ExtendHold(target, span) => self.extend(now, (target, *span), mark),
+            Command::Modify(modify) => self.modify(now, modify, mark),
             Command::Release(release) => self.release(now, release, mark),
             Command::OpenSession(agent) => self.open(now, (fresh, agent), mark),
             Command::CloseSession(id) => self.close_session(now, *id, mark),
@@ -125,16 +132,82 @@ impl Oracle {
         }
     }
 
+    fn out_of_window(&self, now: i64, id: RequestId) -> Option<Expected> {
+        let window = ms(self.limits.request_window);
+        let seventh = id.as_u128() >> 76 & 15 == 7;
+        let made = i64::try_from(id.as_u128() >> 80).unwrap();
+        let outside = !seventh || now + window < made || made + window <= now;
+        let window = self.limits.request_window;
+        outside.then_some(Expected::Fault(Fault::RequestOutOfWindow { id, window }))
+    }
+
     /// Whether a request is answered from memory.
     pub(crate) fn remembers(&self, id: RequestId) -> bool {
         self.answers.contains_key(&id) || self.refusals.contains_key(&id)
+    }
+
+    /// Answers several in order; what one of them books is seen by the next ones.
+    fn reserve_all(
+        &mut self,
+        (now, fresh): (i64, u128),
+        batch: &Batch,
+        mark: RequestMark,
+    ) -> Expected {
+        if !(1..=100).contains(&batch.asks.len()) {
+            return field("requests");
+        }
+        let mut after = self.clone();
+        let (mut answers, mut made) = (Vec::new(), 0);
+        for (index, ask) in batch.asks.iter().enumerate() {
+            if ask.hold_best_offer {
+                return field(&format!("requests[{index}].hold_best_offer"));
+            }
+            let mark = mark.entry(index);
+            let answer = match self.answered(&mark) {
+                Some(answered) => answered,
+                None => match self.out_of_window(now, mark.id) {
+                    Some(outside) => outside,
+                    None => {
+                        let fresh = fresh + u128::try_from(index).unwrap();
+                        let answer = after.reserve((now, fresh), ask, mark);
+                        made += usize::from(granted(&answer));
+                        answer
+                    }
+                },
+            };
+            match answer {
+                Expected::Answer(answer) => answers.push(answer),
+                Expected::Fields(fields) => {
+                    let inside = |name: &String| format!("requests[{index}].{name}");
+                    return Expected::Fields(fields.iter().map(inside).collect());
+                }
+                fault @ Expected::Fault(_) => return fault,
+            }
+        }
+        let refused = |answer: &Answer| matches!(answer, Answer::Refusal(_));
+        if batch.all_or_nothing && 0 < made && answers.iter().any(refused) {
+            for answer in answers.iter_mut().filter(|answer| !refused(answer)) {
+                *answer = Answer::Refusal(bare(Reason::OthersRefused).into());
+            }
+        } else {
+            *self = after;
+        }
+        for (index, answer) in answers.iter().enumerate() {
+            if let Answer::Refusal(refusal) = answer {
+                self.note_refusal(now, mark.entry(index), refusal);
+            }
+        }
+        Expected::Answer(Answer::Batch(answers))
     }
 
     fn answered(&self, mark: &RequestMark) -> Option<Expected> {
         let reused = Expected::Fault(Fault::RequestReused(mark.id));
         if let Some((print, refusal, _)) = self.refusals.get(&mark.id) {
             let same = *print == mark.fingerprint;
-            let answer = Answer::Refusal(refusal.clone().into());
+            let mut refusal = refusal.clone();
+            let held = refusal.held.take().and_then(|held| self.reservations.get(&held.id));
+            refusal.held = held.cloned().map(Box::new);
+            let answer = Answer::Refusal(refusal.into());
             return Some(if same { Expected::Answer(answer) } else { reused });
         }
         let known = self.answers.get(&mark.id)?;
@@ -160,156 +233,122 @@ impl Oracle {
     }
 
     fn reserve(&mut self, (now, fresh): (i64, u128), ask: &Ask, mark: RequestMark) -> Expected {
-        let wish = match self.wish(now, ask) {
-            Ok(wish) => wish,
-            Err(fields) => return Expected::Fields(fields),
-        };
         if let Err(unfit) = self.admissible(ask) {
             return unfit;
         }
-        let ways = match self.net.ways(ask) {
+        let wish = match self.wish(now, &ask.shape) {
+            Ok(wish) => wish,
+            Err(fields) => return Expected::Fields(fields),
+        };
+        let ways = match self.net.ways(&ask.ways) {
             Ok(ways) => ways,
             Err(Unasked::Fault(fault)) => return Expected::Fault(fault),
             Err(Unasked::Field(name)) => return field(name),
         };
         let load = self.load(now);
-        let Some(way) = ways.iter().find(|way| load.carries(&self.net, way, &wish)) else {
-            let refusal = load.refusal(&self.net, &ways, &wish);
-            self.note_refusal(now, mark, &refusal);
-            return Expected::Answer(Answer::Refusal(refusal.into()));
-        };
-        let id = ReservationId::from_u128(fresh);
-        let made = self.granted((now, id), ask, (&wish, way), mark);
-        let lanes = way.lanes.iter().zip(&made.booked);
-        let lanes = lanes.map(|((lane, _), booked)| (*lane, booked.amount)).collect();
-        self.booked.push((id, Booking { from: wish.from, to: wish.to, lanes }));
-        self.reservations.insert(id, made.clone());
-        self.remember(now, mark, About::Made(id));
-        reply(&made)
+        if let Some(place) = load.place(&self.net, &ways, &wish) {
+            return reply(&self.grant((now, fresh), ask, place, mark));
+        }
+        let mut refusal = load.refusal(&self.net, &ways, &wish);
+        if let Some(best) = refusal.offers.first().filter(|_| ask.hold_best_offer) {
+            let over = (best.interval.start().as_ms(), best.interval.end().as_ms());
+            let way = ways.iter().find(|way| way.route == best.route).unwrap();
+            let hold_for = ask.hold_for.unwrap_or(Span::from_secs(60));
+            let held = Ask { hold_for: Some(hold_for), ..ask.clone() };
+            let held = self.grant((now, fresh), &held, (way, best.rate.bps(), over), mark);
+            refusal.held = Some(held.into());
+        }
+        self.note_refusal(now, mark, &refusal);
+        Expected::Answer(Answer::Refusal(refusal.into()))
     }
 
-    /// The times of a request, or the fields that are wrong about it.
-    fn wish(&self, now: i64, ask: &Ask) -> Result<Wish, Vec<String>> {
-        let Shape::Rigid { rate, start, until } = ask.shape;
-        let mut wrong: Vec<String> = Vec::new();
-        if rate == BitRate::ZERO {
-            wrong.push("rigid.rate_bps".into());
-        }
-        if start.is_some_and(|start| start.as_ms() < now - ms(self.limits.past_start)) {
-            wrong.push("rigid.start_time".into());
-        }
-        let from = start.map_or(now, Timestamp::as_ms).max(now);
-        let (name, to) = match until {
-            Until::At(end) => ("rigid.end_time", end.as_ms()),
-            Until::After(span) => ("rigid.duration", from + ms(span)),
-        };
-        let horizon = now + ms(self.limits.horizon);
-        for bad in [horizon < to, to <= from] {
-            wrong.extend(bad.then(|| name.to_owned()));
-        }
-        let wish = Wish { rate: rate.bps(), from, to, horizon };
-        if wrong.is_empty() { Ok(wish) } else { Err(wrong) }
-    }
-
-    fn admissible(&self, ask: &Ask) -> Result<(), Expected> {
-        let hold_max = self.limits.hold_max;
-        let hold_fits = |hold: Span| hold != Span::ZERO && hold <= hold_max;
-        let onto_itself =
-            matches!(ask.destination, Endpoint::Host(_)) && ask.sources.contains(&ask.destination);
-        let wrong = [
-            ("sources", !(1..=16).contains(&ask.sources.len())),
-            ("via", 8 < ask.via.len()),
-            ("hold_for", ask.hold_for.is_some_and(|hold| !hold_fits(hold))),
-            ("destination", onto_itself),
-        ];
-        let wrong: Vec<String> =
-            wrong.into_iter().filter(|(_, bad)| *bad).map(|(name, _)| name.into()).collect();
-        if !wrong.is_empty() {
-            return Err(Expected::Fields(wrong));
-        }
-        let full = |what, limit| Err(Expected::Fault(Fault::Full { what, limit }));
-        let limit = self.limits.reservations_max;
-        if limit <= self.reservations.len() {
-            return full("reservations", limit);
-        }
-        let Some(id) = ask.session else { return Ok(()) };
-        let found = self.sessions.get(&id).map(|session| session.state);
-        match found {
-            None => {
-                let what = format!("sessions/{id}");
-                return Err(Expected::Fault(Fault::NotFound { what }));
-            }
-            Some(SessionState::Open) => {}
-            Some(_) => return Err(Expected::Fault(Fault::SessionEnded(id))),
-        }
-        let limit = self.limits.per_session_max;
-        if limit <= self.bound(id).len() {
-            return full("live reservations in one session", limit);
-        }
-        Ok(())
+    /// The reservations that are held or confirmed.
+    pub(crate) fn live(&self) -> Vec<ReservationId> {
+        let all = self.reservations.values();
+        all.filter(|found| found.is_live()).map(|found| found.id).collect()
     }
 
     /// The live reservations of a session.
     pub(super) fn bound(&self, session: SessionId) -> Vec<ReservationId> {
-        let live = self.booked.iter().filter_map(|(id, _)| self.reservations.get(id));
-        let bound = live.filter(|found| found.is_live() && found.session == Some(session));
-        let mut ids: Vec<ReservationId> = bound.map(|found| found.id).collect();
-        ids.sort_unstable();
-        ids
+        let all = self.reservations.values();
+        let bound = all.filter(|found| found.is_live() && found.session == Some(session));
+        bound.map(|found| found.id).collect()
     }
 
-    fn granted(
-        &self,
-        (now, id): (i64, ReservationId),
+    fn grant(
+        &mut self,
+        (now, fresh): (i64, u128),
         ask: &Ask,
-        (wish, way): (&Wish, &Way),
+        (way, rate, (from, to)): Place<'_>,
         mark: RequestMark,
     ) -> Reservation {
+        let id = ReservationId::from_u128(fresh);
         let booked = way.lanes.iter().map(|need| Booked {
             lane: lane_name(need.0),
-            amount: u64::try_from(self.net.amount(*need, wish.rate)).unwrap(),
+            amount: u64::try_from(self.net.amount(*need, rate)).unwrap(),
         });
-        let held = ask.hold_for.map(|hold| at((now + ms(hold)).min(wish.to)));
-        Reservation {
+        let held = ask.hold_for.map(|hold| at((now + ms(hold)).min(to)));
+        let made = Reservation {
             id,
             project: ask.project.clone(),
-            source: way.source.clone(),
-            destination: ask.destination.clone(),
-            via: way.via.clone(),
-            rate: BitRate::from_bps(wish.rate).unwrap(),
-            interval: Interval::new(at(wish.from), at(wish.to)).unwrap(),
+            route: way.route.clone(),
+            terms: ask.terms,
+            rate: BitRate::from_bps(rate).unwrap(),
+            interval: Interval::new(at(from), at(to)).unwrap(),
+            from: at(from),
             session: ask.session,
             booked: booked.collect(),
+            kept: Vec::new(),
+            revision: 1,
+            plan_version: 1,
+            metered: ByteCount::ZERO,
             created: at(now),
             created_by: Some(mark.id),
             state: held.map_or(State::Confirmed, |until| State::Held { until }),
-        }
+        };
+        self.remember(now, mark, About::Made(id));
+        self.put(made.clone());
+        made
     }
 
-    fn note_refusal(&mut self, now: i64, mark: RequestMark, refusal: &Refusal) {
+    /// Keeps a reservation as it is now, and what it books.
+    pub(super) fn put(&mut self, found: Reservation) {
+        let id = found.id;
+        self.booked.retain(|(booked, _)| *booked != id);
+        let end = found.interval.end().as_ms();
+        let to = match found.state {
+            State::Held { .. } | State::Confirmed => end,
+            State::Closed { at, free_from, .. } if at < free_from => end.min(free_from.as_ms()),
+            State::Closed { .. } => i64::MIN,
+        };
+        let lanes = found.booked.iter().map(|booked| (lane_of(&booked.lane), booked.amount));
+        let present = Booking { from: found.from.as_ms(), to, lanes: lanes.collect() };
+        let kept = found.kept.iter().map(|kept| Booking {
+            from: kept.over.start().as_ms(),
+            to: kept.over.end().as_ms(),
+            lanes: vec![(lane_of(&kept.lane), kept.amount)],
+        });
+        let bookings = [present].into_iter().chain(kept);
+        self.booked.extend(bookings.filter(|it| it.from < it.to).map(|booking| (id, booking)));
+        self.reservations.insert(id, found);
+    }
+
+    pub(super) fn note_refusal(&mut self, now: i64, mark: RequestMark, refusal: &Refusal) {
         let keep = 2 * ms(self.limits.request_window);
         self.refusals.retain(|_, (_, _, noted)| now < *noted + keep);
         let noted = (mark.fingerprint, refusal.clone(), now);
         self.refusals.entry(mark.id).or_insert(noted);
     }
+}
 
-    /// Closes a reservation; its lanes are free from then.
-    pub(super) fn close(
-        &mut self,
-        now: i64,
-        id: ReservationId,
-        (why, free_from, used): (CloseWhy, i64, u64),
-    ) -> Reservation {
-        let reported = self.used.remove(&id).map_or(0, |(bytes, _)| bytes);
-        let used = ByteCount::new(reported.max(used));
-        let found = self.reservations.get_mut(&id).unwrap();
-        found.state = State::Closed { why, at: at(now), free_from: at(free_from), used };
-        let kept = now < free_from;
-        for (_, booking) in self.booked.iter_mut().filter(|(booked, _)| *booked == id) {
-            booking.to = booking.to.min(free_from);
-        }
-        self.booked
-            .retain(|(booked, booking)| *booked != id || (kept && booking.from < booking.to));
-        found.clone()
-    }
+fn lane_of(name: &LaneName) -> usize {
+    (0..LANES).find(|lane| lane_name(*lane) == *name).unwrap()
+}
+
+fn granted(answer: &Expected) -> bool {
+    matches!(answer, Expected::Answer(Answer::Reservation(_)))
+}
+
+fn bare(reason: Reason) -> Refusal {
+    Refusal { reason, blockers: Vec::new(), offers: Vec::new(), held: None }
 }

@@ -1,12 +1,14 @@
 //! What should be answered: everything but a new booking, and what time alone brings about.
 
+use std::collections::BTreeMap;
+
 use tidegate_core::event::RequestMark;
 use tidegate_core::fault::LaneInUse;
 use tidegate_core::machine::LaneChange;
 use tidegate_core::{
-    Answer, CloseWhy, Fault, Note, Release, Reservation, Session, SessionState, State,
+    Answer, CloseWhy, Fault, Note, Release, Reservation, Session, SessionState, State, Target,
 };
-use tidegate_policy::{Name, RequestId, ReservationId, SessionId, Span};
+use tidegate_policy::{ByteCount, Name, RequestId, ReservationId, SessionId, Span};
 
 use super::load::at;
 use super::net::{Net, lane_name, lanes_by_name};
@@ -20,6 +22,7 @@ const MARGIN_MS: i64 = 1000;
 pub(crate) struct Passed {
     pub(crate) closed: Vec<(ReservationId, String)>,
     pub(crate) lost: Vec<SessionId>,
+    pub(crate) metered: Vec<(ReservationId, u64)>,
     pub(crate) forgotten: (Vec<ReservationId>, Vec<SessionId>, Vec<RequestId>),
 }
 
@@ -28,16 +31,16 @@ fn said(session: &Session) -> Expected {
 }
 
 impl Oracle {
-    fn found(&self, id: ReservationId) -> Result<Reservation, Expected> {
+    pub(super) fn found(&self, id: ReservationId) -> Result<Reservation, Expected> {
         let what = format!("reservations/{id}");
         let found = self.reservations.get(&id).cloned();
         found.ok_or(Expected::Fault(Fault::NotFound { what }))
     }
 
-    pub(super) fn confirm(&mut self, now: i64, id: ReservationId, mark: RequestMark) -> Expected {
-        let mut found = match self.found(id) {
+    pub(super) fn confirm(&mut self, now: i64, target: &Target, mark: RequestMark) -> Expected {
+        let mut found = match self.target(target) {
             Ok(found) => found,
-            Err(missing) => return missing,
+            Err(fault) => return fault,
         };
         match found.state {
             State::Confirmed => reply(&found),
@@ -52,12 +55,12 @@ impl Oracle {
     pub(super) fn extend(
         &mut self,
         now: i64,
-        (id, span): (ReservationId, Span),
+        (target, span): (&Target, Span),
         mark: RequestMark,
     ) -> Expected {
-        let mut found = match self.found(id) {
+        let mut found = match self.target(target) {
             Ok(found) => found,
-            Err(missing) => return missing,
+            Err(fault) => return fault,
         };
         if !matches!(found.state, State::Held { .. }) {
             return illegal(&found, "extend the hold of");
@@ -68,30 +71,31 @@ impl Oracle {
         self.replace(now, found, mark)
     }
 
-    fn replace(&mut self, now: i64, found: Reservation, mark: RequestMark) -> Expected {
+    fn replace(&mut self, now: i64, mut found: Reservation, mark: RequestMark) -> Expected {
+        found.revision += 1;
         let answer = reply(&found);
         self.remember(now, mark, About::Reservation(found.id));
-        self.reservations.insert(found.id, found);
+        self.put(found);
         answer
     }
 
     pub(super) fn release(&mut self, now: i64, release: &Release, mark: RequestMark) -> Expected {
-        let id = release.id;
-        let found = match self.found(id) {
+        let id = release.target.id;
+        let found = match self.target(&release.target) {
             Ok(found) => found,
-            Err(missing) => return missing,
+            Err(fault) => return fault,
         };
         if let Some(session) = release.holder
             && Some(session) != found.session
         {
             return Expected::Fault(Fault::NotHolder { id, session });
         }
-        let stops = match (found.state, found.session, release.holder) {
-            (State::Closed { why: CloseWhy::Released, .. }, ..) => return reply(&found),
-            (State::Closed { .. }, ..) => return illegal(&found, "release"),
-            (State::Confirmed, Some(session), None) => self.silence(session),
-            _ => now,
-        };
+        match found.state {
+            State::Closed { why: CloseWhy::Released, .. } => return reply(&found),
+            State::Closed { .. } => return illegal(&found, "release"),
+            State::Held { .. } | State::Confirmed => {}
+        }
+        let stops = self.stops(now, &found, release.holder);
         let free_from = stops.min(found.interval.end().as_ms()).max(now);
         let used = release.used.bytes();
         let closed = self.close(now, id, (CloseWhy::Released, free_from, used));
@@ -100,7 +104,7 @@ impl Oracle {
     }
 
     /// When a session's holder must have stopped, and a second more.
-    fn silence(&self, session: SessionId) -> i64 {
+    pub(super) fn silence(&self, session: SessionId) -> i64 {
         self.heard[&session] + ms(self.limits.lease) + ms(self.limits.grace) + MARGIN_MS
     }
 
@@ -192,6 +196,7 @@ impl Oracle {
                     before.is_none_or(|(known, when)| known <= bytes.bytes() && when < at.as_ms());
                 if newer {
                     self.used.insert(*reservation, (bytes.bytes(), at.as_ms()));
+                    self.schedule_meter(*reservation, bytes.bytes(), at.as_ms());
                 }
             }
             // Noted when it was answered.
@@ -203,6 +208,8 @@ impl Oracle {
     pub(crate) fn restart(&mut self, now: i64) {
         self.refusals.clear();
         self.used.clear();
+        self.metered.clear();
+        self.to_meter.clear();
         for heard in self.heard.values_mut() {
             *heard = now;
         }
@@ -211,8 +218,8 @@ impl Oracle {
     /// What is over at `now`: each reservation by what ends it first, its session's silence or
     /// its own end, and the silence where both come at once.
     pub(crate) fn pass(&mut self, now: i64) -> Passed {
-        let mut passed = Passed::default();
-        for (id, why) in self.over(now) {
+        let mut passed = Passed { metered: self.meter(now), ..Passed::default() };
+        for (id, (_, why)) in self.over(now) {
             passed.closed.push((id, why.to_string()));
             self.close(now, id, (why, now, 0));
         }
@@ -226,8 +233,9 @@ impl Oracle {
         passed
     }
 
-    fn over(&self, now: i64) -> Vec<(ReservationId, CloseWhy)> {
-        let live = self.booked.iter().map(|(id, _)| &self.reservations[id]);
+    /// What is over, since when, and why.
+    fn over(&self, now: i64) -> BTreeMap<ReservationId, (i64, CloseWhy)> {
+        let live = self.reservations.values();
         let ended = live.filter_map(|found| {
             let (end, why) = match found.state {
                 State::Held { until } => (until.as_ms(), CloseWhy::Expired),
@@ -236,9 +244,59 @@ impl Oracle {
             };
             let silence = found.session.map_or(i64::MAX, |session| self.silence(session));
             let first = if silence <= end { (silence, CloseWhy::SessionLost) } else { (end, why) };
-            (first.0 <= now).then_some((found.id, first.1))
+            (first.0 <= now).then_some((found.id, first))
         });
         ended.collect()
+    }
+
+    /// Reports are journaled a minute after they were last, while their reservation lives.
+    fn schedule_meter(&mut self, id: ReservationId, bytes: u64, when: i64) {
+        let journaled = self.reservations[&id].metered.bytes();
+        if journaled < bytes && !self.to_meter.contains_key(&id) {
+            let last = self.metered.get(&id).copied().unwrap_or(when);
+            self.to_meter.insert(id, when.max(last + 60_000));
+        }
+    }
+
+    fn meter(&mut self, now: i64) -> Vec<(ReservationId, u64)> {
+        // The first report that is due takes all along that are due by now, if their reservations
+        // have not ended before it.
+        let over = self.over(now);
+        let lives = |id: &ReservationId, when: i64| over.get(id).is_none_or(|(end, _)| when < *end);
+        let due = self.to_meter.iter().filter(|(_, due)| **due <= now);
+        let firsts = due.clone().filter(|(id, due)| lives(id, **due));
+        let Some(first) = firsts.map(|(_, due)| *due).min() else { return Vec::new() };
+        let due = due.filter(|(id, _)| lives(id, first));
+        let due: Vec<ReservationId> = due.map(|(id, _)| *id).collect();
+        let mut metered = Vec::new();
+        for id in due {
+            let bytes = self.used[&id].0;
+            self.to_meter.remove(&id);
+            self.metered.insert(id, now);
+            let found = self.reservations.get_mut(&id).unwrap();
+            found.metered = found.metered.max(ByteCount::new(bytes));
+            metered.push((id, found.metered.bytes()));
+        }
+        metered
+    }
+
+    /// Closes a reservation; its lanes are free from then.
+    pub(super) fn close(
+        &mut self,
+        now: i64,
+        id: ReservationId,
+        (why, free_from, used): (CloseWhy, i64, u64),
+    ) -> Reservation {
+        let reported = self.used.remove(&id).map_or(0, |(bytes, _)| bytes);
+        self.to_meter.remove(&id);
+        self.metered.remove(&id);
+        let mut found = self.reservations[&id].clone();
+        let used = ByteCount::new(reported.max(used)).max(found.metered);
+        found.state = State::Closed { why, at: at(now), free_from: at(free_from), used };
+        found.revision += 1;
+        found.plan_version += 1;
+        self.put(found.clone());
+        found
     }
 
     fn forget(&mut self, now: i64) -> (Vec<ReservationId>, Vec<SessionId>, Vec<RequestId>) {
@@ -248,7 +306,10 @@ impl Oracle {
             .reservations
             .values()
             .filter(|found| match found.state {
-                State::Closed { at, free_from, .. } => old(at.max(free_from).as_ms()),
+                State::Closed { at, free_from, .. } => {
+                    let kept = found.kept.iter().map(|kept| kept.over.end());
+                    old(kept.chain([at, free_from]).max().unwrap().as_ms())
+                }
                 State::Held { .. } | State::Confirmed => false,
             })
             .map(|found| found.id)
@@ -277,6 +338,6 @@ impl Oracle {
     }
 }
 
-fn illegal(found: &Reservation, step: &'static str) -> Expected {
+pub(super) fn illegal(found: &Reservation, step: &'static str) -> Expected {
     Expected::Fault(Fault::IllegalStep { id: found.id, step, state: found.state })
 }

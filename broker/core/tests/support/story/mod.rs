@@ -216,7 +216,8 @@ impl World {
 
     fn resubmit(&mut self, request: &Request) -> String {
         self.serial += 1;
-        let stamp = Stamp { now: self.now, fresh: u128::from(self.serial) };
+        // The entries of a batch take the numbers in between.
+        let stamp = Stamp { now: self.now, fresh: u128::from(self.serial) << 8 };
         let decision = match self.machine.decide(stamp, request) {
             Ok(decision) => decision,
             Err(fault) => return format!("fault: {}\n", self.tame(&fault.to_string())),
@@ -351,7 +352,7 @@ impl World {
     fn request_id(&mut self, made: Timestamp) -> RequestId {
         self.serial += 1;
         let ms = u128::try_from(made.as_ms()).unwrap();
-        let id = RequestId::from_u128(ms << 80 | 7 << 76 | 2 << 62 | u128::from(self.serial));
+        let id = RequestId::from_u128(ms << 80 | 7 << 76 | 2 << 62 | u128::from(self.serial) << 8);
         self.names.push((id.to_string(), format!("made at {}", instant(made))));
         id
     }
