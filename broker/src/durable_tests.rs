@@ -72,16 +72,16 @@ fn one_of_each() -> Vec<Event> {
     let reserved = Reserved {
         id,
         project: ProjectId::default_project(),
-        source: "storage/swift".parse().unwrap(),
-        destination: "hosts/h".parse().unwrap(),
-        via: vec![name("h")],
+        route: between(vec![name("h")]),
+        terms: Terms::default(),
         rate: rate("2Gbit"),
         interval: Interval::new(at(1_000), at(61_000)).unwrap(),
         hold_until: Some(at(31_000)),
         session: Some(session),
         booked: vec![Booked { lane: LaneName::new("storage/swift/read"), amount: 2_000_000_000 }],
     };
-    let unbound = Reserved { hold_until: None, session: None, via: vec![], ..reserved.clone() };
+    let route = between(vec![]);
+    let unbound = Reserved { hold_until: None, session: None, route, ..reserved.clone() };
     let changes = [
         Change::TopologyApplied { spec: Box::new(spec()), version: 7 },
         Change::SessionOpened { id: session, agent: name("compute-1") },
@@ -102,6 +102,66 @@ fn one_of_each() -> Vec<Event> {
             requests: vec![RequestId::from_u128(3)],
         },
     ];
+    as_events(changes)
+}
+
+fn between(via: Vec<Name>) -> Route {
+    Route::Between {
+        source: "storage/swift".parse().unwrap(),
+        destination: "hosts/h".parse().unwrap(),
+        via,
+        path: None,
+        steers: Vec::new(),
+    }
+}
+
+/// What came with changes, named lanes and steered paths.
+fn one_of_each_since() -> Vec<Event> {
+    let id = ReservationId::from_u128(0x019a_a7e0_8000_7000_8000_0000_0000_0001);
+    let lane = LaneName::new("links/l/forward");
+    let booked = vec![Booked { lane: lane.clone(), amount: 2_000_000_000 }];
+    let over = |from, to| Interval::new(at(from), at(to)).unwrap();
+    let place = |text: &str| core::topology::spec::Node::Switch(name(text));
+    let mark = |kind, value| core::topology::How::Mark(Mark::new(kind, value).unwrap());
+    let steer = |how| core::topology::Steer { from: place("s"), to: place("t"), how };
+    let steers = vec![
+        steer(mark(MarkKind::Dscp, "10")),
+        steer(mark(MarkKind::Vlan, "100")),
+        steer(mark(MarkKind::SourceAddress, "10.0.0.7")),
+        steer(core::topology::How::Controller(name("onos"))),
+    ];
+    let Route::Between { source, destination, via, .. } = between(vec![]) else { unreachable!() };
+    let steered = Reserved {
+        id,
+        project: ProjectId::default_project(),
+        route: Route::Between { source, destination, via, path: Some(2), steers },
+        terms: Terms { shared: true, streams: 8 },
+        rate: rate("2Gbit"),
+        interval: over(1_000, 61_000),
+        hold_until: None,
+        session: None,
+        booked: booked.clone(),
+    };
+    let route = Route::Lanes(vec![lane.clone(), lane.clone()]);
+    let named = Reserved { route, terms: Terms::default(), ..steered.clone() };
+    let modified = Modified {
+        id,
+        rate: rate("1Gbit"),
+        interval: over(1_000, 51_000),
+        from: at(9_000),
+        booked,
+        kept: vec![Kept { lane, over: over(9_000, 91_000), amount: 1_000_000_000 }],
+    };
+    as_events([
+        Change::Reserved(Box::new(steered)),
+        Change::Reserved(Box::new(named)),
+        Change::Modified(Box::new(modified)),
+        Change::Settled { id },
+        Change::Metered { used: vec![(id, ByteCount::new(123_456_789))] },
+    ])
+}
+
+fn as_events<const N: usize>(changes: [Change; N]) -> Vec<Event> {
     let mark = RequestMark { id: RequestId::from_u128(3), fingerprint: [9; 32] };
     let mut clock = at(1_000);
     changes
@@ -116,9 +176,17 @@ fn one_of_each() -> Vec<Event> {
 
 #[test]
 fn every_event_reads_back_as_it_was() {
-    let events = one_of_each();
-    assert_eq!(decode(&encode(&events)).unwrap(), events);
-    for why in [CloseWhy::Completed, CloseWhy::Released, CloseWhy::Expired, CloseWhy::SessionLost] {
+    for events in [one_of_each(), one_of_each_since()] {
+        assert_eq!(decode(&encode(&events)).unwrap(), events);
+    }
+    let whys = [
+        CloseWhy::Completed,
+        CloseWhy::Released,
+        CloseWhy::Expired,
+        CloseWhy::SessionLost,
+        CloseWhy::CapacityLost,
+    ];
+    for why in whys {
         let id = ReservationId::from_u128(1);
         let change = Change::Closed { id, why, free_from: at(1), used: ByteCount::ZERO };
         let events = vec![Event { at: at(1), request: None, change }];
@@ -128,9 +196,14 @@ fn every_event_reads_back_as_it_was() {
 
 #[test]
 fn the_bytes_are_those_of_every_version_before() {
-    let hex: String = encode(&one_of_each()).iter().map(|byte| format!("{byte:02x}")).collect();
-    let golden = include_str!("../tests/golden/events-1.hex");
-    assert_eq!(hex, golden.split_whitespace().collect::<String>());
+    let golden = [
+        (one_of_each(), include_str!("../tests/golden/events-1.hex")),
+        (one_of_each_since(), include_str!("../tests/golden/events-2.hex")),
+    ];
+    for (events, golden) in golden {
+        let hex: String = encode(&events).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, golden.split_whitespace().collect::<String>());
+    }
 }
 
 #[test]
