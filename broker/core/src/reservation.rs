@@ -28,6 +28,9 @@ pub struct Reservation {
     pub session: Option<SessionId>,
     /// What is booked on each lane, in path order. The truth, whatever a formula says today.
     pub booked: Vec<Booked>,
+    /// Its end was brought forward because capacity is lost from then on; its lanes stay booked
+    /// until this, by when its holder must have heard of it. `None` if it ends as it was asked.
+    pub curtailed: Option<Timestamp>,
     /// When it was granted.
     pub created: Timestamp,
     /// The request that made it.
@@ -96,10 +99,11 @@ impl Reservation {
     /// before they are free, if the close left any.
     #[must_use]
     pub fn booked_over(&self) -> Option<Interval> {
+        let end = self.curtailed.map_or(self.interval.end(), |kept| kept.max(self.interval.end()));
         match self.state {
-            State::Held { .. } | State::Confirmed => Some(self.interval),
+            State::Held { .. } | State::Confirmed => Interval::new(self.interval.start(), end),
             State::Closed { at, free_from, .. } => {
-                let end = self.interval.end().min(free_from);
+                let end = end.min(free_from);
                 (at < end).then(|| Interval::new(self.interval.start(), end)).flatten()
             }
         }

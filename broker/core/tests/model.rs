@@ -14,11 +14,11 @@ const COMMANDS: u64 = 125_000;
 
 /// How often each thing must have happened at least, in ten thousand commands: a run that misses
 /// one of them proves nothing about it.
-const SHARES: [(&str, u64); 25] = [
-    ("held", 100),
+const SHARES: [(&str, u64); 31] = [
+    ("held", 50),
     ("confirmed", 100),
-    ("released", 100),
-    ("released, still booked", 50),
+    ("released", 50),
+    ("released, still booked", 30),
     ("unchanged", 100),
     ("session step", 100),
     ("topology", 100),
@@ -28,18 +28,24 @@ const SHARES: [(&str, u64); 25] = [
     ("invalid", 100),
     ("not found", 100),
     ("illegal step", 100),
-    ("request reused", 100),
+    ("request reused", 60),
     ("request out of window", 100),
     ("session ended", 20),
     ("not holder", 100),
-    ("lanes in use", 100),
-    ("full", 100),
-    ("completed", 50),
-    ("expired", 50),
-    ("session lost", 50),
+    ("lanes in use", 10),
+    ("full", 30),
+    ("completed", 20),
+    ("expired", 20),
+    ("session lost", 10),
     ("forgotten", 100),
     ("offer taken", 100),
     ("restart", 5),
+    ("maintenance", 30),
+    ("window over", 20),
+    ("drained", 20),
+    ("undrained", 20),
+    ("capacity lost", 5),
+    ("curtailed", 1),
 ];
 
 /// `scale` is the largest rate that a lane is declared with.

@@ -1,5 +1,6 @@
 //! Wire to core and back. After [`request`] no unchecked number exists; [`reply`] forms answers.
 
+pub(crate) mod network;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod topology;

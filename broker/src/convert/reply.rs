@@ -1,8 +1,6 @@
 //! Answers for the wire.
 
 use prost_types::{Duration, Timestamp as WireTimestamp};
-use tidegate_core::lane::{Lane, LaneName};
-use tidegate_core::machine::LaneChange;
 use tidegate_core::reservation::{Phase, State};
 use tidegate_core::{
     Blocker, CloseWhy, CounterOffer, OfferKind, Reason, Refusal, Reservation, Session, SessionState,
@@ -41,7 +39,7 @@ pub(crate) fn session_name(id: SessionId) -> String {
     format!("sessions/{id}")
 }
 
-fn hosts(names: &[Name]) -> Vec<String> {
+pub(crate) fn hosts(names: &[Name]) -> Vec<String> {
     names.iter().map(|name| format!("hosts/{name}")).collect()
 }
 
@@ -80,6 +78,7 @@ pub(crate) fn reservation(
         create_time: Some(time(reservation.created)),
         close_time: closed_at.map(time),
         used_bytes: int(used.bytes()),
+        curtailed: reservation.curtailed.is_some(),
         ..v1::Reservation::default()
     }
 }
@@ -196,31 +195,5 @@ pub(crate) fn session(session: &Session, config: &SessionConfig) -> v1::Session 
         grace: Some(duration(config.grace)),
         create_time: Some(time(session.created)),
         ..v1::Session::default()
-    }
-}
-
-pub(crate) fn lane_change(change: &LaneChange) -> v1::LaneChange {
-    let kind = match (change.before, change.after) {
-        (None, _) => v1::lane_change::Kind::Added,
-        (Some(_), None) => v1::lane_change::Kind::Removed,
-        (Some(_), Some(_)) => v1::lane_change::Kind::Resized,
-    };
-    v1::LaneChange {
-        kind: kind.into(),
-        lane: change.lane.to_string(),
-        old_bps: int(change.before.unwrap_or(0)),
-        new_bps: int(change.after.unwrap_or(0)),
-    }
-}
-
-/// A lane with the most that is booked on it and what is used.
-pub(crate) fn lane(name: &LaneName, lane: &Lane, booked: u64, used: u64) -> v1::Lane {
-    v1::Lane {
-        name: name.to_string(),
-        nominal_bps: int(lane.def.as_ref().map_or(0, |def| def.nominal)),
-        capacity_bps: int(lane.capacity()),
-        booked_bps: int(booked),
-        used_bps: int(used),
-        ..v1::Lane::default()
     }
 }

@@ -39,7 +39,11 @@ impl Rpc {
                 Some(Outcome::Reservation(reply::reservation(&it, answered.now, used)))
             }
             Answer::Refusal(refusal) => Some(Outcome::Refusal(reply::refusal(&refusal))),
-            Answer::Session(_) | Answer::Topology { .. } => None,
+            Answer::Session(_)
+            | Answer::Topology { .. }
+            | Answer::Maintenance { .. }
+            | Answer::Drained(_)
+            | Answer::Undrained(_) => None,
         }
     }
 }

@@ -16,7 +16,7 @@ impl Machine {
     /// # Errors
     /// A [`Fault`] where the request itself is wrong or comes at the wrong time.
     pub fn decide(&self, stamp: Stamp, request: &Request) -> Result<Decision, Fault> {
-        if let Some(answer) = self.answered(&request.mark)? {
+        if let Some(answer) = self.answered(stamp, &request.mark)? {
             return Ok(Decision { events: Vec::new(), answer });
         }
         self.check_window(stamp, &request.mark)?;
@@ -27,7 +27,13 @@ impl Machine {
             Command::Release(release) => self.release(stamp, release),
             Command::OpenSession(agent) => self.open_session(stamp, agent.clone()),
             Command::CloseSession(id) => self.close_session(stamp, *id),
-            Command::ApplyTopology(spec) => self.apply_topology(stamp, spec),
+            Command::ApplyTopology { spec, accept_losses } => {
+                self.apply_topology(stamp, spec, *accept_losses)
+            }
+            Command::Drain(resource) => self.drain(stamp, resource),
+            Command::Undrain(resource) => self.undrain(stamp, resource),
+            Command::CreateMaintenance(ask) => self.create_maintenance(stamp, ask),
+            Command::DeleteMaintenance(id) => self.delete_maintenance(stamp, *id),
         }?;
         // The mark goes with the last event: with it, all of the decision has happened.
         if let Some(last) = decision.events.last_mut() {
@@ -42,7 +48,7 @@ impl Machine {
     }
 
     /// What the same request was answered before.
-    fn answered(&self, mark: &RequestMark) -> Result<Option<Answer>, Fault> {
+    fn answered(&self, stamp: Stamp, mark: &RequestMark) -> Result<Option<Answer>, Fault> {
         let same = |fingerprint: &[u8; 32]| {
             if *fingerprint == mark.fingerprint {
                 Ok(())
@@ -61,9 +67,16 @@ impl Machine {
             Outcome::Session(id) => {
                 self.state.sessions.get(id).cloned().map(|found| Answer::Session(found.into()))
             }
-            Outcome::Topology { version, changes } => {
-                Some(Answer::Topology { version: *version, changes: changes.clone() })
+            Outcome::Topology { version, changes, losses } => {
+                let (changes, losses) = (changes.clone(), losses.clone());
+                Some(Answer::Topology { version: *version, changes, losses })
             }
+            Outcome::Maintenance(id, losses) => self.state.maintenances.get(id).map(|found| {
+                let maintenance = Box::new(found.clone());
+                Answer::Maintenance { maintenance, losses: losses.clone() }
+            }),
+            Outcome::Drain(resource) => Some(self.drained_answer(stamp.now, resource)),
+            Outcome::Undrain(resource) => Some(self.undrained_answer(resource)),
         })
     }
 
@@ -129,18 +142,11 @@ impl Machine {
         {
             return Err(Fault::NotHolder { id, session });
         }
-        // A holder's own word, a hold, and a grant that nobody is known to hold are free at once;
-        // else the lanes wait until the holder must have stopped by its own count.
-        let sending = match (found.state, found.session) {
-            (State::Confirmed, Some(session)) if release.holder.is_none() => {
-                self.silent_until(session)
-            }
-            _ => None,
-        };
         match found.state {
             State::Held { .. } | State::Confirmed => {
                 let now = stamp.now;
-                let free_from = sending.unwrap_or(now).max(now).min(found.interval.end().max(now));
+                // A holder's own word: it has stopped.
+                let free_from = release.holder.map_or(self.stops(now, found), |_| now);
                 let used = self.recent.used(id).max(release.used);
                 let why = CloseWhy::Released;
                 let state = State::Closed { why, at: now, free_from, used };
@@ -196,6 +202,6 @@ pub(super) fn happens(stamp: Stamp, change: Change, answer: Answer) -> Decision 
     Decision { events: vec![event], answer }
 }
 
-fn unchanged(answer: Answer) -> Decision {
+pub(super) fn unchanged(answer: Answer) -> Decision {
     Decision { events: Vec::new(), answer }
 }

@@ -1,6 +1,6 @@
 //! What time alone brings about: ends, expiries, silence, forgetting.
 
-use tidegate_policy::{RequestId, ReservationId, SessionId, Span, Timestamp};
+use tidegate_policy::{MaintenanceId, RequestId, ReservationId, SessionId, Span, Timestamp};
 
 use super::{Machine, SILENCE_MARGIN};
 use crate::event::{Change, CloseWhy, Event};
@@ -15,6 +15,8 @@ pub(crate) enum Past {
     Session(SessionId),
     /// An answer.
     Request(RequestId),
+    /// A maintenance window that is over.
+    Maintenance(MaintenanceId),
 }
 
 /// The most things that are forgotten by one event.
@@ -25,6 +27,7 @@ const FORGET_MAX: usize = 256;
 enum Due {
     Silence(SessionId),
     End(ReservationId),
+    Window(MaintenanceId),
     Forgetting,
 }
 
@@ -32,11 +35,14 @@ impl Machine {
     /// The events that are due first, if any are due at `now`. Apply them and ask again.
     #[must_use]
     pub fn due(&self, now: Timestamp) -> Vec<Event> {
-        let entries = [self.next_silence(), self.next_end(), self.next_forgetting()];
-        let first = entries.into_iter().flatten().min().filter(|(when, _)| *when <= now);
+        let first = self.next_of_each().min().filter(|(when, _)| *when <= now);
         match first {
             Some((_, Due::Silence(session))) => self.session_lost(now, session),
             Some((_, Due::End(id))) => self.end_of(now, id).into_iter().collect(),
+            Some((_, Due::Window(id))) => {
+                let change = Change::MaintenanceEnded { id };
+                vec![Event { at: now, request: None, change }]
+            }
             Some((_, Due::Forgetting)) => vec![self.forget(now)],
             None => Vec::new(),
         }
@@ -45,8 +51,14 @@ impl Machine {
     /// When something is due next.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
-        let entries = [self.next_silence(), self.next_end(), self.next_forgetting()];
-        entries.into_iter().flatten().map(|(when, _)| when).min()
+        self.next_of_each().map(|(when, _)| when).min()
+    }
+
+    fn next_of_each(&self) -> impl Iterator<Item = (Timestamp, Due)> {
+        let window = self.state.maintenance_ends.first();
+        let window = window.map(|(when, id)| (*when, Due::Window(*id)));
+        let (silence, forgetting) = (self.next_silence(), self.next_forgetting());
+        [silence, self.next_end(), window, forgetting].into_iter().flatten()
     }
 
     /// Until when the holder of a session may be sending by its own count, and a second more.
@@ -76,12 +88,17 @@ impl Machine {
     }
 
     fn end_of(&self, now: Timestamp, id: ReservationId) -> Option<Event> {
-        let why = match self.state.reservations.get(&id)?.state {
-            State::Held { .. } => CloseWhy::Expired,
-            State::Confirmed => CloseWhy::Completed,
-            State::Closed { .. } => return None,
-        };
-        Some(self.close(now, id, why))
+        let found = self.state.reservations.get(&id)?;
+        match (found.state, found.curtailed) {
+            (State::Held { .. }, _) => Some(self.close(now, id, CloseWhy::Expired)),
+            (State::Confirmed, None) => Some(self.close(now, id, CloseWhy::Completed)),
+            (State::Confirmed, Some(kept)) => {
+                let (why, used) = (CloseWhy::CapacityLost, self.recent.used(id));
+                let change = Change::Closed { id, why, free_from: kept.max(now), used };
+                Some(Event { at: now, request: None, change })
+            }
+            (State::Closed { .. }, _) => None,
+        }
     }
 
     /// A close whose lanes are free at once.
@@ -101,16 +118,18 @@ impl Machine {
 
     /// Everything that need not be remembered at `now`, up to a bound.
     fn forget(&self, now: Timestamp) -> Event {
-        let (mut reservations, mut sessions, mut requests) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut reservations, mut sessions) = (Vec::new(), Vec::new());
+        let (mut requests, mut maintenances) = (Vec::new(), Vec::new());
         let old = self.state.past.iter().take_while(|(since, _)| since.plus(self.keep()) <= now);
         for (_, past) in old.take(FORGET_MAX) {
             match past {
                 Past::Reservation(id) => reservations.push(*id),
                 Past::Session(id) => sessions.push(*id),
                 Past::Request(id) => requests.push(*id),
+                Past::Maintenance(id) => maintenances.push(*id),
             }
         }
-        let change = Change::Forgotten { reservations, sessions, requests };
+        let change = Change::Forgotten { reservations, sessions, requests, maintenances };
         Event { at: now, request: None, change }
     }
 }

@@ -10,7 +10,7 @@ use crate::fault::{Fault, FieldFault};
 use crate::lane::{Lane, LaneNeed, Terms};
 use crate::refusal::{BLOCKERS_MAX, Blocker, CounterOffer, OfferKind, Reason, Refusal};
 use crate::reservation::{Reservation, State};
-use crate::topology::{Path, PathFault};
+use crate::topology::Path;
 
 /// A rate over an interval, as asked.
 struct Wanted {
@@ -123,7 +123,7 @@ impl Machine {
                 .state
                 .topology
                 .paths(source, &ask.via, &ask.destination)
-                .map_err(path_fault)?;
+                .map_err(Fault::from)?;
             ways.extend(paths.into_iter().map(|path| Way { source, path }));
         }
         Ok(ways)
@@ -264,19 +264,6 @@ fn offer(kind: OfferKind, way: &Way<'_>, rate: BitRate, interval: Interval) -> C
     CounterOffer { kind, source: way.source.clone(), via, rate, interval }
 }
 
-fn path_fault(fault: PathFault) -> Fault {
-    match fault {
-        PathFault::Unknown(what) => Fault::NotFound { what },
-        PathFault::NotServed { storage, served_via } => {
-            let names: Vec<String> =
-                served_via.iter().map(|host| format!("hosts/{host}")).collect();
-            let why = format!("{storage} is served via {}; name one of them", names.join(", "));
-            Fault::Invalid(vec![FieldFault::new("via", why)])
-        }
-        PathFault::Disconnected => Fault::Invalid(Vec::new()),
-    }
-}
-
 impl Reservation {
     /// A granted request as a reservation.
     pub(super) fn granted(
@@ -298,6 +285,7 @@ impl Reservation {
             interval: reserved.interval,
             session: reserved.session,
             booked: reserved.booked,
+            curtailed: None,
             created,
             created_by,
             state,

@@ -14,9 +14,15 @@ pub(crate) struct Booking {
     pub(crate) lanes: Vec<(usize, u64)>,
 }
 
+/// What is taken of each lane: from, to and how much.
+pub(crate) type Taken = Vec<Vec<(i64, i64, u128)>>;
+
 /// The bookings of each lane.
 pub(crate) struct Load {
-    on: Vec<Vec<(i64, i64, u128)>>,
+    on: Taken,
+    /// What maintenance takes away.
+    cuts: Taken,
+    drained: Vec<bool>,
 }
 
 /// What is asked, with its times settled.
@@ -33,14 +39,18 @@ pub(crate) fn at(ms: i64) -> Timestamp {
 }
 
 impl Load {
-    pub(crate) fn new<'a>(list: impl Iterator<Item = &'a Booking>, from: i64) -> Self {
+    pub(crate) fn new<'a>(
+        list: impl Iterator<Item = &'a Booking>,
+        from: i64,
+        (cuts, drained): (Taken, Vec<bool>),
+    ) -> Self {
         let mut on = vec![Vec::new(); LANES];
         for booking in list.filter(|booking| from < booking.to) {
             for (lane, amount) in &booking.lanes {
                 on[*lane].push((booking.from, booking.to, u128::from(*amount)));
             }
         }
-        Self { on }
+        Self { on, cuts, drained }
     }
 
     fn level(&self, lane: usize, instant: i64) -> u128 {
@@ -55,21 +65,33 @@ impl Load {
         begins.chain([from]).map(|instant| self.level(lane, instant)).max().unwrap_or(0)
     }
 
-    /// When the last booking of a lane ends.
-    pub(crate) fn last_end(&self, lane: usize) -> Option<i64> {
-        self.on[lane].iter().map(|booking| booking.1).max()
+    /// The most booked or in maintenance at one instant.
+    pub(crate) fn peak_with_cuts(&self, lane: usize, from: i64, to: i64) -> u128 {
+        let parts = || self.on[lane].iter().chain(&self.cuts[lane]);
+        let begins = parts().map(|part| part.0).filter(|begin| from < *begin && *begin < to);
+        let taken = |instant: i64| -> u128 {
+            parts().filter(|part| part.0 <= instant && instant < part.1).map(|part| part.2).sum()
+        };
+        begins.chain([from]).map(taken).max().unwrap()
+    }
+
+    /// The least that is free for something new.
+    fn free(&self, net: &Net, lane: usize, (from, to): (i64, i64)) -> u128 {
+        let most = self.peak_with_cuts(lane, from, to);
+        let capacity = if self.drained[lane] { 0 } else { net.capacity(lane).unwrap_or(0) };
+        u128::from(capacity).saturating_sub(most)
     }
 
     fn fits(&self, net: &Net, need: (usize, u32), wish: &Wish, start: i64) -> bool {
-        let free = u128::from(net.capacity(need.0).unwrap_or(0));
         let end = start + wish.to - wish.from;
-        self.peak(need.0, start, end) + net.amount(need, wish.rate) <= free
+        net.amount(need, wish.rate) <= self.free(net, need.0, (start, end))
     }
 
     /// The first start at which all of these lanes carry the wish: the one asked for, or an
     /// instant at which something begins or ends.
     fn earliest(&self, net: &Net, needs: &[(usize, u32)], wish: &Wish) -> Option<i64> {
-        let bookings = needs.iter().flat_map(|(lane, _)| &self.on[*lane]);
+        let bookings =
+            needs.iter().flat_map(|(lane, _)| self.on[*lane].iter().chain(&self.cuts[*lane]));
         let mut starts: Vec<i64> = bookings.flat_map(|booking| [booking.0, booking.1]).collect();
         starts.push(wish.from);
         starts.retain(|start| wish.from <= *start && start + wish.to - wish.from <= wish.horizon);
@@ -86,12 +108,8 @@ impl Load {
     /// The highest rate that a way carries over the interval asked for.
     fn highest(&self, net: &Net, way: &Way, wish: &Wish) -> u64 {
         let needs = way.lanes.iter();
-        let free: Vec<((usize, u32), u128)> = needs
-            .map(|need| {
-                let capacity = u128::from(net.capacity(need.0).unwrap_or(0));
-                (*need, capacity.saturating_sub(self.peak(need.0, wish.from, wish.to)))
-            })
-            .collect();
+        let free: Vec<((usize, u32), u128)> =
+            needs.map(|need| (*need, self.free(net, need.0, (wish.from, wish.to)))).collect();
         let carries = |rate: u64| free.iter().all(|(need, free)| net.amount(*need, rate) <= *free);
         let (mut fits, mut too_much) = (0, BitRate::MAX.bps() + 1);
         while fits + 1 < too_much {
@@ -129,7 +147,7 @@ impl Load {
         let blocked = way.lanes.iter().filter(|need| !self.fits(net, **need, wish, wish.from));
         let blocker = |need: &(usize, u32)| {
             let limit = net.capacity(need.0).unwrap_or(0);
-            let free = u128::from(limit) - self.peak(need.0, wish.from, wish.to);
+            let free = self.free(net, need.0, (wish.from, wish.to));
             Blocker {
                 source: way.source.clone(),
                 lane: lane_name(need.0),

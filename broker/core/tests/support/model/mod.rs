@@ -5,6 +5,7 @@ pub(crate) mod driver;
 mod generate;
 mod load;
 mod net;
+mod network;
 mod oracle;
 mod rng;
 mod steps;

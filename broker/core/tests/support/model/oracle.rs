@@ -1,17 +1,18 @@
 //! What should be answered: the rules of reservations, holds, sessions and repeated requests over
 //! plain lists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_core::command::{Ask, Shape};
 use tidegate_core::event::{Booked, RequestMark};
 use tidegate_core::machine::LaneChange;
 use tidegate_core::{
-    Answer, CloseWhy, Command, Fault, Limits, Refusal, Request, Reservation, Session, SessionState,
-    State, Until,
+    Answer, CloseWhy, Command, Fault, Limits, Losses, Maintenance, Refusal, Request, Reservation,
+    Session, SessionState, State, Until,
 };
 use tidegate_policy::{
-    BitRate, ByteCount, Endpoint, Interval, RequestId, ReservationId, SessionId, Span, Timestamp,
+    BitRate, ByteCount, Endpoint, Interval, MaintenanceId, RequestId, ReservationId, Resource,
+    SessionId, Span, Timestamp,
 };
 
 use super::load::{Booking, Load, Wish, at};
@@ -39,7 +40,9 @@ pub(super) enum About {
     Made(ReservationId),
     Reservation(ReservationId),
     Session(SessionId),
-    Topology(u64, Vec<LaneChange>),
+    Topology(u64, Vec<LaneChange>, Losses),
+    Drain(Resource, bool),
+    Window(MaintenanceId, Losses),
 }
 
 pub(crate) struct Oracle {
@@ -48,6 +51,8 @@ pub(crate) struct Oracle {
     pub(crate) version: u64,
     pub(crate) reservations: BTreeMap<ReservationId, Reservation>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) windows: BTreeMap<MaintenanceId, Maintenance>,
+    pub(crate) drained: BTreeSet<Resource>,
     /// The list that every question is answered from.
     pub(crate) booked: Vec<(ReservationId, Booking)>,
     pub(super) heard: BTreeMap<SessionId, i64>,
@@ -76,6 +81,8 @@ impl Oracle {
             version: 0,
             reservations: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            windows: BTreeMap::new(),
+            drained: BTreeSet::new(),
             booked: Vec::new(),
             heard: BTreeMap::new(),
             used: BTreeMap::new(),
@@ -86,7 +93,19 @@ impl Oracle {
 
     /// What is booked from an instant on.
     pub(crate) fn load(&self, from: i64) -> Load {
-        Load::new(self.booked.iter().map(|(_, booking)| booking), from)
+        let network = (self.cuts(), self.drained_lanes());
+        Load::new(self.booked.iter().map(|(_, booking)| booking), from, network)
+    }
+
+    /// What is promised from an instant on: what is closed and still booked is not.
+    pub(crate) fn promises(&self, from: i64) -> Load {
+        let live = self.booked.iter().filter_map(|(id, booking)| {
+            let found = self.reservations[id].clone();
+            let to = found.interval.end().as_ms();
+            found.is_live().then(|| Booking { to, ..booking.clone() })
+        });
+        let live: Vec<Booking> = live.collect();
+        Load::new(live.iter(), from, (self.cuts(), self.drained_lanes()))
     }
 
     /// Answers a request and carries it out. A new topology comes along as the network it means.
@@ -96,7 +115,7 @@ impl Oracle {
         request: &Request,
         net: Option<&Net>,
     ) -> Expected {
-        if let Some(answered) = self.answered(&request.mark) {
+        if let Some(answered) = self.answered(now, &request.mark) {
             if let Expected::Answer(Answer::Refusal(refusal)) = &answered {
                 self.note_refusal(now, request.mark, refusal);
             }
@@ -118,8 +137,12 @@ impl Oracle {
             Command::Release(release) => self.release(now, release, mark),
             Command::OpenSession(agent) => self.open(now, (fresh, agent), mark),
             Command::CloseSession(id) => self.close_session(now, *id, mark),
-            Command::ApplyTopology(_) => match net {
-                Some(net) => self.retopo(now, net, mark),
+            Command::Drain(resource) => self.drain(now, (resource, true), mark),
+            Command::Undrain(resource) => self.drain(now, (resource, false), mark),
+            Command::CreateMaintenance(ask) => self.maintain((now, fresh), ask, mark),
+            Command::DeleteMaintenance(id) => self.cancel(now, *id, mark),
+            Command::ApplyTopology { accept_losses, .. } => match net {
+                Some(net) => self.retopo(now, (net, *accept_losses), mark),
                 None => field("topology.links[0].capacity.out_bps"),
             },
         }
@@ -130,7 +153,7 @@ impl Oracle {
         self.answers.contains_key(&id) || self.refusals.contains_key(&id)
     }
 
-    fn answered(&self, mark: &RequestMark) -> Option<Expected> {
+    fn answered(&self, now: i64, mark: &RequestMark) -> Option<Expected> {
         let reused = Expected::Fault(Fault::RequestReused(mark.id));
         if let Some((print, refusal, _)) = self.refusals.get(&mark.id) {
             let same = *print == mark.fingerprint;
@@ -147,10 +170,12 @@ impl Oracle {
                 let found = self.sessions.get(id)?.clone();
                 Some(Expected::Answer(Answer::Session(found.into())))
             }
-            About::Topology(version, changes) => {
-                let (version, changes) = (*version, changes.clone());
-                Some(Expected::Answer(Answer::Topology { version, changes }))
+            About::Topology(version, changes, losses) => {
+                let (version, changes, losses) = (*version, changes.clone(), losses.clone());
+                Some(Expected::Answer(Answer::Topology { version, changes, losses }))
             }
+            About::Drain(resource, drained) => Some(self.drained_answer(now, resource, *drained)),
+            About::Window(id, losses) => self.window_answer(*id, losses),
         }
     }
 
@@ -280,6 +305,7 @@ impl Oracle {
             interval: Interval::new(at(wish.from), at(wish.to)).unwrap(),
             session: ask.session,
             booked: booked.collect(),
+            curtailed: None,
             created: at(now),
             created_by: Some(mark.id),
             state: held.map_or(State::Confirmed, |until| State::Held { until }),
