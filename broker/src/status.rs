@@ -7,6 +7,8 @@ use tidegate_core::{Fault, FieldFault};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::convert::reply;
+
 /// The domain of every error reason.
 const DOMAIN: &str = "tidegate.v1";
 
@@ -101,7 +103,7 @@ fn code(failure: &Failure) -> (Code, &'static str) {
             Fault::Stale { .. } => (Code::Aborted, "ETAG_STALE"),
             Fault::SessionEnded(_) => (Code::FailedPrecondition, "SESSION_ENDED"),
             Fault::NotHolder { .. } => (Code::FailedPrecondition, "NOT_HOLDER"),
-            Fault::LanesInUse(_) => (Code::FailedPrecondition, "LANES_IN_USE"),
+            Fault::LanesInUse { .. } => (Code::FailedPrecondition, "LANES_IN_USE"),
             Fault::Full { .. } => (Code::ResourceExhausted, "FULL"),
         },
     }
@@ -114,8 +116,9 @@ fn detail(details: &mut ErrorDetails, fault: &Fault) {
             let kind = what.split('/').next().unwrap_or_default();
             details.set_resource_info(kind, what, "", "it does not exist");
         }
-        Fault::LanesInUse(lanes) => {
-            let mut room = DETAILS_MAX;
+        Fault::LanesInUse { lanes, losses } => {
+            // Of each kind as many as fit into one half.
+            let mut room = DETAILS_MAX / 2;
             for lane in lanes {
                 let why = format!(
                     "{} bit/s promised until {}, {} bit/s left",
@@ -125,6 +128,15 @@ fn detail(details: &mut ErrorDetails, fault: &Fault) {
                     break;
                 }
                 details.add_precondition_failure_violation("LANE", lane.lane.as_str(), why);
+            }
+            let mut room = DETAILS_MAX / 2;
+            for victim in &losses.victims {
+                let name = reply::reservation_name(victim.reservation);
+                let why = format!("would be lost at {} on {}", victim.lost, victim.lane);
+                if !fits(&mut room, &name, &why) {
+                    break;
+                }
+                details.add_precondition_failure_violation("RESERVATION", name, why);
             }
         }
         Fault::IllegalStep { id, step, .. } => {

@@ -2,6 +2,7 @@
 
 pub(crate) mod ask;
 pub(crate) mod look;
+pub(crate) mod network;
 pub(crate) mod offer;
 pub(crate) mod reply;
 pub(crate) mod request;

@@ -1,8 +1,6 @@
 //! Answers for the wire.
 
 use prost_types::{Duration, Timestamp as WireTimestamp};
-use tidegate_core::lane::{Lane, LaneName};
-use tidegate_core::machine::LaneChange;
 use tidegate_core::reservation::{Phase, State};
 use tidegate_core::topology::{How, Steer};
 use tidegate_core::{
@@ -43,7 +41,7 @@ pub(crate) fn session_name(id: SessionId) -> String {
     format!("sessions/{id}")
 }
 
-pub(super) fn hosts(names: &[Name]) -> Vec<String> {
+pub(crate) fn hosts(names: &[Name]) -> Vec<String> {
     names.iter().map(|name| format!("hosts/{name}")).collect()
 }
 
@@ -87,6 +85,7 @@ pub(crate) fn reservation(
         assurance: assurance(reservation.terms).into(),
         path: reservation.route.path().map_or(0, i32::from),
         steers: reservation.route.steers().iter().map(steer).collect(),
+        curtailed: reservation.curtailed,
         ..v1::Reservation::default()
     }
 }
@@ -238,31 +237,5 @@ pub(crate) fn session(session: &Session, config: &SessionConfig) -> v1::Session 
         grace: Some(duration(config.grace)),
         create_time: Some(time(session.created)),
         ..v1::Session::default()
-    }
-}
-
-pub(crate) fn lane_change(change: &LaneChange) -> v1::LaneChange {
-    let kind = match (change.before, change.after) {
-        (None, _) => v1::lane_change::Kind::Added,
-        (Some(_), None) => v1::lane_change::Kind::Removed,
-        (Some(_), Some(_)) => v1::lane_change::Kind::Resized,
-    };
-    v1::LaneChange {
-        kind: kind.into(),
-        lane: change.lane.to_string(),
-        old_bps: int(change.before.unwrap_or(0)),
-        new_bps: int(change.after.unwrap_or(0)),
-    }
-}
-
-/// A lane with the most that is booked on it and what is used.
-pub(crate) fn lane(name: &LaneName, lane: &Lane, booked: u64, used: u64) -> v1::Lane {
-    v1::Lane {
-        name: name.to_string(),
-        nominal_bps: int(lane.def.as_ref().map_or(0, |def| def.nominal)),
-        capacity_bps: int(lane.capacity()),
-        booked_bps: int(booked),
-        used_bps: int(used),
-        ..v1::Lane::default()
     }
 }

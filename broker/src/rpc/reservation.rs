@@ -48,7 +48,12 @@ impl Rpc {
                 Some(Outcome::Reservation(reply::reservation(it, now, used)))
             }
             Answer::Refusal(refusal) => Some(Outcome::Refusal(reply::refusal(refusal, now))),
-            Answer::Batch(_) | Answer::Session(_) | Answer::Topology { .. } => None,
+            Answer::Batch(_)
+            | Answer::Session(_)
+            | Answer::Topology { .. }
+            | Answer::Maintenance { .. }
+            | Answer::Drained(_)
+            | Answer::Undrained(_) => None,
         }
     }
 }

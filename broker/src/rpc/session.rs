@@ -31,10 +31,7 @@ impl Rpc {
         let mutation = check(request.get_ref()).map_err(Failure::from)?;
         match self.queue.mutate(mutation, deadline).await?.answer {
             Answer::Session(it) => Ok(Response::new(reply::session(&it, &self.config.session))),
-            Answer::Reservation(_)
-            | Answer::Refusal(_)
-            | Answer::Batch(_)
-            | Answer::Topology { .. } => Err(Failure::Stopped.into()),
+            _ => Err(Failure::Stopped.into()),
         }
     }
 

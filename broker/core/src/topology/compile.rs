@@ -21,6 +21,7 @@ pub fn compile(spec: &TopologySpec) -> Result<Topology, Vec<FieldFault>> {
     topology.add_hosts(spec);
     topology.add_links(spec);
     topology.add_storage(spec);
+    topology.resources.values_mut().for_each(|lanes| lanes.sort_unstable());
     let mut faults = Vec::new();
     for (index, route) in spec.routes.iter().enumerate() {
         match routes::compile(&topology, route) {

@@ -5,6 +5,7 @@
 
 pub mod compile;
 pub mod path;
+pub mod shape;
 pub mod spec;
 pub mod steer;
 

@@ -15,6 +15,10 @@
 //! `take N` (the last refusal's offer). `made -11m REQUEST` gives it an id made then, `again` repeats the last request, and
 //! `again REQUEST` asks something else under its id.
 //!
+//! The network over time: `apply accepting losses`, `drain RESOURCE`, `undrain RESOURCE`,
+//! `maintain RESOURCE FROM..TO PPM [accepting losses]` (PPM is what is left), `cancel W`,
+//! `windows`, `lane LANE FROM..TO` (what is free, step by step).
+//!
 //! Time and sight: `at T`, `restart T` (a process that was away until then replays and resumes),
 //! `beat S`, `obey S A VERSION`, `used S A SIZE`, `free LANE T` or `T..T`, `show A`, `usage A`,
 //! `ls`, `sessions`, `moving`, `explain REQUEST`, `when` and the request (its windows).
@@ -27,12 +31,13 @@ mod request;
 use std::collections::BTreeMap;
 
 use tidegate_core::audit::audit;
+use tidegate_core::lane::Lane;
 use tidegate_core::{
     Answer, Ask, Command, CounterOffer, Event, Limits, Machine, Note, Request, SessionState, Stamp,
     State,
 };
 use tidegate_core::{TopologySpec, event::RequestMark};
-use tidegate_policy::{RequestId, ReservationId, SessionId, Timestamp};
+use tidegate_policy::{MaintenanceId, RequestId, ReservationId, SessionId, Timestamp};
 
 use print::instant;
 
@@ -53,6 +58,7 @@ pub(crate) struct World {
     draft: TopologySpec,
     reservations: BTreeMap<String, ReservationId>,
     sessions: BTreeMap<String, SessionId>,
+    windows: BTreeMap<String, MaintenanceId>,
     /// What identifiers are called here.
     names: Vec<(String, String)>,
     last: Option<Request>,
@@ -72,6 +78,7 @@ impl World {
             draft: TopologySpec::default(),
             reservations: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            windows: BTreeMap::new(),
             names: Vec::new(),
             last: None,
             offers: None,
@@ -87,7 +94,10 @@ impl World {
                 draft::declare(&mut self.draft, &self.machine.topology().spec, &words);
                 String::new()
             }
-            ["apply"] => self.apply_draft(),
+            ["apply"] => self.apply_draft(false),
+            ["apply", "accepting", "losses"] => self.apply_draft(true),
+            ["windows"] => self.machine.maintenances(None).map(|it| self.window(it)).collect(),
+            ["lane", lane, over] => self.lane_steps(lane, over),
             ["at", time] => self.walk_to(request::time(time)),
             ["restart", time] => self.restart(request::time(time)),
             ["beat", session] => {
@@ -143,9 +153,9 @@ impl World {
         panic!("{}: {why}", self.place)
     }
 
-    fn apply_draft(&mut self) -> String {
+    fn apply_draft(&mut self, accept_losses: bool) -> String {
         let spec = self.draft.clone();
-        let out = self.submit(Command::ApplyTopology(spec.into()), None);
+        let out = self.submit(Command::ApplyTopology { spec: spec.into(), accept_losses }, None);
         self.draft = self.machine.topology().spec.clone();
         out
     }
@@ -271,6 +281,14 @@ impl World {
                     self.name(answer, command);
                 }
             }
+            (Answer::Maintenance { maintenance, .. }, Command::CreateMaintenance(_)) => {
+                let text = maintenance.id.to_string();
+                if self.windows.values().all(|known| *known != maintenance.id) {
+                    let name = format!("w{}", self.windows.len() + 1);
+                    self.names.push((text, name.clone()));
+                    self.windows.insert(name, maintenance.id);
+                }
+            }
             (Answer::Session(made), Command::OpenSession(agent)) => {
                 self.names.push((made.id.to_string(), agent.to_string()));
                 self.sessions.insert(agent.to_string(), made.id);
@@ -301,6 +319,18 @@ impl World {
             }
             Answer::Batch(answers) => return answers.iter().for_each(|it| self.check_answer(it)),
             Answer::Topology { version, .. } => *version == self.machine.topology_version(),
+            Answer::Maintenance { maintenance: told, .. } => {
+                let mut open = self.machine.maintenances(None);
+                open.any(|open| open == &**told) == told.ended.is_none()
+            }
+            Answer::Drained(told) => {
+                let lanes = told.lanes.iter().map(|name| self.lane(name.as_str()));
+                lanes.flatten().all(Lane::is_drained)
+            }
+            Answer::Undrained(told) => {
+                let lanes = told.iter().map(|name| self.lane(name.as_str()));
+                lanes.flatten().all(|lane| !lane.is_drained())
+            }
         };
         if !stands {
             self.fail(&format!("the answer is not what stands: {answer:?}"));
