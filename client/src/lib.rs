@@ -6,8 +6,13 @@
 //! - [`Download`] fetches a file under a limiter.
 //! - [`topology_file`] reads and writes topologies.
 
+pub mod admit;
+pub mod ask;
+pub mod batch;
 mod beats;
 pub mod bucket;
+mod calls;
+pub mod change;
 pub mod clock;
 pub mod connect;
 pub mod digest;
@@ -22,12 +27,21 @@ pub mod refusal;
 pub mod reservation;
 pub mod retry;
 pub mod session;
+pub mod sessions;
+mod standing;
+pub mod steer;
 pub mod terms;
 pub mod topology;
 pub mod topology_file;
+pub mod watch;
+pub mod windows;
 mod wire;
 
+pub use admit::Admission;
+pub use ask::{Along, Ask, Assurance, Between, End, OfferToken, Shape};
+pub use batch::{AllOrNone, Batch};
 pub use bucket::Burst;
+pub use change::Change;
 pub use connect::{Client, Listing, Page, Settings};
 pub use digest::Digest;
 pub use download::{Download, DownloadError};
@@ -38,10 +52,13 @@ pub use http::Tls;
 pub use limited::Limited;
 pub use limiter::{LimitError, Limiter, Revoked};
 pub use refusal::{CounterOffer, Refusal};
-pub use reservation::{Ask, End, Outcome, Reservation, ReservationName};
+pub use reservation::{Etag, Outcome, Reservation, ReservationName};
 pub use retry::RetryPolicy;
 pub use session::{Session, SessionPhase};
+pub use sessions::{SessionInfo, SessionListing, SessionState};
 pub use terms::OnUnreachable;
+pub use watch::{Watch, Watched};
+pub use windows::{Explanation, Search, Windows};
 
 /// The code in the README is compiled with the tests, so that it cannot rot.
 #[cfg(doctest)]

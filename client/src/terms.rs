@@ -74,6 +74,24 @@ pub(crate) struct Terms {
     pub(crate) policy: OnUnreachable,
 }
 
+/// What may be sent, as one version of the plan says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) version: u64,
+    pub(crate) rate: BitRate,
+    /// Absent where the start was not said: it stays.
+    pub(crate) starts_at: Option<BootTime>,
+    pub(crate) ends_at: BootTime,
+}
+
+/// What a change that is under way leaves of the terms: the old ones and the new ones have to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Narrowed {
+    pub(crate) rate: Option<BitRate>,
+    pub(crate) starts_at: Option<BootTime>,
+    pub(crate) ends_at: Option<BootTime>,
+}
+
 /// What its limiter is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -89,7 +107,47 @@ pub(crate) enum Order {
     GiveUp,
 }
 
+impl Narrowed {
+    /// What keeps to both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        let least = |one: Option<BitRate>, two| one.into_iter().chain(two).min();
+        Self {
+            rate: least(self.rate, other.rate),
+            starts_at: self.starts_at.into_iter().chain(other.starts_at).max(),
+            ends_at: earliest(self.ends_at, other.ends_at),
+        }
+    }
+}
+
 impl Terms {
+    /// Follows a plan, unless a later one is followed already. `known` is the version that is
+    /// followed; returns the one that is from now on.
+    pub(crate) fn follow(&mut self, known: u64, plan: Plan) -> u64 {
+        if plan.version < known {
+            return known;
+        }
+        self.rate = plan.rate;
+        self.ends_at = plan.ends_at;
+        if let Some(starts_at) = plan.starts_at {
+            // Each reading of one start is late by its own round trip: the earliest is the best.
+            self.starts_at = match plan.version == known {
+                true => self.starts_at.min(starts_at),
+                false => starts_at,
+            };
+        }
+        plan.version
+    }
+
+    /// The terms that keep to both the present ones and those that are asked for.
+    pub(crate) fn within(&self, narrowed: &Narrowed) -> Self {
+        Self {
+            rate: narrowed.rate.map_or(self.rate, |rate| rate.min(self.rate)),
+            starts_at: narrowed.starts_at.map_or(self.starts_at, |at| at.max(self.starts_at)),
+            ends_at: narrowed.ends_at.map_or(self.ends_at, |at| at.min(self.ends_at)),
+            ..*self
+        }
+    }
+
     pub(crate) fn order(&self, now: BootTime) -> Order {
         let order = self.once_started(now);
         let waits = self.starts_at.since(now);
