@@ -105,7 +105,7 @@ impl fmt::Display for Notice {
 /// of the reservation or of its session makes up for.
 #[derive(Debug)]
 pub struct Grant {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 impl Client {
@@ -122,6 +122,21 @@ impl Client {
         on_unreachable: OnUnreachable,
     ) -> Result<Acquired, ClientError> {
         acquire(self, ask, on_unreachable, |_| {}, None).await
+    }
+
+    /// Turns a reservation without a session into a grant: one of a batch or of an admission
+    /// stream, or an offer that is held. Must be called inside a tokio runtime. The grant gives the
+    /// reservation back when it is dropped.
+    ///
+    /// # Errors
+    /// [`ClientError::SessionUnusable`] if it is bound to a session: only that session may send
+    /// under it ([`Session::adopt`](crate::session::Session::adopt)).
+    pub fn adopt(&self, reservation: Reservation) -> Result<Grant, ClientError> {
+        if let Some(session) = reservation.session {
+            let why = format!("{} is bound to sessions/{session}", reservation.name);
+            return Err(ClientError::SessionUnusable { why });
+        }
+        Ok(Grant::promised(self, reservation, OnUnreachable::Fail, None))
     }
 }
 
@@ -172,7 +187,7 @@ async fn reserve(
 }
 
 impl Grant {
-    fn promised(
+    pub(crate) fn promised(
         client: &Client,
         reservation: Reservation,
         policy: OnUnreachable,

@@ -10,6 +10,7 @@ pub mod admit;
 pub mod ask;
 pub mod batch;
 mod beats;
+pub mod blocking;
 pub mod bucket;
 mod calls;
 pub mod change;

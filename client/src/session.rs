@@ -18,8 +18,8 @@ use crate::beats;
 use crate::clock::BootTime;
 use crate::connect::{Answer, Client};
 use crate::error::ClientError;
-use crate::grant::{self, Acquired, GrantEnd, Notice};
-use crate::reservation::{Ask, CloseReason, Timing};
+use crate::grant::{self, Acquired, Grant, GrantEnd, Notice};
+use crate::reservation::{Ask, CloseReason, Reservation, Timing};
 use crate::standing::{Inner, News};
 use crate::terms::{OnUnreachable, Plan, Window};
 use crate::wire;
@@ -166,6 +166,29 @@ impl Session {
         let ask = Ask { session: Some(self.shared.id), ..ask.clone() };
         let bind = |inner: &Arc<Inner>| self.shared.bind(inner);
         grant::acquire(&self.shared.client, &ask, on_unreachable, bind, Some(window)).await
+    }
+
+    /// Turns a reservation that is bound to this session into a grant that follows what the session
+    /// hears: one of a batch or of an admission stream ([`Ask::bound_to`]), or an offer that is
+    /// held. The grant gives the reservation back when it is dropped.
+    ///
+    /// # Errors
+    /// [`ClientError::SessionUnusable`] if it is bound to another session or to none, and those of
+    /// [`Session::acquire`].
+    pub fn adopt(
+        &self,
+        reservation: Reservation,
+        on_unreachable: OnUnreachable,
+    ) -> Result<Grant, ClientError> {
+        if reservation.session != Some(self.shared.id) {
+            let why = format!("{} is not bound to sessions/{}", reservation.name, self.shared.id);
+            return Err(ClientError::SessionUnusable { why });
+        }
+        let window = self.shared.room()?;
+        let client = &self.shared.client;
+        let grant = Grant::promised(client, reservation, on_unreachable, Some(window));
+        self.shared.bind(&grant.inner);
+        Ok(grant)
     }
 
     /// Revokes what is left of its grants, reports the last bytes and tells the broker, which

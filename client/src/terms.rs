@@ -263,6 +263,72 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_that_changes_changes_the_table() {
+        let zero = BootTime::now();
+        let (half, more) =
+            (BitRate::from_bps(500_000).unwrap(), BitRate::from_bps(2_000_000).unwrap());
+        let at = |seconds| zero.plus(secs(seconds));
+        let plan = |version, rate, start: Option<u64>, end| Plan {
+            version,
+            rate,
+            starts_at: start.map(at),
+            ends_at: at(end),
+        };
+        // Known is version 5, that starts at 10 s and ends at 80 s, inside of its window of 90 s.
+        // What is heard, then the version that is followed, from when on it sends, and how fast.
+        let table = [
+            (plan(5, RATE, Some(10), 80), 5, 10, RATE),
+            // An older one changes nothing.
+            (plan(4, more, Some(0), 80), 5, 10, RATE),
+            (plan(6, half, Some(10), 80), 6, 10, half),
+            (plan(6, more, Some(10), 80), 6, 10, more),
+            (plan(6, RATE, Some(40), 80), 6, 40, RATE),
+            (plan(6, RATE, Some(2), 80), 6, 2, RATE),
+            // A start that is not said stays.
+            (plan(6, half, None, 80), 6, 10, half),
+            // Each reading of one start is late by its round trip, so the earliest stays.
+            (plan(5, RATE, Some(12), 80), 5, 10, RATE),
+        ];
+        for (heard, followed, start, rate) in table {
+            let mut terms = terms(zero, OnUnreachable::Fail);
+            terms.ends_at = at(80);
+            assert_eq!(terms.follow(5, heard), followed, "{heard:?}");
+            assert_eq!(rate_at(&terms, at(start - 1)), Some((BitRate::ZERO, true)), "{heard:?}");
+            for time in [start, 79] {
+                assert_eq!(rate_at(&terms, at(time)), Some((rate, true)), "{heard:?}");
+            }
+        }
+        // The end is the limiter's to keep, and the window's where that comes first.
+        for (end, expires) in [(60, 60), (85, 85), (500, 90)] {
+            let mut terms = terms(zero, OnUnreachable::Fail);
+            terms.follow(5, plan(6, RATE, None, end));
+            let order = terms.order(at(20));
+            let Order::Run { expires_at, .. } = order else { panic!("{order:?}") };
+            assert_eq!(expires_at, at(expires), "end at {end} s");
+        }
+    }
+
+    #[test]
+    fn narrowed_terms_keep_to_both() {
+        let zero = BootTime::now();
+        let at = |seconds| zero.plus(secs(seconds));
+        let half = BitRate::from_bps(500_000).unwrap();
+        let terms = terms(zero, OnUnreachable::Fail);
+        let slower = Narrowed { rate: Some(half), ..Narrowed::default() };
+        let later = Narrowed { starts_at: Some(at(40)), ..Narrowed::default() };
+        let shorter = Narrowed { ends_at: Some(at(60)), ..Narrowed::default() };
+        let wider =
+            Narrowed { rate: Some(BitRate::MAX), starts_at: Some(zero), ends_at: Some(at(9000)) };
+        assert_eq!(terms.within(&wider), terms);
+        assert_eq!(rate_at(&terms.within(&slower), at(20)), Some((half, true)));
+        assert_eq!(rate_at(&terms.within(&later), at(39)), Some((BitRate::ZERO, true)));
+        assert_eq!(terms.within(&shorter).ends_at, at(60));
+        let all = slower.and(later).and(shorter).and(wider);
+        let within = terms.within(&all);
+        assert_eq!((within.rate, within.starts_at, within.ends_at), (half, at(40), at(60)));
+    }
+
+    #[test]
     fn the_limiter_itself_ends_with_the_window_while_the_granted_rate_runs() {
         let zero = BootTime::now();
         for policy in [OnUnreachable::Fail, OnUnreachable::Wait { up_to: secs(100) }] {

@@ -189,5 +189,84 @@ mod tests {
             let error = ClientError::from_status(&Status::new(code, "x"), DEADLINE);
             assert_eq!(error.is_unreachable(), again, "{code:?}: {error}");
         }
+        let stale = ClientError::from_status(&Status::aborted("its etag is e8"), DEADLINE);
+        assert!(matches!(stale, ClientError::Stale { .. }), "{stale:?}");
+    }
+
+    /// What the broker says with this reason.
+    fn said(code: Code, reason: &str, more: impl FnOnce(&mut ErrorDetails)) -> ClientError {
+        let mut details = ErrorDetails::new();
+        details.set_error_info(reason, "tidegate.v1", std::collections::HashMap::new());
+        more(&mut details);
+        let status = Status::with_error_details(code, "why", details);
+        ClientError::from_status(&status, DEADLINE)
+    }
+
+    /// The name of a variant.
+    fn variant(error: &ClientError) -> String {
+        let text = format!("{error:?}");
+        text.chars().take_while(char::is_ascii_alphanumeric).collect()
+    }
+
+    #[test]
+    fn each_reason_has_its_error() {
+        // Code, reason, variant, whether it is asked again, whether it may have happened.
+        let table = [
+            (Code::InvalidArgument, "FIELDS_INVALID", "Invalid", false, false),
+            (Code::ResourceExhausted, "SHED", "Shed", false, false),
+            (Code::DeadlineExceeded, "DEADLINE_PASSED", "Undecided", true, false),
+            (Code::DeadlineExceeded, "ANSWER_LATE", "AnswerLate", true, true),
+            (Code::Unavailable, "STOPPING", "Stopping", true, true),
+            (Code::NotFound, "NOT_FOUND", "NotFound", false, false),
+            (Code::AlreadyExists, "REQUEST_ID_REUSED", "Conflict", false, false),
+            (
+                Code::FailedPrecondition,
+                "REQUEST_ID_OUT_OF_WINDOW",
+                "RequestIdOutOfWindow",
+                false,
+                false,
+            ),
+            (Code::FailedPrecondition, "ILLEGAL_STEP", "IllegalStep", false, false),
+            (Code::FailedPrecondition, "SESSION_ENDED", "SessionEnded", false, false),
+            (Code::FailedPrecondition, "NOT_HOLDER", "NotHolder", false, false),
+            (Code::FailedPrecondition, "LANES_IN_USE", "LanesInUse", false, false),
+            (Code::ResourceExhausted, "FULL", "Full", false, false),
+            // What a later broker says is known by its code.
+            (Code::FailedPrecondition, "TIDE_OUT", "FailedPrecondition", false, false),
+        ];
+        for (code, reason, expected, again, happened) in table {
+            let error = said(code, reason, |_| {});
+            assert_eq!(variant(&error), expected, "{reason}");
+            assert_eq!(error.is_unreachable(), again, "{reason}");
+            assert_eq!(error.may_have_happened(), happened, "{reason}");
+        }
+    }
+
+    #[test]
+    fn what_comes_along_with_a_reason_is_kept() {
+        let missing = said(Code::NotFound, "NOT_FOUND", |details| {
+            details.set_resource_info("storage", "storage/swift", "", "it does not exist");
+        });
+        let ClientError::NotFound { what, .. } = missing else { panic!("{missing}") };
+        assert_eq!(what, "storage/swift");
+        let id = "019aa7e0-8000-7000-8000-000000000001";
+        let step = said(Code::FailedPrecondition, "ILLEGAL_STEP", |details| {
+            details.add_precondition_failure_violation("STATE", id, "confirm");
+        });
+        let ClientError::IllegalStep { reservation, step, .. } = step else { panic!("{step}") };
+        assert_eq!((reservation.unwrap().to_string().as_str(), step.as_str()), (id, "confirm"));
+        let in_use = said(Code::FailedPrecondition, "LANES_IN_USE", |details| {
+            details.add_precondition_failure_violation("LANE", "links/a/forward", "5 bit/s");
+            details.add_precondition_failure_violation("LANE", "links/b/forward", "7 bit/s");
+        });
+        let ClientError::LanesInUse { lanes, .. } = in_use else { panic!("{in_use}") };
+        assert_eq!((lanes.len(), lanes[1].lane.as_str()), (2, "links/b/forward"));
+        let wait = Duration::from_millis(100);
+        for (code, reason) in [(Code::ResourceExhausted, "FULL"), (Code::Unavailable, "STOPPING")] {
+            let error = said(code, reason, |details| {
+                details.set_retry_info(Some(wait));
+            });
+            assert_eq!(error.retry_after(), Some(wait), "{reason}");
+        }
     }
 }
