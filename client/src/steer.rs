@@ -1,8 +1,8 @@
 //! How bytes get onto the path that is booked, where the network offers several.
 
 use std::fmt;
-use std::net::IpAddr;
 
+use tidegate_policy::{Mark, MarkKind, Resource};
 use tidegate_proto::v1;
 
 use crate::error::ClientError;
@@ -10,10 +10,10 @@ use crate::error::ClientError;
 /// A choice between several paths, and who makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Steer {
-    /// Where the choice begins: `hosts/{name}` or `switches/{name}`.
-    pub from: String,
+    /// Where the choice begins: a host or a switch.
+    pub from: Resource,
     /// Where it ends.
-    pub to: String,
+    pub to: Resource,
     /// Who makes it.
     pub by: SteeredBy,
 }
@@ -25,66 +25,61 @@ pub enum SteeredBy {
     Mark(Mark),
     /// This controller, which follows the bookings; the sender does nothing.
     Controller(String),
-}
-
-/// What a sender marks its packets with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mark {
-    /// The source address to bind to.
-    SourceAddress(IpAddr),
-    /// The DSCP, 0 to 63.
-    Dscp(u8),
-    /// The VLAN, 1 to 4094.
-    Vlan(u16),
-    /// Something that this client does not know: its number and its value.
-    Unknown(i32, String),
+    /// The sender, by a mark of a kind that this client does not know, by its number.
+    Unknown {
+        /// What is marked.
+        kind: i32,
+        /// With which value.
+        value: String,
+    },
 }
 
 impl Steer {
     pub(crate) fn from_wire(wire: v1::Steer) -> Result<Self, ClientError> {
         use v1::steer::How;
         let by = match wire.how {
-            Some(How::Mark(mark)) => SteeredBy::Mark(Mark::from_wire(mark)?),
+            Some(How::Mark(mark)) => marked(mark)?,
             Some(How::Controller(name)) => SteeredBy::Controller(name),
             None => return Err(ClientError::bad("steers.how", "it is missing")),
         };
-        Ok(Self { from: wire.from, to: wire.to, by })
+        Ok(Self {
+            from: wire.from.parse().map_err(ClientError::unparsed("steers.from"))?,
+            to: wire.to.parse().map_err(ClientError::unparsed("steers.to"))?,
+            by,
+        })
     }
 }
 
-impl Mark {
-    fn from_wire(wire: v1::Mark) -> Result<Self, ClientError> {
-        use v1::mark::Kind;
-        let value = wire.value.as_str();
-        let mark = match Kind::try_from(wire.kind) {
-            Ok(Kind::SourceAddress) => value.parse().ok().map(Self::SourceAddress),
-            Ok(Kind::Dscp) => value.parse().ok().filter(|dscp| *dscp < 64).map(Self::Dscp),
-            Ok(Kind::Vlan) => {
-                value.parse().ok().filter(|vlan| (1..4095).contains(vlan)).map(Self::Vlan)
-            }
-            Ok(Kind::Unspecified) | Err(_) => Some(Self::Unknown(wire.kind, value.to_owned())),
-        };
-        mark.ok_or_else(|| ClientError::bad("steers.mark.value", format!("{value:?} is no such")))
-    }
+fn marked(wire: v1::Mark) -> Result<SteeredBy, ClientError> {
+    use v1::mark::Kind;
+    let kind = match Kind::try_from(wire.kind) {
+        Ok(Kind::SourceAddress) => MarkKind::SourceAddress,
+        Ok(Kind::Dscp) => MarkKind::Dscp,
+        Ok(Kind::Vlan) => MarkKind::Vlan,
+        Ok(Kind::Unspecified) | Err(_) => {
+            return Ok(SteeredBy::Unknown { kind: wire.kind, value: wire.value });
+        }
+    };
+    let mark = Mark::new(kind, &wire.value);
+    Ok(SteeredBy::Mark(mark.map_err(ClientError::unparsed("steers.mark.value"))?))
 }
 
 impl fmt::Display for Steer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { from, to, by } = self;
-        match by {
-            SteeredBy::Mark(mark) => write!(f, "from {from} to {to}: {mark}"),
-            SteeredBy::Controller(name) => write!(f, "from {from} to {to}: {name} steers"),
-        }
+        write!(f, "from {from} to {to}: {by}")
     }
 }
 
-impl fmt::Display for Mark {
+impl fmt::Display for SteeredBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SourceAddress(address) => write!(f, "send from {address}"),
-            Self::Dscp(dscp) => write!(f, "mark with DSCP {dscp}"),
-            Self::Vlan(vlan) => write!(f, "send in VLAN {vlan}"),
-            Self::Unknown(_, value) => {
+            Self::Mark(mark) if mark.kind() == MarkKind::SourceAddress => {
+                write!(f, "send from {}", mark.value())
+            }
+            Self::Mark(mark) => write!(f, "mark with {mark}"),
+            Self::Controller(name) => write!(f, "{name} steers"),
+            Self::Unknown { value, .. } => {
                 write!(f, "mark with {value:?}, in a way that this client does not know")
             }
         }
@@ -94,30 +89,36 @@ impl fmt::Display for Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use v1::steer::How;
 
-    fn mark(kind: i32, value: &str) -> Result<Mark, ClientError> {
-        Mark::from_wire(v1::Mark { kind, value: value.into() })
+    fn steer(how: Option<How>) -> Result<Steer, ClientError> {
+        Steer::from_wire(v1::Steer { from: "hosts/a".into(), to: "switches/b".into(), how })
+    }
+
+    fn mark(kind: i32, value: &str) -> Option<How> {
+        Some(How::Mark(v1::Mark { kind, value: value.into() }))
     }
 
     #[test]
-    fn a_mark_is_what_a_socket_can_be_told() {
-        assert_eq!(mark(1, "10.0.0.7").unwrap(), Mark::SourceAddress([10, 0, 0, 7].into()));
-        assert_eq!(mark(2, "46").unwrap(), Mark::Dscp(46));
-        assert_eq!(mark(3, "4094").unwrap(), Mark::Vlan(4094));
-        assert_eq!(mark(9, "x").unwrap(), Mark::Unknown(9, "x".into()));
-        for (kind, value) in [(1, "east"), (2, "64"), (2, "-1"), (3, "0"), (3, "4095")] {
-            let error = mark(kind, value).unwrap_err();
-            assert!(matches!(error, ClientError::BadAnswer { .. }), "{value}: {error:?}");
+    fn a_steer_says_what_the_sender_does() {
+        let table = [
+            (mark(1, "10.0.0.7"), "send from 10.0.0.7"),
+            (mark(2, "46"), "mark with DSCP 46"),
+            (mark(3, "4094"), "mark with VLAN 4094"),
+            (mark(9, "x"), "mark with \"x\", in a way that this client does not know"),
+            (Some(How::Controller("sdn-1".into())), "sdn-1 steers"),
+        ];
+        for (how, expected) in table {
+            let text = steer(how).unwrap().to_string();
+            assert_eq!(text, format!("from hosts/a to switches/b: {expected}"));
         }
     }
 
     #[test]
-    fn somebody_steers() {
-        let steer = |how| {
-            Steer::from_wire(v1::Steer { from: "switches/a".into(), to: "switches/b".into(), how })
-        };
-        let by = steer(Some(v1::steer::How::Controller("sdn-1".into()))).unwrap();
-        assert_eq!(by.to_string(), "from switches/a to switches/b: sdn-1 steers");
-        steer(None).unwrap_err();
+    fn a_steer_that_makes_no_sense_is_an_error() {
+        for how in [None, mark(1, "east"), mark(2, "64"), mark(3, "0")] {
+            let error = steer(how).unwrap_err();
+            assert!(matches!(error, ClientError::BadAnswer { .. }), "{error:?}");
+        }
     }
 }

@@ -57,6 +57,7 @@ fn from_reason(reason: &str, status: &Status, why: &str) -> Option<ClientError> 
             let what = info.map(|info| info.resource_name).unwrap_or_default();
             ClientError::NotFound { what, why }
         }
+        "ETAG_STALE" => ClientError::Stale { why },
         "REQUEST_ID_REUSED" => ClientError::Conflict { why },
         "REQUEST_ID_OUT_OF_WINDOW" => ClientError::RequestIdOutOfWindow { why },
         "ILLEGAL_STEP" => {
@@ -227,6 +228,7 @@ mod tests {
                 false,
             ),
             (Code::FailedPrecondition, "ILLEGAL_STEP", "IllegalStep", false, false),
+            (Code::Aborted, "ETAG_STALE", "Stale", false, false),
             (Code::FailedPrecondition, "SESSION_ENDED", "SessionEnded", false, false),
             (Code::FailedPrecondition, "NOT_HOLDER", "NotHolder", false, false),
             (Code::FailedPrecondition, "LANES_IN_USE", "LanesInUse", false, false),

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use tidegate_client::refusal::{OfferKind, RefusalReason};
-use tidegate_client::steer::{Mark, SteeredBy};
+use tidegate_client::steer::SteeredBy;
 use tidegate_client::{
     AllOrNone, Ask, Assurance, Batch, Between, Change, ClientError, End, Etag, Listing, Outcome,
     Search, SessionListing, SessionState,
 };
-use tidegate_policy::{BitRate, Span, Timestamp};
+use tidegate_policy::{BitRate, Mark, MarkKind, Span, Timestamp};
 use tidegate_proto::v1;
 use tonic::Status;
 use v1::create_reservation_request::Shape;
@@ -129,7 +129,7 @@ async fn a_reservation_says_how_it_was_granted() {
     assert_eq!((it.etag, it.plan_version, it.curtailed), (Etag("e7".into()), 3, true));
     assert_eq!(it.way.unwrap().path, 1);
     assert_eq!(it.assurance, Assurance::Shared);
-    assert_eq!(it.steers[0].by, SteeredBy::Mark(Mark::Dscp(46)));
+    assert_eq!(it.steers[0].by, SteeredBy::Mark(Mark::new(MarkKind::Dscp, "46").unwrap()));
     assert_eq!(it.steers[1].by, SteeredBy::Controller("sdn-1".into()));
     let Outcome::Granted(it) = client.reserve(&ask()).await.unwrap() else { panic!() };
     assert_eq!((it.source(), it.destination()), (None, None));
