@@ -14,6 +14,23 @@ use crate::wire;
 /// It carries its request id from the moment it is made: asking twice with the same `Batch`
 /// reserves once. The request ids of its asks are not used, and none of them may ask to hold its
 /// best offer or only to be validated: the batch is validated as a whole.
+///
+/// ```
+/// use tidegate_client::{Ask, Batch, End};
+/// use tidegate_policy::Span;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // One image to two hosts: both or none.
+/// let mut asks = Vec::new();
+/// for host in ["hosts/compute-1", "hosts/compute-2"] {
+///     let from = "storage/swift-east".parse()?;
+///     let until = End::After(Span::from_secs(600));
+///     asks.push(Ask::new(from, host.parse()?, "2Gbit".parse()?, until));
+/// }
+/// assert_eq!(Batch::new(asks).asks.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// The requests, 1 to 100.

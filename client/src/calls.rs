@@ -218,6 +218,19 @@ impl Client {
 
     /// All reservations that a listing shows, from its page on: pages are asked for as they are
     /// needed. An error ends it.
+    ///
+    /// ```no_run
+    /// use futures_util::TryStreamExt;
+    /// use tidegate_client::Listing;
+    /// # async fn run(client: tidegate_client::Client) -> Result<(), tidegate_client::ClientError> {
+    /// let listing = Listing { filter: "rate_bps >= 1000000000".into(), ..Listing::default() };
+    /// let mut all = std::pin::pin!(client.list_all(listing));
+    /// while let Some(it) = all.try_next().await? {
+    ///     println!("{} {}", it.name, it.rate);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn list_all(
         &self,
         listing: Listing,
@@ -231,6 +244,17 @@ impl Client {
     }
 
     /// When a rate would fit, and how much is free when. Books nothing.
+    ///
+    /// ```no_run
+    /// # use tidegate_client::{Client, ClientError, Search};
+    /// # async fn run(client: Client, search: Search) -> Result<(), ClientError> {
+    /// let found = client.find_windows(&search).await?;
+    /// if let Some(first) = found.windows.first() {
+    ///     println!("{} from {} to {}", first.rate, first.start, first.end);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn find_windows(&self, search: &Search) -> Result<Windows, ClientError> {
         let send = |channel, request| async move {
             ReservationServiceClient::new(channel).find_windows(request).await

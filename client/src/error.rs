@@ -11,6 +11,21 @@ mod status;
 /// Why a call to the broker gave no answer that can be used.
 ///
 /// A refusal is no error: it is one of the two answers to a request.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_client::ClientError;
+///
+/// let wait = Duration::from_millis(100);
+/// let error = ClientError::Shed { why: "too many requests wait".into(), retry_after: Some(wait) };
+/// let again = match &error {
+///     // Nothing answered: the same request, with the same id, is safe to send again.
+///     error if error.is_unreachable() => Some(Duration::ZERO),
+///     // The broker wants to be left alone first.
+///     error => error.retry_after(),
+/// };
+/// assert_eq!(again, Some(wait));
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {

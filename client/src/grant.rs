@@ -272,6 +272,18 @@ impl Grant {
     /// terms and the new ones. If no answer comes, they go on to do so until a later plan is heard,
     /// or until the same change is asked for again and answered.
     ///
+    /// ```no_run
+    /// # use tidegate_client::{Change, ClientError, Grant, Outcome};
+    /// # async fn run(grant: Grant) -> Result<(), Box<dyn std::error::Error>> {
+    /// // Half of the rate will do from now on.
+    /// match grant.update(&Change::new().rate("1Gbit".parse()?)).await? {
+    ///     Outcome::Granted(now) => println!("{} until {}", now.rate, now.end),
+    ///     Outcome::Refused(refusal) => println!("as before: {refusal}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`ClientError::SessionUnusable`] where there is only best effort, and those of
     /// [`Client::update`].

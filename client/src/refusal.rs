@@ -14,6 +14,39 @@ use crate::wire;
 ///
 /// Printed, it reads as a clerk would say it: the reason, each lane in the way with what is
 /// missing there, and what would be granted instead.
+///
+/// ```
+/// use tidegate_client::refusal::{CounterOffer, OfferKind, Refusal, RefusalReason};
+/// use tidegate_client::ask::{Ask, Want};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let offer = CounterOffer {
+/// #     kind: OfferKind::SameRateLater,
+/// #     source: Some("storage/swift-east".parse()?),
+/// #     via: Vec::new(),
+/// #     path: None,
+/// #     rate: "5Gbit".parse()?,
+/// #     start: "2030-01-01T18:00:00Z".parse()?,
+/// #     end: "2030-01-01T19:00:00Z".parse()?,
+/// #     token: Some("o1.f00".parse()?),
+/// # };
+/// # let reason = RefusalReason::NoHeadroom;
+/// # let refusal = Refusal { reason, blockers: Vec::new(), offers: vec![offer], held: None };
+/// assert_eq!(
+///     refusal.to_string(),
+///     "refused: others have booked what it needs\n\
+///      what would fit now:\n  \
+///      the same rate later: 5Gbit/s from storage/swift-east, \
+///      2030-01-01T18:00:00Z to 2030-01-01T19:00:00Z"
+/// );
+/// // The first offer that finishes in time, asked for exactly as it was made.
+/// let latest = "2030-01-01T20:00:00Z".parse()?;
+/// let offer = refusal.offers.iter().find(|offer| offer.end <= latest);
+/// let ask = offer.map(Ask::offer).ok_or("nothing fits in time")?;
+/// assert!(matches!(ask.want, Want::Offer(_)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The first reason that holds.
