@@ -64,15 +64,18 @@ async fn main() -> anyhow::Result<()> {
     let fetched = loop {
         let announce = |grant: &tidegate_client::Grant| {
             if let Some(granted) = grant.reservation() {
-                println!("granted {} from {} at {}", granted.rate, granted.source, granted.start);
+                let from = granted.source().map_or_else(String::new, |it| format!(" from {it}"));
+                println!("granted {}{from} at {}", granted.rate, granted.start);
             }
         };
         match Box::pin(fetch.run(&session, announce, |_| {})).await {
             Ok(fetched) => break fetched,
-            Err(FetchError::Refused(refusal)) => match acceptable(&refusal, &fetch.ask, latest) {
-                Some(ask) => fetch.ask = ask,
-                None => bail!("{refusal}"),
-            },
+            Err(FetchError::Refused(refusal)) => {
+                match acceptable(&refusal, &fetch.ask, arguments.rate, latest) {
+                    Some(ask) => fetch.ask = ask,
+                    None => bail!("{refusal}"),
+                }
+            }
             Err(error) => return Err(error.into()),
         }
     };
@@ -86,8 +89,8 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// The first offer at the rate asked for that ends in time.
-fn acceptable(refusal: &Refusal, ask: &Ask, latest: Timestamp) -> Option<Ask> {
-    let in_time = refusal.offers.iter().find(|offer| offer.rate == ask.rate && offer.end <= latest);
+fn acceptable(refusal: &Refusal, ask: &Ask, rate: BitRate, latest: Timestamp) -> Option<Ask> {
+    let in_time = refusal.offers.iter().find(|offer| offer.rate == rate && offer.end <= latest);
     in_time.map(|offer| {
         println!("refused now; taking {offer}");
         offer.ask(ask)

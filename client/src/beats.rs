@@ -19,6 +19,9 @@ use crate::wire;
 /// Beats that may wait on this side for a slow transport.
 const QUEUE_MAX: usize = 4;
 
+/// The sequence of a word that answers no beat: something has changed, beat at once to hear what.
+const POKE: i64 = 0;
+
 /// Why a stream ended.
 enum Fate {
     /// This side closes the session.
@@ -67,12 +70,23 @@ pub(crate) async fn keep_alive(
 struct Beats {
     queue: mpsc::Sender<v1::KeepAliveRequest>,
     sequence: i64,
-    unanswered: VecDeque<(i64, BootTime)>,
+    unanswered: VecDeque<Sent>,
+    /// Poked while an extra beat was under way already: one more is due when it is answered.
+    poked_again: bool,
+}
+
+/// A beat that was sent.
+#[derive(Clone, Copy)]
+struct Sent {
+    sequence: i64,
+    at: BootTime,
+    /// Out of turn, because the broker has news.
+    extra: bool,
 }
 
 impl Beats {
     /// Sends one more. Its time is taken first: what lies between can only shorten the lease.
-    fn send(&mut self, shared: &Shared) -> Result<(), ClientError> {
+    fn send(&mut self, shared: &Shared, extra: bool) -> Result<(), ClientError> {
         let now = BootTime::now();
         self.sequence += 1;
         let beat = v1::KeepAliveRequest {
@@ -81,14 +95,26 @@ impl Beats {
             usage: shared.usage(),
         };
         self.queue.try_send(beat).map_err(|_| lost("it takes no more beats"))?;
-        self.unanswered.push_back((self.sequence, now));
+        self.unanswered.push_back(Sent { sequence: self.sequence, at: now, extra });
         Ok(())
+    }
+
+    /// The broker has news: a beat out of turn hears it. There is at most one under way, and what
+    /// has changed since it was sent is heard by one more after it.
+    fn poked(&mut self, shared: &Shared) -> Result<(), ClientError> {
+        self.poked_again = self.unanswered.iter().any(|sent| sent.extra);
+        if self.poked_again { Ok(()) } else { self.send(shared, true) }
+    }
+
+    /// Beats in turn that are not answered yet.
+    fn owed(&self) -> usize {
+        self.unanswered.iter().filter(|sent| !sent.extra).count()
     }
 
     /// When the beat was sent that `sequence` answers; `None` for one that was answered before.
     fn answered(&mut self, sequence: i64) -> Option<BootTime> {
-        let sent = self.unanswered.iter().find(|(number, _)| *number == sequence)?.1;
-        self.unanswered.retain(|(number, _)| *number > sequence);
+        let sent = self.unanswered.iter().find(|sent| sent.sequence == sequence)?.at;
+        self.unanswered.retain(|sent| sent.sequence > sequence);
         Some(sent)
     }
 }
@@ -100,8 +126,8 @@ fn lost(why: &str) -> ClientError {
 async fn one_stream(shared: &Shared, closing: &CancellationToken) -> Fate {
     let deadline = shared.client.settings().deadline;
     let (queue, inbox) = mpsc::channel(QUEUE_MAX);
-    let mut beats = Beats { queue, sequence: 0, unanswered: VecDeque::new() };
-    if let Err(error) = beats.send(shared) {
+    let mut beats = Beats { queue, sequence: 0, unanswered: VecDeque::new(), poked_again: false };
+    if let Err(error) = beats.send(shared, false) {
         return Fate::Broken { error, heard: false };
     }
     let mut service = SessionServiceClient::new(shared.client.channel());
@@ -151,10 +177,10 @@ async fn one_beat(
     }
     // Beats that are not answered within the deadline are a broken stream, whatever TCP thinks.
     let patience = shared.client.settings().deadline.as_nanos().div_ceil(beat_every.as_nanos());
-    if u128::try_from(beats.unanswered.len()).unwrap_or(u128::MAX) >= patience.max(1) {
+    if u128::try_from(beats.owed()).unwrap_or(u128::MAX) >= patience.max(1) {
         return Err(ClientError::Deadline { after: shared.client.settings().deadline });
     }
-    beats.send(shared)?;
+    beats.send(shared, false)?;
     Ok(None)
 }
 
@@ -167,16 +193,24 @@ fn take(
     let deadline = shared.client.settings().deadline;
     let answer = answer.map_err(|status| ClientError::from_status(&status, deadline))?;
     let answer = answer.ok_or_else(|| lost("the broker ended it"))?;
-    match beats.answered(answer.sequence) {
-        Some(sent) => shared.hear(&answer, sent),
-        None => Ok(true),
+    if answer.sequence == POKE {
+        beats.poked(shared)?;
+        return Ok(true);
     }
+    let Some(sent) = beats.answered(answer.sequence) else { return Ok(true) };
+    let lives = shared.hear(&answer, sent)?;
+    if lives && std::mem::take(&mut beats.poked_again) {
+        beats.poked(shared)?;
+    }
+    Ok(lives)
 }
 
 /// What an error says about the session itself.
 fn fate(error: ClientError, heard: bool) -> Fate {
     match error {
-        ClientError::NotFound { .. } | ClientError::FailedPrecondition { .. } => Fate::Over,
+        ClientError::NotFound { .. }
+        | ClientError::SessionEnded { .. }
+        | ClientError::FailedPrecondition { .. } => Fate::Over,
         error => Fate::Broken { error, heard },
     }
 }
@@ -188,7 +222,7 @@ async fn last_words(
     answers: &mut Streaming<v1::KeepAliveResponse>,
 ) {
     shared.end(SessionPhase::Closed);
-    if beats.send(shared).is_err() {
+    if beats.send(shared, false).is_err() {
         return;
     }
     let last = beats.sequence;

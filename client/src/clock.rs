@@ -26,6 +26,12 @@ impl BootTime {
         Self(self.0.saturating_add(span))
     }
 
+    /// This reading less `span`; the first one where that would be before it.
+    #[must_use]
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(span))
+    }
+
     /// The time from `earlier` until this reading, nothing if it is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

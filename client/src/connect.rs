@@ -4,18 +4,16 @@ use std::future::Future;
 use std::time::Duration;
 
 use http::Uri;
-use tidegate_policy::{ByteCount, Interval, ProjectId, SessionId, Span};
+use tidegate_policy::{Interval, ProjectId};
 use tidegate_proto::v1;
 use tonic::transport::{Channel, Endpoint};
 use tower::Service;
 use v1::admin_service_client::AdminServiceClient;
-use v1::reservation_service_client::ReservationServiceClient;
-use v1::session_service_client::SessionServiceClient;
 use v1::topology_service_client::TopologyServiceClient;
 
 use crate::clock::BootTime;
 use crate::error::ClientError;
-use crate::reservation::{Ask, Outcome, Reservation, ReservationName, Timing};
+use crate::reservation::Timing;
 use crate::retry::RetryPolicy;
 use crate::topology::{Applied, Lane, ServerInfo};
 use crate::wire;
@@ -62,6 +60,10 @@ pub struct Listing {
     pub project: Option<ProjectId>,
     /// Shows closed ones too.
     pub show_closed: bool,
+    /// Only those for which this CEL expression holds, such as
+    /// `rate_bps >= 1000000000 && destination == "hosts/compute-1"`; empty shows all. The fields
+    /// are those of the wire; at most 2048 characters.
+    pub filter: String,
     /// At most this many on a page, 1 to 1000; 0 means 100.
     pub page_size: u16,
     /// The token of the page before; empty means the first page.
@@ -136,108 +138,6 @@ impl Client {
         self.channel.clone()
     }
 
-    /// Asks for a rate over an interval. Asking twice with the same [`Ask`] reserves once.
-    pub async fn reserve(&self, ask: &Ask) -> Result<Outcome, ClientError> {
-        let send = |channel, request| async move {
-            ReservationServiceClient::new(channel).create_reservation(request).await
-        };
-        let answer = self.call(ask.to_wire(), send).await?;
-        Outcome::from_wire(answer.message, answer.timing)
-    }
-
-    /// Turns a hold into a promise. Repeated: unchanged.
-    pub async fn confirm(&self, name: &ReservationName) -> Result<Reservation, ClientError> {
-        let request = v1::ConfirmReservationRequest {
-            name: name.to_string(),
-            request_id: wire::new_request_id().to_string(),
-            validate_only: false,
-            etag: String::new(),
-        };
-        let send = |channel, request| async move {
-            ReservationServiceClient::new(channel).confirm_reservation(request).await
-        };
-        reservation(self.call(request, send).await?)
-    }
-
-    /// Lets a hold last `hold_for` from now on, up to 15 minutes after it was made.
-    pub async fn extend_hold(
-        &self,
-        name: &ReservationName,
-        hold_for: Span,
-    ) -> Result<Reservation, ClientError> {
-        let request = v1::ExtendHoldRequest {
-            name: name.to_string(),
-            request_id: wire::new_request_id().to_string(),
-            validate_only: false,
-            hold_for: Some(wire::to_duration(hold_for)),
-            etag: String::new(),
-        };
-        let send = |channel, request| async move {
-            ReservationServiceClient::new(channel).extend_hold(request).await
-        };
-        reservation(self.call(request, send).await?)
-    }
-
-    /// Gives a reservation back on behalf of somebody else than its holder: if it is bound to a
-    /// session, its lanes stay booked until the holder must have stopped. A holder releases its
-    /// grant instead ([`Grant::release`](crate::grant::Grant::release)). Repeated: unchanged.
-    pub async fn release(&self, name: &ReservationName) -> Result<Reservation, ClientError> {
-        self.release_as(name, None, ByteCount::ZERO).await
-    }
-
-    /// Gives a reservation back; with `holder`, as the word that nothing is sent any more.
-    pub(crate) async fn release_as(
-        &self,
-        name: &ReservationName,
-        holder: Option<SessionId>,
-        used: ByteCount,
-    ) -> Result<Reservation, ClientError> {
-        let request = v1::ReleaseReservationRequest {
-            name: name.to_string(),
-            request_id: wire::new_request_id().to_string(),
-            validate_only: false,
-            session: wire::to_session(holder),
-            used_bytes: wire::to_bytes(used),
-            etag: String::new(),
-        };
-        let send = |channel, request| async move {
-            ReservationServiceClient::new(channel).release_reservation(request).await
-        };
-        reservation(self.call(request, send).await?)
-    }
-
-    /// Reads one reservation.
-    pub async fn get(&self, name: &ReservationName) -> Result<Reservation, ClientError> {
-        let request = v1::GetReservationRequest { name: name.to_string() };
-        let send = |channel, request| async move {
-            ReservationServiceClient::new(channel).get_reservation(request).await
-        };
-        reservation(self.call(request, send).await?)
-    }
-
-    /// One page of reservations, in the order they were made.
-    pub async fn list(&self, listing: &Listing) -> Result<Page<Reservation>, ClientError> {
-        let project = listing.project.as_ref();
-        let request = v1::ListReservationsRequest {
-            parent: project.map_or_else(|| "projects/-".into(), |p| format!("projects/{p}")),
-            page_size: i32::from(listing.page_size),
-            page_token: listing.page_token.clone(),
-            show_closed: listing.show_closed,
-            filter: String::new(),
-        };
-        let send = |channel, request| async move {
-            ReservationServiceClient::new(channel).list_reservations(request).await
-        };
-        let Answer { message, timing } = self.call(request, send).await?;
-        let items = message.reservations.into_iter();
-        Ok(Page {
-            items: items
-                .map(|one| Reservation::from_wire(one, timing))
-                .collect::<Result<_, _>>()?,
-            next_page_token: message.next_page_token,
-        })
-    }
-
     /// Replaces the whole topology; with `validate_only`, says what would change and changes
     /// nothing. Read one from a file with [`topology_file::parse`](crate::topology_file::parse).
     pub async fn apply_topology(
@@ -303,35 +203,8 @@ impl Client {
         ServerInfo::from_wire(self.call(v1::GetServerInfoRequest {}, send).await?.message)
     }
 
-    pub(crate) async fn open_session_call(
-        &self,
-        agent: &str,
-    ) -> Result<Answer<v1::Session>, ClientError> {
-        let request = v1::OpenSessionRequest {
-            request_id: wire::new_request_id().to_string(),
-            agent: agent.to_owned(),
-            validate_only: false,
-        };
-        let send = |channel, request| async move {
-            SessionServiceClient::new(channel).open_session(request).await
-        };
-        self.call(request, send).await
-    }
-
-    pub(crate) async fn close_session_call(&self, id: SessionId) -> Result<(), ClientError> {
-        let request = v1::CloseSessionRequest {
-            name: wire::to_session(Some(id)),
-            request_id: wire::new_request_id().to_string(),
-            validate_only: false,
-        };
-        let send = |channel, request| async move {
-            SessionServiceClient::new(channel).close_session(request).await
-        };
-        self.call(request, send).await.map(drop)
-    }
-
     /// One unary call: a deadline for each try, the same body on each try.
-    async fn call<Q, R, F>(
+    pub(crate) async fn call<Q, R, F>(
         &self,
         body: Q,
         send: impl Fn(Channel, tonic::Request<Q>) -> F,
@@ -359,10 +232,6 @@ impl Client {
         };
         self.settings.retry.run(once).await
     }
-}
-
-fn reservation(answer: Answer<v1::Reservation>) -> Result<Reservation, ClientError> {
-    Reservation::from_wire(answer.message, answer.timing)
 }
 
 fn endpoint(target: &str, settings: Settings) -> Result<Endpoint, ClientError> {

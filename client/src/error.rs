@@ -1,16 +1,31 @@
 //! What can go wrong between a client and its broker: what, why, and what to do next.
 
-use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use tidegate_policy::ParseError;
-use tonic::{Code, Status};
-use tonic_types::StatusExt;
+use tidegate_policy::{ParseError, ReservationId};
+use tonic::Code;
+
+mod status;
 
 /// Why a call to the broker gave no answer that can be used.
 ///
 /// A refusal is no error: it is one of the two answers to a request.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_client::ClientError;
+///
+/// let wait = Duration::from_millis(100);
+/// let error = ClientError::Shed { why: "too many requests wait".into(), retry_after: Some(wait) };
+/// let again = match &error {
+///     // Nothing answered: the same request, with the same id, is safe to send again.
+///     error if error.is_unreachable() => Some(Duration::ZERO),
+///     // The broker wants to be left alone first.
+///     error => error.retry_after(),
+/// };
+/// assert_eq!(again, Some(wait));
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -34,10 +49,38 @@ pub enum ClientError {
         /// How long one try waited.
         after: Duration,
     },
+    /// The deadline passed before the broker decided: nothing has changed.
+    #[error("not decided in time: {why}")]
+    Undecided {
+        /// What the broker said.
+        why: String,
+    },
+    /// The deadline passed before the outcome was durable: whether it was carried out is unknown.
+    #[error("decided, but not answered in time: {why}")]
+    AnswerLate {
+        /// What the broker said.
+        why: String,
+    },
+    /// The broker is stopping: whether it was carried out is unknown.
+    #[error("the broker stops: {why}")]
+    Stopping {
+        /// What the broker said.
+        why: String,
+        /// When it wants to be asked again, if it said so.
+        retry_after: Option<Duration>,
+    },
     /// The broker is overloaded and dropped the request unread.
     #[error("the broker sheds load: {why}; ask again {}", later(*retry_after))]
     Shed {
         /// What the broker said.
+        why: String,
+        /// When it wants to be asked again, if it said so.
+        retry_after: Option<Duration>,
+    },
+    /// A bound on what the broker keeps is reached.
+    #[error("the broker is full: {why}")]
+    Full {
+        /// What there is too much of, and the bound.
         why: String,
         /// When it wants to be asked again, if it said so.
         retry_after: Option<Duration>,
@@ -51,6 +94,8 @@ pub enum ClientError {
     /// There is no such thing, or it is hidden from this identity.
     #[error("not found: {why}")]
     NotFound {
+        /// What there is not, by its full name, such as `storage/swift`; empty if it was not said.
+        what: String,
         /// What the broker said.
         why: String,
     },
@@ -68,7 +113,52 @@ pub enum ClientError {
         /// What the broker said.
         why: String,
     },
-    /// The state of things does not allow this step, such as confirming a hold that lapsed.
+    /// The [`Etag`](crate::reservation::Etag) that was named is not the present one: somebody has
+    /// changed it since. Read it again, then decide again.
+    #[error("it has changed meanwhile: {why}")]
+    Stale {
+        /// What the broker said.
+        why: String,
+    },
+    /// The request id was not made within the last minutes by the broker's clock, so it cannot be
+    /// told whether it was carried out before. Look, then ask with a new one.
+    #[error("the request is too old, or the clocks differ: {why}")]
+    RequestIdOutOfWindow {
+        /// What the broker said.
+        why: String,
+    },
+    /// The state of the reservation does not allow this step, such as confirming a hold that
+    /// lapsed.
+    #[error("not possible in its present state: {why}")]
+    IllegalStep {
+        /// Which reservation.
+        reservation: Option<ReservationId>,
+        /// The step, such as `confirm`.
+        step: String,
+        /// What the broker said.
+        why: String,
+    },
+    /// The session has ended. Open another one.
+    #[error("the session is over: {why}")]
+    SessionEnded {
+        /// What the broker said.
+        why: String,
+    },
+    /// The reservation is not bound to the session that claims to hold it.
+    #[error("not its holder: {why}")]
+    NotHolder {
+        /// What the broker said.
+        why: String,
+    },
+    /// The change would take away what is promised.
+    #[error("{why}")]
+    LanesInUse {
+        /// What the broker said.
+        why: String,
+        /// The lanes, as many as an answer has room for.
+        lanes: Vec<LaneInUse>,
+    },
+    /// The state of things does not allow this, for a reason that this client does not know.
     #[error("not possible in the present state: {why}")]
     FailedPrecondition {
         /// What the broker said.
@@ -112,6 +202,27 @@ pub enum ClientError {
         /// What is the matter.
         why: String,
     },
+    /// A blocking call was made where waiting would stop an async runtime.
+    #[error(
+        "a blocking call inside of an async task: it would stop the runtime; \
+         await the same call of tidegate_client::Client, or wrap this one in spawn_blocking"
+    )]
+    InsideRuntime,
+    /// The runtime behind a blocking client could not be started.
+    #[error("cannot start the thread of a blocking client: {why}")]
+    NoRuntime {
+        /// What the system said.
+        why: String,
+    },
+}
+
+/// A lane on which more is promised than a change would leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneInUse {
+    /// The lane, such as `links/spine-1/forward`.
+    pub lane: String,
+    /// What is promised on it until when, and what would be left.
+    pub why: String,
 }
 
 /// One field of a request that is wrong.
@@ -128,14 +239,39 @@ impl ClientError {
     /// answered. A shed request is not among them: repeating it at once is what overload is made of.
     #[must_use]
     pub const fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Deadline { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Deadline { .. }
+                | Self::Undecided { .. }
+                | Self::AnswerLate { .. }
+                | Self::Stopping { .. }
+        )
+    }
+
+    /// Whether what was asked may have been carried out all the same: the same request, with the
+    /// same id, tells.
+    #[must_use]
+    pub const fn may_have_happened(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Deadline { .. }
+                | Self::AnswerLate { .. }
+                | Self::Stopping { .. }
+                | Self::Internal { .. }
+                | Self::BadAnswer { .. }
+        )
     }
 
     /// How long the broker wants to be left alone, if it said so.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Unreachable { retry_after, .. } | Self::Shed { retry_after, .. } => *retry_after,
+            Self::Unreachable { retry_after, .. }
+            | Self::Stopping { retry_after, .. }
+            | Self::Full { retry_after, .. }
+            | Self::Shed { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
@@ -147,110 +283,8 @@ impl ClientError {
     pub(crate) fn unparsed(field: &'static str) -> impl FnOnce(ParseError) -> Self {
         move |error| Self::bad(field, error)
     }
-
-    /// The one place where codes of the wire become errors.
-    pub(crate) fn from_status(status: &Status, deadline: Duration) -> Self {
-        let why = explain(status);
-        let retry_after = || status.get_details_retry_info().and_then(|info| info.retry_delay);
-        match status.code() {
-            Code::Unavailable => Self::Unreachable { why, retry_after: retry_after() },
-            Code::DeadlineExceeded => Self::Deadline { after: deadline },
-            // The transport of this side says "cancelled" where its own timer ran out.
-            Code::Cancelled if status.message() == TIMED_OUT => Self::Deadline { after: deadline },
-            // A status that came over the wire has no source: this one is about the connection.
-            Code::Unknown | Code::Internal | Code::Cancelled if status.source().is_some() => {
-                Self::Unreachable { why, retry_after: None }
-            }
-            Code::ResourceExhausted => Self::Shed { why, retry_after: retry_after() },
-            Code::PermissionDenied | Code::Unauthenticated => Self::Denied { why },
-            Code::NotFound => Self::NotFound { why },
-            Code::InvalidArgument | Code::OutOfRange => {
-                let details = status.get_details_bad_request();
-                let violations = details.into_iter().flat_map(|d| d.field_violations);
-                let violations = violations
-                    .map(|v| FieldViolation { field: v.field, description: v.description });
-                Self::Invalid { why, violations: violations.collect() }
-            }
-            Code::AlreadyExists | Code::Aborted => Self::Conflict { why },
-            Code::FailedPrecondition => Self::FailedPrecondition { why },
-            Code::Unimplemented => Self::Unsupported { why },
-            code @ (Code::Ok
-            | Code::Unknown
-            | Code::Internal
-            | Code::Cancelled
-            | Code::DataLoss) => Self::Internal { code, why },
-        }
-    }
-}
-
-/// What tonic writes where its timer on this side ran out.
-const TIMED_OUT: &str = "Timeout expired";
-
-/// The message of a status and of what caused it: "transport error" alone helps nobody.
-fn explain(status: &Status) -> String {
-    let mut text = status.message().to_owned();
-    let mut source = status.source();
-    while let Some(error) = source {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text = if text.is_empty() { part } else { format!("{text}: {part}") };
-        }
-        source = error.source();
-    }
-    if text.is_empty() { "it gave no reason".to_owned() } else { text }
 }
 
 fn later(retry_after: Option<Duration>) -> String {
     retry_after.map_or_else(|| "later".to_owned(), |after| format!("in {after:?}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tonic_types::ErrorDetails;
-
-    const DEADLINE: Duration = Duration::from_secs(5);
-
-    #[test]
-    fn every_violation_is_told() {
-        let mut details = ErrorDetails::new();
-        details.add_bad_request_violation("rigid.rate_bps", "it is zero");
-        details.add_bad_request_violation("destination", "it is empty");
-        let status = Status::with_error_details(Code::InvalidArgument, "two fields", details);
-        let error = ClientError::from_status(&status, DEADLINE);
-        let ClientError::Invalid { violations, .. } = &error else { panic!("{error}") };
-        let fields: Vec<&str> = violations.iter().map(|one| one.field.as_str()).collect();
-        assert_eq!(fields, ["rigid.rate_bps", "destination"]);
-        // The broker's words name every field already, and what to do next.
-        assert_eq!(error.to_string(), "the request is invalid: two fields");
-        assert!(!error.is_unreachable());
-    }
-
-    #[test]
-    fn the_hint_of_an_overloaded_broker_survives() {
-        let wait = Duration::from_millis(700);
-        let details = ErrorDetails::with_retry_info(Some(wait));
-        let status = Status::with_error_details(Code::ResourceExhausted, "queue full", details);
-        let error = ClientError::from_status(&status, DEADLINE);
-        assert_eq!(error.retry_after(), Some(wait));
-        assert!(!error.is_unreachable(), "a shed request is not repeated behind the caller");
-    }
-
-    #[test]
-    fn each_code_has_its_error() {
-        let table = [
-            (Code::Unavailable, true),
-            (Code::DeadlineExceeded, true),
-            (Code::PermissionDenied, false),
-            (Code::NotFound, false),
-            (Code::AlreadyExists, false),
-            (Code::FailedPrecondition, false),
-            (Code::Internal, false),
-            (Code::Unknown, false),
-        ];
-        for (code, again) in table {
-            let error = ClientError::from_status(&Status::new(code, "x"), DEADLINE);
-            assert_eq!(error.is_unreachable(), again, "{code:?}: {error}");
-        }
-    }
 }

@@ -2,12 +2,13 @@
 
 use tidegate_policy::{BitRate, ByteCount, Span};
 
+use crate::ask::{Ask, Want};
 use crate::connect::Client;
 use crate::download::{Download, DownloadError, Progress, Report};
 use crate::error::ClientError;
 use crate::grant::{Acquired, Grant};
 use crate::refusal::Refusal;
-use crate::reservation::{Ask, End, Reservation};
+use crate::reservation::Reservation;
 use crate::session::Session;
 use crate::terms::OnUnreachable;
 
@@ -76,16 +77,18 @@ impl Fetch {
         self
     }
 
-    /// Asks for as long as the size of the source takes at the rate, 1 % and 10 s more.
+    /// Asks for as long as the size of the source takes at the rate, 1 % and 10 s more; at the
+    /// lowest rate of a flexible request. An offer is taken as it is.
     ///
     /// # Errors
     /// [`FetchError::Download`], [`FetchError::UnknownSize`] and [`FetchError::TooSlow`].
     pub async fn sized(mut self) -> Result<Self, FetchError> {
+        let Want::Rate(wish) = &self.ask.want else { return Ok(self) };
+        let rate = wish.shape.rate();
         let size = self.download.size().await?.ok_or(FetchError::UnknownSize)?;
-        let rate = self.ask.rate;
         let more = ByteCount::new(size.bytes().saturating_add(size.bytes().div_ceil(100)));
         let span = more.span_at(rate).ok_or(FetchError::TooSlow { size, rate })?;
-        self.ask.until = End::After(span.plus(SLACK));
+        self.ask = self.ask.lasting(span.plus(SLACK));
         Ok(self)
     }
 

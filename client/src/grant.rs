@@ -1,19 +1,22 @@
 //! The client's handle on a reservation: a limiter that keeps its terms.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::fmt;
+use std::sync::Arc;
 
-use tidegate_policy::BitRate;
-use tokio::sync::Notify;
+use tidegate_policy::{BitRate, Timestamp};
+use tidegate_proto::v1;
+use tokio::sync::watch;
 
 use crate::bucket::Burst;
-use crate::clock::BootTime;
+use crate::change::Change;
 use crate::connect::Client;
 use crate::error::ClientError;
-use crate::limiter::{LimitError, Limiter, Revoked};
+use crate::limiter::{LimitError, Limiter};
 use crate::refusal::Refusal;
-use crate::reservation::{Ask, CloseReason, Outcome, Reservation, ReservationName, State};
-use crate::terms::{OnUnreachable, Order, Terms, Window};
+use crate::reservation::{Ask, CloseReason, Outcome, Reservation, State};
+use crate::standing::Inner;
+use crate::terms::{OnUnreachable, Terms, Window};
+use crate::wire;
 
 /// The answer to a request for a grant.
 #[derive(Debug)]
@@ -38,6 +41,62 @@ pub enum GrantEnd {
     Released,
 }
 
+/// Something that the holder of a grant should know. The grant goes on as its terms say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What it is.
+    pub kind: NoticeKind,
+    /// The lane that it is about, such as `links/spine-1/forward`; `None` if it is about none in
+    /// particular.
+    pub lane: Option<String>,
+    /// When, if it is about an instant.
+    pub time: Option<Timestamp>,
+}
+
+/// What a notice is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// A resource on its path is drained: the grant stays, and nothing new is granted there.
+    Draining,
+    /// Its end was brought forward, because capacity is lost from then on.
+    Curtailed,
+    /// Something that this client does not know, by its number.
+    Unknown(i32),
+}
+
+impl Notice {
+    pub(crate) fn from_wire(wire: &v1::Notice) -> Result<Self, ClientError> {
+        use v1::notice::Kind;
+        let kind = match Kind::try_from(wire.kind) {
+            Ok(Kind::Draining) => NoticeKind::Draining,
+            Ok(Kind::Curtailed) => NoticeKind::Curtailed,
+            Ok(Kind::Unspecified) | Err(_) => NoticeKind::Unknown(wire.kind),
+        };
+        Ok(Self {
+            kind,
+            lane: Some(wire.lane.clone()).filter(|lane| !lane.is_empty()),
+            time: wire::instant("notices.time", wire.time)?,
+        })
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lane = self.lane.as_deref().unwrap_or("a resource on its way");
+        match self.kind {
+            NoticeKind::Draining => write!(f, "{lane} is drained")?,
+            NoticeKind::Curtailed => write!(f, "{lane} loses capacity, so the grant ends earlier")?,
+            NoticeKind::Unknown(number) => {
+                write!(f, "{lane}: notice {number}, unknown to this client")?;
+            }
+        }
+        match self.time {
+            Some(time) => write!(f, ": {time}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A handle on a reservation. Move bytes with [`Grant::limiter`]: it admits nothing before the
 /// start, keeps the rate, follows what the session hears, and stops in time.
 ///
@@ -46,37 +105,8 @@ pub enum GrantEnd {
 /// of the reservation or of its session makes up for.
 #[derive(Debug)]
 pub struct Grant {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
-
-#[derive(Debug)]
-pub(crate) struct Inner {
-    client: Client,
-    limiter: Limiter,
-    state: Mutex<Standing>,
-    /// Apart from the rest, so that the keeper can wait on it without keeping the grant alive.
-    nudge: Arc<Notify>,
-}
-
-#[derive(Debug)]
-struct Standing {
-    /// Absent where there is only best effort.
-    held: Option<(Reservation, Terms)>,
-    promised: bool,
-    end: Option<GrantEnd>,
-}
-
-/// What a session heard about a grant.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct News {
-    pub(crate) rate: BitRate,
-    pub(crate) ends_at: BootTime,
-    pub(crate) confirmed: bool,
-    pub(crate) window: Window,
-}
-
-/// The longest sleep of a keeper: timers stand still while the machine sleeps, grants do not.
-const HOP: Duration = Duration::from_secs(1);
 
 impl Client {
     /// Asks for `ask` and turns a yes into a grant. For a grant that ends with this process, and
@@ -92,6 +122,21 @@ impl Client {
         on_unreachable: OnUnreachable,
     ) -> Result<Acquired, ClientError> {
         acquire(self, ask, on_unreachable, |_| {}, None).await
+    }
+
+    /// Turns a reservation without a session into a grant: one of a batch or of an admission
+    /// stream, or an offer that is held. Must be called inside a tokio runtime. The grant gives the
+    /// reservation back when it is dropped.
+    ///
+    /// # Errors
+    /// [`ClientError::SessionUnusable`] if it is bound to a session: only that session may send
+    /// under it ([`Session::adopt`](crate::session::Session::adopt)).
+    pub fn adopt(&self, reservation: Reservation) -> Result<Grant, ClientError> {
+        if let Some(session) = reservation.session {
+            let why = format!("{} is bound to sessions/{session}", reservation.name);
+            return Err(ClientError::SessionUnusable { why });
+        }
+        Ok(Grant::promised(self, reservation, OnUnreachable::Fail, None))
     }
 }
 
@@ -142,7 +187,7 @@ async fn reserve(
 }
 
 impl Grant {
-    fn promised(
+    pub(crate) fn promised(
         client: &Client,
         reservation: Reservation,
         policy: OnUnreachable,
@@ -164,8 +209,7 @@ impl Grant {
         if let Some(end) = closed {
             grant.inner.end(end);
         }
-        grant.inner.review();
-        tokio::spawn(keep(Arc::downgrade(&grant.inner), Arc::clone(&grant.inner.nudge)));
+        grant.inner.start();
         grant
     }
 
@@ -174,14 +218,8 @@ impl Grant {
     }
 
     fn new(client: &Client, rate: BitRate, held: Option<(Reservation, Terms)>) -> Self {
-        let state = Standing { promised: held.is_some(), held, end: None };
-        let inner = Inner {
-            client: client.clone(),
-            limiter: Limiter::new(rate, Burst::default()),
-            state: Mutex::new(state),
-            nudge: Arc::default(),
-        };
-        Self { inner: Arc::new(inner) }
+        let limiter = Limiter::new(rate, Burst::default());
+        Self { inner: Arc::new(Inner::new(client, limiter, held)) }
     }
 
     /// What all bytes of this grant have to pass.
@@ -193,21 +231,20 @@ impl Grant {
     /// The reservation as last heard of; `None` where there is only best effort.
     #[must_use]
     pub fn reservation(&self) -> Option<Reservation> {
-        self.inner.lock().held.as_ref().map(|(reservation, _)| reservation.clone())
+        self.inner.reservation()
     }
 
     /// Whether the broker stands behind the rate now: not for best effort, and not once the grant
     /// is over.
     #[must_use]
     pub fn is_promised(&self) -> bool {
-        let state = self.inner.lock();
-        state.promised && state.end.is_none()
+        self.inner.is_promised()
     }
 
     /// Why it is over; `None` while it is not.
     #[must_use]
     pub fn ended(&self) -> Option<GrantEnd> {
-        self.inner.lock().end
+        self.inner.ended()
     }
 
     /// Waits until bytes may move: until the start, and the end of a pause.
@@ -224,10 +261,44 @@ impl Grant {
     /// # Errors
     /// Those of [`Client::confirm`]: the hold may have lapsed.
     pub async fn confirm(&self) -> Result<(), ClientError> {
-        let Some(name) = self.inner.name() else { return Ok(()) };
-        let confirmed = self.inner.client.confirm(&name).await?;
-        self.inner.confirmed(confirmed);
-        Ok(())
+        self.inner.confirm().await
+    }
+
+    /// Changes rate, start or end in one step, as its holder: what is not needed any more is free
+    /// for others at once. If the change does not fit, it is refused and everything stays as it
+    /// was.
+    ///
+    /// From before the question is sent until the answer is there, bytes keep to both the present
+    /// terms and the new ones. If no answer comes, they go on to do so until a later plan is heard,
+    /// or until the same change is asked for again and answered.
+    ///
+    /// ```no_run
+    /// # use tidegate_client::{Change, ClientError, Grant, Outcome};
+    /// # async fn run(grant: Grant) -> Result<(), Box<dyn std::error::Error>> {
+    /// // Half of the rate will do from now on.
+    /// match grant.update(&Change::new().rate("1Gbit".parse()?)).await? {
+    ///     Outcome::Granted(now) => println!("{} until {}", now.rate, now.end),
+    ///     Outcome::Refused(refusal) => println!("as before: {refusal}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ClientError::SessionUnusable`] where there is only best effort, and those of
+    /// [`Client::update`].
+    pub async fn update(&self, change: &Change) -> Result<Outcome, ClientError> {
+        let name = self.inner.name().ok_or_else(|| ClientError::SessionUnusable {
+            why: "there is no reservation to change, only best effort".into(),
+        })?;
+        self.inner.update(&name, change).await
+    }
+
+    /// What its holder should know, as last heard, and every change of it: that a resource on its
+    /// way is drained, or that its end was brought forward. Empty while there is nothing.
+    #[must_use]
+    pub fn notices(&self) -> watch::Receiver<Vec<Notice>> {
+        self.inner.notices()
     }
 
     /// Stops admitting bytes, then gives the rest of the reservation back and reports what was
@@ -253,143 +324,5 @@ impl Drop for Grant {
                 tracing::warn!(%name, %error, "a dropped grant was not given back");
             }
         });
-    }
-}
-
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Standing> {
-        // Every change is one assignment, so a poisoned lock holds a sound state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn name(&self) -> Option<ReservationName> {
-        self.lock().held.as_ref().map(|(reservation, _)| reservation.name.clone())
-    }
-
-    /// Bytes moved so far.
-    pub(crate) fn moved(&self) -> tidegate_policy::ByteCount {
-        self.limiter.moved()
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.lock().end.is_some()
-    }
-
-    /// What the session heard; the limiter follows before this returns.
-    pub(crate) fn hear(&self, news: News) {
-        if let Some((reservation, terms)) = &mut self.lock().held {
-            terms.rate = news.rate;
-            terms.ends_at = news.ends_at;
-            // An answer from before the confirmation does not take it back.
-            terms.confirmed |= news.confirmed;
-            terms.window = Some(news.window);
-            reservation.rate = news.rate;
-            reservation.ends_at = news.ends_at;
-        }
-        self.review();
-        self.nudge.notify_one();
-    }
-
-    fn confirmed(&self, confirmed: Reservation) {
-        if let Some((reservation, terms)) = &mut self.lock().held {
-            terms.confirmed = confirmed.state == State::Confirmed;
-            terms.starts_at = confirmed.starts_at;
-            terms.ends_at = confirmed.ends_at;
-            *reservation = confirmed;
-        }
-        self.review();
-        self.nudge.notify_one();
-    }
-
-    /// Ends it for good; only the first reason counts.
-    pub(crate) fn end(&self, why: GrantEnd) {
-        let why = *self.lock().end.get_or_insert(why);
-        match why {
-            // Its end has passed: the limiter says so by itself, in its own words.
-            GrantEnd::Closed(CloseReason::Completed) => self.limiter.expires_at(BootTime::now()),
-            why => self.limiter.revoke(revoked(why)),
-        }
-        self.nudge.notify_one();
-    }
-
-    /// Stops the limiter; the name if the broker is to be told.
-    fn give_back(&self) -> Option<ReservationName> {
-        let first = !self.is_over();
-        self.end(GrantEnd::Released);
-        if first { self.name() } else { None }
-    }
-
-    async fn say_released(&self, name: &ReservationName) -> Result<Reservation, ClientError> {
-        let holder = self.lock().held.as_ref().and_then(|(reservation, _)| reservation.session);
-        self.client.release_as(name, holder, self.limiter.moved()).await
-    }
-
-    /// Lets the limiter do what the terms say for now. When to look again, if ever.
-    fn review(&self) -> Option<BootTime> {
-        let now = BootTime::now();
-        // The lock is held to the end, so that no older order overtakes a newer one.
-        let mut state = self.lock();
-        if state.end.is_some() {
-            return None;
-        }
-        let (_, terms) = state.held.as_ref()?;
-        match terms.order(now) {
-            Order::Run { rate, expires_at, review, promised } => {
-                state.promised = promised;
-                // Neither order of these two calls may admit what neither the old nor the new
-                // terms do: a cut comes before a later end, a raise after an earlier one.
-                if rate < self.limiter.rate() {
-                    self.limiter.set_rate(rate);
-                    self.limiter.expires_at(expires_at);
-                } else {
-                    self.limiter.expires_at(expires_at);
-                    self.limiter.set_rate(rate);
-                }
-                review
-            }
-            Order::GiveUp => {
-                drop(state);
-                self.end(GrantEnd::Unreachable);
-                None
-            }
-        }
-    }
-}
-
-/// The limiter's word for it.
-fn revoked(end: GrantEnd) -> Revoked {
-    match end {
-        GrantEnd::Released | GrantEnd::Closed(CloseReason::Released | CloseReason::Completed) => {
-            Revoked::Released
-        }
-        GrantEnd::Closed(CloseReason::Expired) => Revoked::NoShow,
-        GrantEnd::Closed(
-            CloseReason::SessionLost | CloseReason::CapacityLost | CloseReason::Unknown(_),
-        )
-        | GrantEnd::SessionOver
-        | GrantEnd::Unreachable => Revoked::SessionLost,
-    }
-}
-
-/// Looks at the terms whenever time changes what they say.
-async fn keep(grant: Weak<Inner>, nudge: Arc<Notify>) {
-    loop {
-        let review = match grant.upgrade() {
-            Some(inner) if !inner.is_over() => inner.review(),
-            Some(_) | None => return,
-        };
-        match review {
-            None => nudge.notified().await,
-            Some(time) => {
-                let pause = time.since(BootTime::now()).min(HOP);
-                drop(tokio::time::timeout(pause, nudge.notified()).await);
-            }
-        }
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.nudge.notify_one();
     }
 }

@@ -85,6 +85,30 @@ impl From<LimitError> for io::Error {
 }
 
 /// Holds all its streams together to one rate. Clones are handles on the same limiter.
+///
+/// A grant has one of its own ([`Grant::limiter`](crate::grant::Grant::limiter)); it also works by
+/// itself.
+///
+/// ```
+/// use tidegate_client::{Burst, LimitError, Limiter, Revoked};
+/// use tokio::io::AsyncReadExt;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let limiter = Limiter::new("800Mbit".parse()?, Burst::default());
+/// let mut read = Vec::new();
+/// // 2 MB at 800 Mbit/s: 20 ms, of which the burst saves 10.
+/// limiter.reader(tokio::io::repeat(7).take(2_000_000)).read_to_end(&mut read).await?;
+/// assert_eq!(limiter.moved().bytes(), 2_000_000);
+///
+/// // A change holds for the next byte, a revocation for good.
+/// limiter.set_rate("1Gbit".parse()?);
+/// limiter.revoke(Revoked::Released);
+/// let error = limiter.reader(&read[..]).read_u8().await.unwrap_err();
+/// assert_eq!(LimitError::of(&error), Some(LimitError::Revoked(Revoked::Released)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Limiter {
     shared: Arc<Shared>,

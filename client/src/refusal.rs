@@ -5,22 +5,60 @@ use std::fmt;
 use tidegate_policy::{BitRate, Endpoint, Name, Timestamp};
 use tidegate_proto::v1;
 
+use crate::ask::{Along, Ask, Between, End, OfferToken, Rigid, Shape, Want, Wish};
 use crate::error::ClientError;
-use crate::reservation::{Ask, End, relays};
+use crate::reservation::{Reservation, State, Timing, relays};
 use crate::wire;
 
 /// The answer "no". Nothing is booked.
 ///
 /// Printed, it reads as a clerk would say it: the reason, each lane in the way with what is
 /// missing there, and what would be granted instead.
+///
+/// ```
+/// use tidegate_client::refusal::{CounterOffer, OfferKind, Refusal, RefusalReason};
+/// use tidegate_client::ask::{Ask, Want};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let offer = CounterOffer {
+/// #     kind: OfferKind::SameRateLater,
+/// #     source: Some("storage/swift-east".parse()?),
+/// #     via: Vec::new(),
+/// #     path: None,
+/// #     rate: "5Gbit".parse()?,
+/// #     start: "2030-01-01T18:00:00Z".parse()?,
+/// #     end: "2030-01-01T19:00:00Z".parse()?,
+/// #     token: Some("o1.f00".parse()?),
+/// # };
+/// # let reason = RefusalReason::NoHeadroom;
+/// # let refusal = Refusal { reason, blockers: Vec::new(), offers: vec![offer], held: None };
+/// assert_eq!(
+///     refusal.to_string(),
+///     "refused: others have booked what it needs\n\
+///      what would fit now:\n  \
+///      the same rate later: 5Gbit/s from storage/swift-east, \
+///      2030-01-01T18:00:00Z to 2030-01-01T19:00:00Z"
+/// );
+/// // The first offer that finishes in time, asked for exactly as it was made.
+/// let latest = "2030-01-01T20:00:00Z".parse()?;
+/// let offer = refusal.offers.iter().find(|offer| offer.end <= latest);
+/// let ask = offer.map(Ask::offer).ok_or("nothing fits in time")?;
+/// assert!(matches!(ask.want, Want::Offer(_)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The first reason that holds.
     pub reason: RefusalReason,
     /// Every lane that is in the way, at most 64.
     pub blockers: Vec<Blocker>,
-    /// What would be granted if it were asked now, best first.
+    /// What would be granted if it were asked now: first what carries all of the volume, by when it
+    /// is finished, then what carries less, by how much. Take one with
+    /// [`Client::take`](crate::connect::Client::take) or [`CounterOffer::ask`].
     pub offers: Vec<CounterOffer>,
+    /// The best offer, held, if [`Ask::hold_best_offer`] was asked for. Confirm it, or let it lapse.
+    pub held: Option<Box<Reservation>>,
 }
 
 /// Why a request was refused.
@@ -32,6 +70,10 @@ pub enum RefusalReason {
     RateAboveCapacity,
     /// The lanes are booked by others.
     NoHeadroom,
+    /// A lane of every path is drained: it takes nothing new.
+    Drained,
+    /// It would fit, but others of its batch do not.
+    OthersRefused,
     /// A reason that this client does not know, by its number.
     Unknown(i32),
 }
@@ -39,8 +81,8 @@ pub enum RefusalReason {
 /// A lane that is in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocker {
-    /// The source whose path needs it.
-    pub source: Endpoint,
+    /// The source whose path needs it; `None` where lanes were named.
+    pub source: Option<Endpoint>,
     /// The lane, such as `storage/swift-east/read`.
     pub lane: String,
     /// What it can carry in all.
@@ -61,8 +103,13 @@ pub struct Blocker {
 pub enum OfferKind {
     /// The same rate for the same time, at the earliest later start.
     SameRateLater,
-    /// The same interval, at the highest rate that fits.
+    /// The same interval, at the highest rate that fits; of a window, at the first start where it
+    /// does.
     LowerRateNow,
+    /// The same volume from the same start, at a lower rate and with the earliest end.
+    LaterFinish,
+    /// All that was asked, from a backend that mirrors one that was named.
+    OtherSource,
     /// In a way that this client does not know, by its number.
     Unknown(i32),
 }
@@ -72,32 +119,50 @@ pub enum OfferKind {
 pub struct CounterOffer {
     /// How it differs.
     pub kind: OfferKind,
-    /// The source to name.
-    pub source: Endpoint,
-    /// The relays to name.
+    /// Where the bytes would come from; `None` where lanes were named.
+    pub source: Option<Endpoint>,
+    /// The relays on the way.
     pub via: Vec<Name>,
-    /// The payload rate.
+    /// Which of the paths that steering allows; `None` where there is no choice.
+    pub path: Option<u32>,
+    /// The payload rate, in bits per second.
     pub rate: BitRate,
     /// The first instant.
     pub start: Timestamp,
     /// The first instant past it.
     pub end: Timestamp,
+    /// Asks for exactly this; `None` from a broker that is older than this client.
+    pub token: Option<OfferToken>,
 }
 
 impl CounterOffer {
-    /// A new request for exactly this offer; destination, hold, session and project are those of
-    /// `original`. It is granted if the offer still fits, and refused afresh if not.
+    /// A new request for exactly this offer; hold, session and project are those of `original`. It
+    /// is granted if the offer still fits, and refused afresh if not.
     #[must_use]
     pub fn ask(&self, original: &Ask) -> Ask {
-        Ask {
-            sources: vec![self.source.clone()],
-            via: self.via.clone(),
-            rate: self.rate,
-            start: Some(self.start),
-            until: End::At(self.end),
-            ..original.clone()
+        let want = match &self.token {
+            Some(token) => Want::Offer(token.clone()),
+            None => self.by_name(original),
+        };
+        Ask { want, ..original.clone() }.anew()
+    }
+
+    /// The same without a token: a rate on the way that was offered.
+    fn by_name(&self, original: &Ask) -> Want {
+        let rigid = Rigid { rate: self.rate, start: Some(self.start), until: End::At(self.end) };
+        let mut want = original.want.clone();
+        if let Want::Rate(Wish { along, shape, .. }) = &mut want {
+            *shape = Shape::Rigid(rigid);
+            if let (Along::Between(between), Some(source)) = (along, &self.source) {
+                *between = Between {
+                    sources: vec![source.clone()],
+                    via: self.via.clone(),
+                    path: self.path.or(between.path),
+                    destination: between.destination.clone(),
+                };
+            }
         }
-        .anew()
+        want
     }
 
     fn from_wire(wire: v1::CounterOffer) -> Result<Self, ClientError> {
@@ -105,9 +170,9 @@ impl CounterOffer {
         let kind = match Kind::try_from(wire.kind) {
             Ok(Kind::SameRateLater) => OfferKind::SameRateLater,
             Ok(Kind::LowerRateNow) => OfferKind::LowerRateNow,
-            Ok(Kind::LaterFinish | Kind::OtherSource | Kind::Unspecified) | Err(_) => {
-                OfferKind::Unknown(wire.kind)
-            }
+            Ok(Kind::LaterFinish) => OfferKind::LaterFinish,
+            Ok(Kind::OtherSource) => OfferKind::OtherSource,
+            Ok(Kind::Unspecified) | Err(_) => OfferKind::Unknown(wire.kind),
         };
         let start = wire::instant_required("offers.start_time", wire.start_time)?;
         let end = wire::instant_required("offers.end_time", wire.end_time)?;
@@ -116,8 +181,10 @@ impl CounterOffer {
         }
         Ok(Self {
             kind,
-            source: wire.source.parse().map_err(ClientError::unparsed("offers.source"))?,
+            source: wire::endpoint("offers.source", &wire.source)?,
             via: relays(&wire.via)?,
+            path: wire.path.map(|path| wire::index("offers.path", path)).transpose()?,
+            token: OfferToken::from_wire(wire.token),
             rate: wire::rate("offers.rate_bps", wire.rate_bps)?,
             start,
             end,
@@ -128,7 +195,7 @@ impl CounterOffer {
 impl Blocker {
     fn from_wire(wire: v1::Blocker) -> Result<Self, ClientError> {
         Ok(Self {
-            source: wire.source.parse().map_err(ClientError::unparsed("blockers.source"))?,
+            source: wire::endpoint("blockers.source", &wire.source)?,
             lane: wire.lane,
             limit: wire::lane_rate("blockers.limit_bps", wire.limit_bps)?,
             free: wire::lane_rate("blockers.free_bps", wire.free_bps)?,
@@ -140,22 +207,24 @@ impl Blocker {
 }
 
 impl Refusal {
-    pub(crate) fn from_wire(wire: v1::Refusal) -> Result<Self, ClientError> {
+    pub(crate) fn from_wire(wire: v1::Refusal, timing: Timing) -> Result<Self, ClientError> {
         use v1::refusal::Reason;
         let reason = match Reason::try_from(wire.reason) {
             Ok(Reason::NoPath) => RefusalReason::NoPath,
             Ok(Reason::RateAboveCapacity) => RefusalReason::RateAboveCapacity,
             Ok(Reason::NoHeadroom) => RefusalReason::NoHeadroom,
-            Ok(Reason::Drained | Reason::OthersRefused | Reason::Unspecified) | Err(_) => {
-                RefusalReason::Unknown(wire.reason)
-            }
+            Ok(Reason::Drained) => RefusalReason::Drained,
+            Ok(Reason::OthersRefused) => RefusalReason::OthersRefused,
+            Ok(Reason::Unspecified) | Err(_) => RefusalReason::Unknown(wire.reason),
         };
         let blockers = wire.blockers.into_iter().map(Blocker::from_wire);
         let offers = wire.offers.into_iter().map(CounterOffer::from_wire);
+        let held = wire.held.map(|held| Reservation::from_wire(held, timing));
         Ok(Self {
             reason,
             blockers: blockers.collect::<Result<_, _>>()?,
             offers: offers.collect::<Result<_, _>>()?,
+            held: held.transpose()?.map(Box::new),
         })
     }
 }
@@ -168,6 +237,10 @@ impl fmt::Display for RefusalReason {
                 f.write_str("the rate is above what the path can carry even when it is empty")
             }
             Self::NoHeadroom => f.write_str("others have booked what it needs"),
+            Self::Drained => f.write_str("what it needs is drained and takes nothing new"),
+            Self::OthersRefused => {
+                f.write_str("it would fit by itself, but others of its batch do not")
+            }
             Self::Unknown(number) => write!(f, "reason {number}, unknown to this client"),
         }
     }
@@ -176,10 +249,14 @@ impl fmt::Display for RefusalReason {
 impl fmt::Display for Blocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { source, lane, limit, free, needed, missing, first_free } = self;
-        write!(
-            f,
-            "from {source}: {lane} lacks {missing}: {needed} needed, {free} free of {limit}"
-        )?;
+        if let Some(source) = source {
+            write!(f, "from {source}: ")?;
+        }
+        if missing.bps() == 0 {
+            write!(f, "{lane} takes nothing new: {needed} needed, {free} free of {limit}")?;
+        } else {
+            write!(f, "{lane} lacks {missing}: {needed} needed, {free} free of {limit}")?;
+        }
         match first_free {
             Some(time) => write!(f, "; it has room from {time}"),
             None => f.write_str("; it never has room for this"),
@@ -193,9 +270,15 @@ impl fmt::Display for CounterOffer {
         let how = match kind {
             OfferKind::SameRateLater => "the same rate later",
             OfferKind::LowerRateNow => "a lower rate",
+            OfferKind::LaterFinish => "all of it, but slower",
+            OfferKind::OtherSource => "all of it from another source",
             OfferKind::Unknown(_) => "another way",
         };
-        write!(f, "{how}: {rate} from {source}, {start} to {end}")
+        write!(f, "{how}: {rate}")?;
+        if let Some(source) = source {
+            write!(f, " from {source}")?;
+        }
+        write!(f, ", {start} to {end}")
     }
 }
 
@@ -204,6 +287,17 @@ impl fmt::Display for Refusal {
         write!(f, "refused: {}", self.reason)?;
         for blocker in &self.blockers {
             write!(f, "\n  {blocker}")?;
+        }
+        if let Some(held) = &self.held {
+            write!(f, "\nthe best offer is held as {}", held.name)?;
+            if let State::Held { until } = held.state {
+                write!(f, " until {until}")?;
+            }
+            write!(
+                f,
+                ": {} from {} to {}; confirm it or let it lapse",
+                held.rate, held.start, held.end
+            )?;
         }
         match self.offers.as_slice() {
             [] => f.write_str("\nnothing else would fit"),
@@ -218,6 +312,7 @@ impl fmt::Display for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::BootTime;
     use tidegate_policy::Span;
 
     fn at(secs: i64) -> Timestamp {
@@ -241,7 +336,8 @@ mod tests {
             start_time: Some(wire::to_timestamp(at(7200))),
             end_time: Some(wire::to_timestamp(at(10800))),
             via: vec!["hosts/proxy-1".into()],
-            ..Default::default()
+            token: "3q2+7w".into(),
+            path: None,
         };
         v1::Refusal {
             reason: 3,
@@ -253,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_refusal_reads_like_a_helpful_clerk() {
-        let refusal = Refusal::from_wire(wire_refusal()).unwrap();
+        let refusal = refusal(wire_refusal()).unwrap();
         assert_eq!(
             refusal.to_string(),
             "refused: others have booked what it needs\n  from storage/swift-east: \
@@ -263,39 +359,57 @@ mod tests {
         );
     }
 
+    fn refusal(wire: v1::Refusal) -> Result<Refusal, ClientError> {
+        let now = BootTime::now();
+        Refusal::from_wire(wire, Timing { sent: now, received: now })
+    }
+
+    fn original() -> Ask {
+        let (from, to) = ("storage/swift-west", "hosts/compute-1");
+        let hour = End::After(Span::from_secs(3600));
+        Ask::new(from.parse().unwrap(), to.parse().unwrap(), "5Gbit".parse().unwrap(), hour)
+            .held_for(Span::from_secs(60))
+    }
+
     #[test]
-    fn an_offer_is_asked_for_exactly_and_anew() {
-        let refusal = Refusal::from_wire(wire_refusal()).unwrap();
-        let original = Ask::new(
-            "storage/swift-west".parse().unwrap(),
-            "hosts/compute-1".parse().unwrap(),
-            "5Gbit".parse().unwrap(),
-            End::After(Span::from_secs(3600)),
-        )
-        .held_for(Span::from_secs(60));
-        let again = refusal.offers[0].ask(&original);
-        assert_ne!(again.request_id, original.request_id);
-        assert_eq!(again.sources, ["storage/swift-east".parse().unwrap()]);
-        assert_eq!((again.start, again.until), (Some(at(7200)), End::At(at(10800))));
-        assert_eq!(again.via, ["proxy-1".parse().unwrap()]);
-        assert_eq!(
-            (again.hold_for, &again.destination),
-            (original.hold_for, &original.destination)
-        );
+    fn an_offer_is_taken_by_its_token_and_nothing_else() {
+        let offer = refusal(wire_refusal()).unwrap().offers.remove(0);
+        let again = offer.ask(&original());
+        assert_ne!(again.request_id, original().request_id);
+        assert_eq!(again.want, Want::Offer("3q2+7w".parse().unwrap()));
+        assert_eq!((again.hold_for, Ask::offer(&offer).hold_for), (original().hold_for, None));
+        let sent = again.to_wire().unwrap();
+        assert!(sent.sources.is_empty() && sent.destination.is_empty() && sent.via.is_empty());
+        let shape = v1::create_reservation_request::Shape::OfferToken("3q2+7w".into());
+        assert_eq!(sent.shape, Some(shape));
+    }
+
+    #[test]
+    fn an_offer_without_a_token_is_asked_for_by_its_terms() {
+        let mut wire = wire_refusal();
+        wire.offers[0].token.clear();
+        let offer = refusal(wire).unwrap().offers.remove(0);
+        let again = offer.ask(&original());
+        assert_eq!(again.sources(), ["storage/swift-east".parse().unwrap()]);
+        assert_eq!((again.start(), again.until()), (Some(at(7200)), Some(End::At(at(10800)))));
+        assert_eq!(again.to_wire().unwrap().via, ["hosts/proxy-1"]);
+        let error = Ask::offer(&offer).to_wire().unwrap_err();
+        assert!(error.to_string().contains("has no token"), "{error}");
     }
 
     #[test]
     fn answers_that_make_no_sense_are_errors() {
-        let spoil: [fn(&mut v1::Refusal); 4] = [
+        let spoil: [fn(&mut v1::Refusal); 5] = [
             |r| r.offers[0].end_time = r.offers[0].start_time,
             |r| r.offers[0].rate_bps = -1,
+            |r| r.offers[0].path = Some(-1),
             |r| r.blockers[0].free_bps = -1,
             |r| r.offers[0].via = vec!["storage/x".into()],
         ];
         for spoil in spoil {
             let mut wire = wire_refusal();
             spoil(&mut wire);
-            Refusal::from_wire(wire).unwrap_err();
+            refusal(wire).unwrap_err();
         }
     }
 }

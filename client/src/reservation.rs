@@ -1,153 +1,29 @@
-//! What is asked and what is answered, in checked types.
+//! What is answered, in checked types.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use tidegate_policy::{
-    BitRate, ByteCount, Endpoint, Name, ParseError, ProjectId, RequestId, ReservationId, SessionId,
-    Span, Timestamp,
+    BitRate, ByteCount, Endpoint, Name, ParseError, ProjectId, ReservationId, SessionId, Timestamp,
 };
 use tidegate_proto::v1;
 
+pub use crate::ask::{Ask, Assurance, Between, End};
 use crate::clock::BootTime;
 use crate::error::ClientError;
 use crate::refusal::Refusal;
+use crate::steer::Steer;
 use crate::wire;
-
-/// When a reservation is to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// At this instant.
-    At(Timestamp),
-    /// This long after its start.
-    After(Span),
-}
-
-/// A request for a rate between two endpoints.
-///
-/// It carries its request id from the moment it is made: asking twice with the same `Ask` reserves
-/// once. Clone and call [`Ask::anew`] to ask for the same once more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// Where the bytes may come from, best first, 1 to 16; the first that fits is taken.
-    pub sources: Vec<Endpoint>,
-    /// Where the bytes go.
-    pub destination: Endpoint,
-    /// Hosts that the bytes pass through, in order; empty means those that the storage declares.
-    pub via: Vec<Name>,
-    /// The payload rate.
-    pub rate: BitRate,
-    /// The first instant; `None` means now.
-    pub start: Option<Timestamp>,
-    /// When it ends.
-    pub until: End,
-    /// Makes a hold that lapses after this long, at most 15 minutes; `None` confirms at once.
-    pub hold_for: Option<Span>,
-    /// The session to bind it to; without one it lives to its end by itself.
-    pub session: Option<SessionId>,
-    /// Who it belongs to.
-    pub project: ProjectId,
-    /// Asks what the answer would be, and books nothing.
-    pub validate_only: bool,
-    /// What makes asking twice the same as asking once.
-    pub request_id: RequestId,
-}
-
-impl Ask {
-    /// A request for `rate` from `source` to `destination`, from now until `until`, for the
-    /// default project, confirmed at once, bound to no session.
-    #[must_use]
-    pub fn new(source: Endpoint, destination: Endpoint, rate: BitRate, until: End) -> Self {
-        Self {
-            sources: vec![source],
-            destination,
-            via: Vec::new(),
-            rate,
-            start: None,
-            until,
-            hold_for: None,
-            session: None,
-            project: ProjectId::default_project(),
-            validate_only: false,
-            request_id: wire::new_request_id(),
-        }
-    }
-
-    /// The same request as a new one: it may be granted a second time.
-    #[must_use]
-    pub fn anew(mut self) -> Self {
-        self.request_id = wire::new_request_id();
-        self
-    }
-
-    /// One more source, taken where none before it fits.
-    #[must_use]
-    pub fn or_from(mut self, source: Endpoint) -> Self {
-        self.sources.push(source);
-        self
-    }
-
-    /// One more relay that the bytes pass through, after those named before.
-    #[must_use]
-    pub fn via(mut self, host: Name) -> Self {
-        self.via.push(host);
-        self
-    }
-
-    /// Starts at `start` instead of now.
-    #[must_use]
-    pub fn starting(mut self, start: Timestamp) -> Self {
-        self.start = Some(start);
-        self
-    }
-
-    /// Asks for a hold of this length, to be confirmed.
-    #[must_use]
-    pub fn held_for(mut self, span: Span) -> Self {
-        self.hold_for = Some(span);
-        self
-    }
-
-    /// Asks for `project`.
-    #[must_use]
-    pub fn project(mut self, project: ProjectId) -> Self {
-        self.project = project;
-        self
-    }
-
-    pub(crate) fn to_wire(&self) -> v1::CreateReservationRequest {
-        let until = match self.until {
-            End::At(time) => v1::rigid::Until::EndTime(wire::to_timestamp(time)),
-            End::After(span) => v1::rigid::Until::Duration(wire::to_duration(span)),
-        };
-        let rigid = v1::Rigid {
-            rate_bps: wire::to_rate(self.rate),
-            start_time: self.start.map(wire::to_timestamp),
-            until: Some(until),
-        };
-        v1::CreateReservationRequest {
-            parent: format!("projects/{}", self.project),
-            request_id: self.request_id.to_string(),
-            validate_only: self.validate_only,
-            sources: self.sources.iter().map(Endpoint::to_string).collect(),
-            destination: self.destination.to_string(),
-            via: self.via.iter().map(|host| format!("hosts/{host}")).collect(),
-            hold_for: self.hold_for.map(wire::to_duration),
-            session: wire::to_session(self.session),
-            shape: Some(v1::create_reservation_request::Shape::Rigid(rigid)),
-            ..Default::default()
-        }
-    }
-}
 
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a refusal is an answer too"]
+#[allow(clippy::large_enum_variant, reason = "yes is the usual answer; a box would be in its way")]
 pub enum Outcome {
-    /// Yes: granted, or held.
+    /// Yes: granted, held or changed.
     Granted(Reservation),
-    /// No: nothing is booked.
+    /// No: nothing is booked, or everything stays as it was.
     Refused(Refusal),
 }
 
@@ -161,9 +37,22 @@ impl Outcome {
             Some(Wire::Reservation(wire)) => {
                 Reservation::from_wire(wire, timing).map(Self::Granted)
             }
-            Some(Wire::Refusal(wire)) => Refusal::from_wire(wire).map(Self::Refused),
+            Some(Wire::Refusal(wire)) => Refusal::from_wire(wire, timing).map(Self::Refused),
             None => Err(ClientError::bad("outcome", "it is neither yes nor no")),
         }
+    }
+
+    pub(crate) fn from_update(
+        answer: v1::UpdateReservationResponse,
+        timing: Timing,
+    ) -> Result<Self, ClientError> {
+        use v1::create_reservation_response::Outcome as Wire;
+        use v1::update_reservation_response::Outcome as Update;
+        let outcome = answer.outcome.map(|outcome| match outcome {
+            Update::Reservation(wire) => Wire::Reservation(wire),
+            Update::Refusal(wire) => Wire::Refusal(wire),
+        });
+        Self::from_wire(v1::CreateReservationResponse { outcome }, timing)
     }
 }
 
@@ -282,6 +171,32 @@ pub struct Booking {
     pub booked: BitRate,
 }
 
+/// What the request covered; it changes with every change that somebody asks for.
+///
+/// Naming the one that was seen last makes a step depend on nobody having changed it since: if
+/// somebody has, the answer is [`ClientError::Stale`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Etag(pub String);
+
+impl fmt::Display for Etag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// The way that a reservation between endpoints takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Where the bytes come from, of the sources asked for.
+    pub source: Endpoint,
+    /// Where the bytes go.
+    pub destination: Endpoint,
+    /// The relays on the way, in order.
+    pub via: Vec<Name>,
+    /// Which of the paths that steering allows it takes, 0 for the cheapest.
+    pub path: u32,
+}
+
 /// What was asked and what is promised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
@@ -291,18 +206,24 @@ pub struct Reservation {
     pub state: State,
     /// Where now stood in its interval.
     pub phase: Phase,
-    /// Where the bytes come from, of the sources asked for.
-    pub source: Endpoint,
-    /// Where the bytes go.
-    pub destination: Endpoint,
-    /// The relays on the way, in order.
-    pub via: Vec<Name>,
-    /// The payload rate.
+    /// The way it takes; `None` if its lanes were named one by one: `bookings` has them.
+    pub way: Option<Way>,
+    /// How its bytes get onto that way, where the network offers several.
+    pub steers: Vec<Steer>,
+    /// Whether it may count on what is physically there.
+    pub assurance: Assurance,
+    /// The payload rate, in bits per second.
     pub rate: BitRate,
     /// The first instant of the promise.
     pub start: Timestamp,
     /// The first instant past it.
     pub end: Timestamp,
+    /// Its end was brought forward because capacity is lost from then on.
+    pub curtailed: bool,
+    /// Covers what was asked.
+    pub etag: Etag,
+    /// Counts what may be sent: it rises whenever rate, interval or path change, and at the close.
+    pub plan_version: u64,
     /// The session it is bound to.
     pub session: Option<SessionId>,
     /// What it books on each lane of its path, in order.
@@ -342,9 +263,12 @@ impl Reservation {
             name: wire.name.parse().map_err(ClientError::unparsed("name"))?,
             state,
             phase: phase(wire.phase)?,
-            source: wire.source.parse().map_err(ClientError::unparsed("source"))?,
-            destination: wire.destination.parse().map_err(ClientError::unparsed("destination"))?,
-            via: relays(&wire.via)?,
+            way: way(&wire)?,
+            steers: wire.steers.into_iter().map(Steer::from_wire).collect::<Result<_, _>>()?,
+            assurance: Assurance::from_wire(wire.assurance)?,
+            curtailed: wire.curtailed,
+            etag: Etag(wire.etag),
+            plan_version: wire::count("plan_version", wire.plan_version)?,
             rate: wire::rate("rate_bps", wire.rate_bps)?,
             start,
             end,
@@ -357,6 +281,42 @@ impl Reservation {
             ends_at: timing.sent.plus(ends_in),
         })
     }
+
+    /// Where the bytes come from; `None` if its lanes were named one by one.
+    #[must_use]
+    pub fn source(&self) -> Option<&Endpoint> {
+        self.way.as_ref().map(|way| &way.source)
+    }
+
+    /// Where the bytes go; `None` if its lanes were named one by one.
+    #[must_use]
+    pub fn destination(&self) -> Option<&Endpoint> {
+        self.way.as_ref().map(|way| &way.destination)
+    }
+}
+
+/// From where to where: `storage/a to hosts/b via hosts/c`.
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.source, self.destination)?;
+        for (index, host) in self.via.iter().enumerate() {
+            write!(f, "{}hosts/{host}", if index == 0 { " via " } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+/// Both ends, or neither where lanes were named.
+fn way(wire: &v1::Reservation) -> Result<Option<Way>, ClientError> {
+    if wire.source.is_empty() && wire.destination.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Way {
+        source: wire.source.parse().map_err(ClientError::unparsed("source"))?,
+        destination: wire.destination.parse().map_err(ClientError::unparsed("destination"))?,
+        via: relays(&wire.via)?,
+        path: wire::index("path", wire.path)?,
+    }))
 }
 
 fn state(wire: &v1::Reservation) -> Result<State, ClientError> {

@@ -18,9 +18,10 @@ use crate::beats;
 use crate::clock::BootTime;
 use crate::connect::{Answer, Client};
 use crate::error::ClientError;
-use crate::grant::{self, Acquired, GrantEnd, Inner, News};
-use crate::reservation::{Ask, CloseReason, Timing};
-use crate::terms::{OnUnreachable, Window};
+use crate::grant::{self, Acquired, Grant, GrantEnd, Notice};
+use crate::reservation::{Ask, CloseReason, Reservation, Timing};
+use crate::standing::{Inner, News};
+use crate::terms::{OnUnreachable, Plan, Window};
 use crate::wire;
 
 /// How a session stands.
@@ -63,6 +64,9 @@ struct Books {
     lease: Lease,
     /// By the name of the reservation.
     grants: BTreeMap<String, Weak<Inner>>,
+    /// The last report on grants that the broker closed, until it has heard it: it frees what they
+    /// booked.
+    farewells: BTreeMap<String, v1::Usage>,
 }
 
 /// When the last answered beat was sent, and how far it carries.
@@ -103,7 +107,7 @@ impl Client {
         let shared = Arc::new(Shared {
             client: self.clone(),
             id,
-            books: Mutex::new(Books { lease, grants: BTreeMap::new() }),
+            books: Mutex::new(Books { lease, grants: BTreeMap::new(), farewells: BTreeMap::new() }),
             phase: watch::Sender::new(SessionPhase::Alive),
         });
         let token = CancellationToken::new();
@@ -164,6 +168,29 @@ impl Session {
         grant::acquire(&self.shared.client, &ask, on_unreachable, bind, Some(window)).await
     }
 
+    /// Turns a reservation that is bound to this session into a grant that follows what the session
+    /// hears: one of a batch or of an admission stream ([`Ask::bound_to`]), or an offer that is
+    /// held. The grant gives the reservation back when it is dropped.
+    ///
+    /// # Errors
+    /// [`ClientError::SessionUnusable`] if it is bound to another session or to none, and those of
+    /// [`Session::acquire`].
+    pub fn adopt(
+        &self,
+        reservation: Reservation,
+        on_unreachable: OnUnreachable,
+    ) -> Result<Grant, ClientError> {
+        if reservation.session != Some(self.shared.id) {
+            let why = format!("{} is not bound to sessions/{}", reservation.name, self.shared.id);
+            return Err(ClientError::SessionUnusable { why });
+        }
+        let window = self.shared.room()?;
+        let client = &self.shared.client;
+        let grant = Grant::promised(client, reservation, on_unreachable, Some(window));
+        self.shared.bind(&grant.inner);
+        Ok(grant)
+    }
+
     /// Revokes what is left of its grants, reports the last bytes and tells the broker, which
     /// frees what they booked at once.
     ///
@@ -221,12 +248,9 @@ impl Shared {
     /// The grants that a beat has to name.
     pub(crate) fn usage(&self) -> Vec<v1::Usage> {
         let live = self.live();
-        let usage = live.iter().map(|(name, grant)| v1::Usage {
-            reservation: name.clone(),
-            used_bytes: wire::to_bytes(grant.moved()),
-            plan_version: 0,
-        });
-        usage.take(Session::GRANTS_MAX).collect()
+        let usage = live.iter().map(|(name, grant)| usage(name, grant));
+        let farewells: Vec<_> = self.lock().farewells.values().cloned().collect();
+        farewells.into_iter().chain(usage).take(Session::GRANTS_MAX).collect()
     }
 
     /// The grants that are there, and not over as far as this side knows. They are dropped by the
@@ -258,18 +282,28 @@ impl Shared {
                 return Err(ClientError::bad("session.state", "it is not known"));
             }
         }
+        let received = BootTime::now();
         let lease = Lease::from_wire(session, sent)?;
         self.lock().lease = lease;
         for status in &answer.grants {
             let grant = self.lock().grants.get(&status.reservation).and_then(Weak::upgrade);
-            if let Some(grant) = grant {
-                heard(&grant, status, lease)?;
+            match grant {
+                Some(grant) if heard(&grant, status, lease, received)? => {}
+                Some(grant) => self.part(&status.reservation, &grant),
+                None => drop(self.lock().farewells.remove(&status.reservation)),
             }
         }
         self.phase.send_if_modified(|phase| {
             std::mem::replace(phase, SessionPhase::Alive) != SessionPhase::Alive
         });
         Ok(true)
+    }
+
+    /// A grant that the broker closed is named once more, whether it is dropped or not.
+    fn part(&self, name: &str, grant: &Inner) {
+        let mut books = self.lock();
+        books.grants.remove(name);
+        books.farewells.insert(name.to_owned(), usage(name, grant));
     }
 
     pub(crate) fn silent(&self) {
@@ -287,25 +321,47 @@ impl Shared {
     }
 }
 
-fn heard(grant: &Inner, status: &v1::GrantStatus, lease: Lease) -> Result<(), ClientError> {
+fn usage(name: &str, grant: &Inner) -> v1::Usage {
+    v1::Usage {
+        reservation: name.to_owned(),
+        used_bytes: wire::to_bytes(grant.moved()),
+        plan_version: i64::try_from(grant.obeyed()).unwrap_or(i64::MAX),
+    }
+}
+
+/// Lets a grant follow what was heard. Returns whether it goes on.
+fn heard(
+    grant: &Inner,
+    status: &v1::GrantStatus,
+    lease: Lease,
+    received: BootTime,
+) -> Result<bool, ClientError> {
     use v1::reservation::State;
+    let version = wire::count("grants.plan_version", status.plan_version)?;
     let confirmed = match State::try_from(status.state) {
         Ok(State::Held) => false,
         Ok(State::Confirmed) => true,
         Ok(State::Closed) => {
-            grant.end(GrantEnd::Closed(CloseReason::from_wire(status.close_reason)));
-            return Ok(());
+            grant.close(CloseReason::from_wire(status.close_reason), version);
+            return Ok(false);
         }
         Ok(State::Unspecified) | Err(_) => {
             return Err(ClientError::bad("grants.state", "it is not known"));
         }
     };
+    // The end counts from the sending and the start from the answer, so that both are safe.
+    let starts_in = status.starts_in.map(|span| wire::length("grants.starts_in", Some(span)));
     let ends_in = wire::length("grants.ends_in", status.ends_in)?;
     grant.hear(News {
-        rate: wire::rate("grants.rate_bps", status.rate_bps)?,
-        ends_at: lease.sent.plus(ends_in),
+        plan: Plan {
+            version,
+            rate: wire::rate("grants.rate_bps", status.rate_bps)?,
+            starts_at: starts_in.transpose()?.map(|span| received.plus(span)),
+            ends_at: lease.sent.plus(ends_in),
+        },
         confirmed,
         window: lease.window(),
+        notices: status.notices.iter().map(Notice::from_wire).collect::<Result<_, _>>()?,
     });
-    Ok(())
+    Ok(true)
 }

@@ -74,6 +74,24 @@ pub(crate) struct Terms {
     pub(crate) policy: OnUnreachable,
 }
 
+/// What may be sent, as one version of the plan says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) version: u64,
+    pub(crate) rate: BitRate,
+    /// Absent where the start was not said: it stays.
+    pub(crate) starts_at: Option<BootTime>,
+    pub(crate) ends_at: BootTime,
+}
+
+/// What a change that is under way leaves of the terms: the old ones and the new ones have to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Narrowed {
+    pub(crate) rate: Option<BitRate>,
+    pub(crate) starts_at: Option<BootTime>,
+    pub(crate) ends_at: Option<BootTime>,
+}
+
 /// What its limiter is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -89,7 +107,47 @@ pub(crate) enum Order {
     GiveUp,
 }
 
+impl Narrowed {
+    /// What keeps to both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        let least = |one: Option<BitRate>, two| one.into_iter().chain(two).min();
+        Self {
+            rate: least(self.rate, other.rate),
+            starts_at: self.starts_at.into_iter().chain(other.starts_at).max(),
+            ends_at: earliest(self.ends_at, other.ends_at),
+        }
+    }
+}
+
 impl Terms {
+    /// Follows a plan, unless a later one is followed already. `known` is the version that is
+    /// followed; returns the one that is from now on.
+    pub(crate) fn follow(&mut self, known: u64, plan: Plan) -> u64 {
+        if plan.version < known {
+            return known;
+        }
+        self.rate = plan.rate;
+        self.ends_at = plan.ends_at;
+        if let Some(starts_at) = plan.starts_at {
+            // Each reading of one start is late by its own round trip: the earliest is the best.
+            self.starts_at = match plan.version == known {
+                true => self.starts_at.min(starts_at),
+                false => starts_at,
+            };
+        }
+        plan.version
+    }
+
+    /// The terms that keep to both the present ones and those that are asked for.
+    pub(crate) fn within(&self, narrowed: &Narrowed) -> Self {
+        Self {
+            rate: narrowed.rate.map_or(self.rate, |rate| rate.min(self.rate)),
+            starts_at: narrowed.starts_at.map_or(self.starts_at, |at| at.max(self.starts_at)),
+            ends_at: narrowed.ends_at.map_or(self.ends_at, |at| at.min(self.ends_at)),
+            ..*self
+        }
+    }
+
     pub(crate) fn order(&self, now: BootTime) -> Order {
         let order = self.once_started(now);
         let waits = self.starts_at.since(now);
@@ -202,6 +260,72 @@ mod tests {
             let got = rate_at(&terms(zero, policy), zero.plus(secs(at)));
             assert_eq!(got, expected, "{policy:?} at {at} s");
         }
+    }
+
+    #[test]
+    fn a_plan_that_changes_changes_the_table() {
+        let zero = BootTime::now();
+        let (half, more) =
+            (BitRate::from_bps(500_000).unwrap(), BitRate::from_bps(2_000_000).unwrap());
+        let at = |seconds| zero.plus(secs(seconds));
+        let plan = |version, rate, start: Option<u64>, end| Plan {
+            version,
+            rate,
+            starts_at: start.map(at),
+            ends_at: at(end),
+        };
+        // Known is version 5, that starts at 10 s and ends at 80 s, inside of its window of 90 s.
+        // What is heard, then the version that is followed, from when on it sends, and how fast.
+        let table = [
+            (plan(5, RATE, Some(10), 80), 5, 10, RATE),
+            // An older one changes nothing.
+            (plan(4, more, Some(0), 80), 5, 10, RATE),
+            (plan(6, half, Some(10), 80), 6, 10, half),
+            (plan(6, more, Some(10), 80), 6, 10, more),
+            (plan(6, RATE, Some(40), 80), 6, 40, RATE),
+            (plan(6, RATE, Some(2), 80), 6, 2, RATE),
+            // A start that is not said stays.
+            (plan(6, half, None, 80), 6, 10, half),
+            // Each reading of one start is late by its round trip, so the earliest stays.
+            (plan(5, RATE, Some(12), 80), 5, 10, RATE),
+        ];
+        for (heard, followed, start, rate) in table {
+            let mut terms = terms(zero, OnUnreachable::Fail);
+            terms.ends_at = at(80);
+            assert_eq!(terms.follow(5, heard), followed, "{heard:?}");
+            assert_eq!(rate_at(&terms, at(start - 1)), Some((BitRate::ZERO, true)), "{heard:?}");
+            for time in [start, 79] {
+                assert_eq!(rate_at(&terms, at(time)), Some((rate, true)), "{heard:?}");
+            }
+        }
+        // The end is the limiter's to keep, and the window's where that comes first.
+        for (end, expires) in [(60, 60), (85, 85), (500, 90)] {
+            let mut terms = terms(zero, OnUnreachable::Fail);
+            terms.follow(5, plan(6, RATE, None, end));
+            let order = terms.order(at(20));
+            let Order::Run { expires_at, .. } = order else { panic!("{order:?}") };
+            assert_eq!(expires_at, at(expires), "end at {end} s");
+        }
+    }
+
+    #[test]
+    fn narrowed_terms_keep_to_both() {
+        let zero = BootTime::now();
+        let at = |seconds| zero.plus(secs(seconds));
+        let half = BitRate::from_bps(500_000).unwrap();
+        let terms = terms(zero, OnUnreachable::Fail);
+        let slower = Narrowed { rate: Some(half), ..Narrowed::default() };
+        let later = Narrowed { starts_at: Some(at(40)), ..Narrowed::default() };
+        let shorter = Narrowed { ends_at: Some(at(60)), ..Narrowed::default() };
+        let wider =
+            Narrowed { rate: Some(BitRate::MAX), starts_at: Some(zero), ends_at: Some(at(9000)) };
+        assert_eq!(terms.within(&wider), terms);
+        assert_eq!(rate_at(&terms.within(&slower), at(20)), Some((half, true)));
+        assert_eq!(rate_at(&terms.within(&later), at(39)), Some((BitRate::ZERO, true)));
+        assert_eq!(terms.within(&shorter).ends_at, at(60));
+        let all = slower.and(later).and(shorter).and(wider);
+        let within = terms.within(&all);
+        assert_eq!((within.rate, within.starts_at, within.ends_at), (half, at(40), at(60)));
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use tidegate_policy::{BitRate, ByteCount, RequestId, SessionId, Span, Timestamp};
+use tidegate_policy::{BitRate, ByteCount, Endpoint, RequestId, SessionId, Span, Timestamp};
 use uuid::Uuid;
 
 use crate::clock;
 use crate::error::ClientError;
+use crate::reservation::Etag;
 
 /// A fresh request id: a UUIDv7 of now.
 pub(crate) fn new_request_id() -> RequestId {
@@ -89,6 +90,24 @@ pub(crate) fn to_bytes(count: ByteCount) -> i64 {
     i64::try_from(count.bytes()).unwrap_or(i64::MAX)
 }
 
+/// A number that is not negative.
+pub(crate) fn count(field: &'static str, number: i64) -> Result<u64, ClientError> {
+    u64::try_from(number).map_err(|_| ClientError::bad(field, "it is negative"))
+}
+
+/// The number of a path.
+pub(crate) fn index(field: &'static str, number: i32) -> Result<u32, ClientError> {
+    u32::try_from(number).map_err(|_| ClientError::bad(field, "it is negative"))
+}
+
+/// An endpoint; `None` where it is empty, because lanes were named.
+pub(crate) fn endpoint(field: &'static str, name: &str) -> Result<Option<Endpoint>, ClientError> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    name.parse().map(Some).map_err(ClientError::unparsed(field))
+}
+
 /// `sessions/{id}`; `None` where it is empty.
 pub(crate) fn session(field: &'static str, name: &str) -> Result<Option<SessionId>, ClientError> {
     if name.is_empty() {
@@ -98,6 +117,10 @@ pub(crate) fn session(field: &'static str, name: &str) -> Result<Option<SessionI
         .strip_prefix("sessions/")
         .ok_or_else(|| ClientError::bad(field, format!("{name:?} is not sessions/ID")))?;
     id.parse().map(Some).map_err(ClientError::unparsed(field))
+}
+
+pub(crate) fn to_etag(etag: Option<&Etag>) -> String {
+    etag.map(|etag| etag.0.clone()).unwrap_or_default()
 }
 
 pub(crate) fn to_session(id: Option<SessionId>) -> String {

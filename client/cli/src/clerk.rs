@@ -29,7 +29,7 @@ pub(crate) enum Typed {
 pub(crate) fn explain(refusal: &Refusal, ask: &Ask, typed: &Typed) -> String {
     let mut text = format!("refused: {}", refusal.reason);
     for blocker in refusal.blockers.iter().take(NAMED_MAX) {
-        line(&mut text, "  ", &blocked(blocker, 1 < ask.sources.len()));
+        line(&mut text, "  ", &blocked(blocker, 1 < ask.sources().len()));
     }
     let more = refusal.blockers.len().saturating_sub(NAMED_MAX);
     if 0 < more {
@@ -55,7 +55,10 @@ fn line(text: &mut String, indent: &str, words: &str) {
 
 fn blocked(blocker: &Blocker, name_source: bool) -> String {
     let Blocker { source, lane, limit, free, needed, missing, first_free } = blocker;
-    let from = if name_source { format!("from {source}: ") } else { String::new() };
+    let from = match source {
+        Some(source) if name_source => format!("from {source}: "),
+        Some(_) | None => String::new(),
+    };
     let room = match first_free {
         Some(time) => format!("it has room from {time}"),
         None => "it never has room for this".into(),
@@ -65,14 +68,21 @@ fn blocked(blocker: &Blocker, name_source: bool) -> String {
 
 fn offered(offer: &CounterOffer) -> String {
     let CounterOffer { kind, source, rate, start, end, .. } = offer;
+    let from = source.as_ref().map_or_else(String::new, |source| format!(" from {source}"));
     match kind {
         OfferKind::SameRateLater => {
-            format!("the same rate later: {rate} from {source}, {start} to {end}")
+            format!("the same rate later: {rate}{from}, {start} to {end}")
         }
         OfferKind::LowerRateNow => {
-            format!("a lower rate at the time you asked for: {rate} from {source}")
+            format!("a lower rate at the time you asked for: {rate}{from}")
         }
-        OfferKind::Unknown(_) => format!("{rate} from {source}, {start} to {end}"),
+        OfferKind::LaterFinish => {
+            format!("all of it, but slower: {rate}{from}, {start} to {end}")
+        }
+        OfferKind::OtherSource => {
+            format!("all of it from another source: {rate}{from}, {start} to {end}")
+        }
+        OfferKind::Unknown(_) => format!("{rate}{from}, {start} to {end}"),
     }
 }
 
@@ -87,21 +97,25 @@ fn command(offer: &CounterOffer, ask: &Ask, typed: &Typed) -> String {
     let mut add = |flag: &str, value: &dyn std::fmt::Display| {
         text.push_str(&format!(" --{flag} {value}"));
     };
-    add("from", &offer.source);
-    add("to", &ask.destination);
+    if let Some(source) = &offer.source {
+        add("from", source);
+    }
+    if let Some(destination) = ask.destination() {
+        add("to", destination);
+    }
     for host in &offer.via {
         add("via", host);
     }
     add("rate", &offer.rate);
     // Whoever asked for now means the now in which the command is typed.
-    let for_now = offer.kind == OfferKind::LowerRateNow && ask.start.is_none();
+    let for_now = offer.kind == OfferKind::LowerRateNow && ask.start().is_none();
     if !for_now {
         add("start", &offer.start);
     }
-    match (typed, ask.until) {
+    match (typed, ask.until()) {
         (Typed::Fetch { sized: true, .. }, _) => {}
-        (Typed::Fetch { .. }, End::After(span)) => add("for", &span),
-        (_, End::After(span)) if for_now => add("for", &span),
+        (Typed::Fetch { .. }, Some(End::After(span))) => add("for", &span),
+        (_, Some(End::After(span))) if for_now => add("for", &span),
         _ => add("until", &offer.end),
     }
     if let Some(hold_for) = &ask.hold_for {

@@ -32,10 +32,17 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
 
 fn code(error: &ClientError) -> Exit {
     match error {
-        ClientError::Unreachable { .. } | ClientError::Deadline { .. } => Exit::Unreachable,
+        error if error.is_unreachable() => Exit::Unreachable,
         ClientError::Denied { .. } => Exit::Denied,
         ClientError::NotFound { .. } => Exit::NotFound,
-        ClientError::Conflict { .. } | ClientError::FailedPrecondition { .. } => Exit::Conflict,
+        ClientError::Conflict { .. }
+        | ClientError::Stale { .. }
+        | ClientError::RequestIdOutOfWindow { .. }
+        | ClientError::IllegalStep { .. }
+        | ClientError::SessionEnded { .. }
+        | ClientError::NotHolder { .. }
+        | ClientError::LanesInUse { .. }
+        | ClientError::FailedPrecondition { .. } => Exit::Conflict,
         ClientError::Invalid { .. } | ClientError::BadTarget { .. } => Exit::Usage,
         _ => Exit::Failure,
     }

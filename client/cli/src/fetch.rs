@@ -94,8 +94,8 @@ fn agent() -> String {
 fn announce(grant: &Grant, bar: &ProgressBar) {
     match grant.reservation() {
         Some(granted) => {
-            let text =
-                format!("granted {} from {} until {}", granted.rate, granted.source, granted.end);
+            let from = granted.source().map_or_else(String::new, |it| format!(" from {it}"));
+            let text = format!("granted {}{from} until {}", granted.rate, granted.end);
             bar.suspend(|| explain(&text));
         }
         None => bar.suspend(|| explain("the broker cannot be reached: going on without a promise")),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tidegate_client::refusal::{OfferKind, Refusal, RefusalReason};
 use tidegate_client::reservation::{CloseReason, Phase, Reservation, State};
 use tidegate_client::topology::{Applied, ChangeKind, Lane, ServerInfo};
-use tidegate_policy::BitRate;
+use tidegate_policy::{BitRate, Endpoint};
 
 /// Prints what was asked for.
 #[allow(clippy::print_stdout, reason = "what the command was asked for")]
@@ -49,8 +49,8 @@ pub(crate) fn reservations(list: &[Reservation]) -> Table {
             it.name.id.to_string(),
             state(it),
             it.rate.to_string(),
-            it.source.to_string(),
-            it.destination.to_string(),
+            end(it.source()),
+            end(it.destination()),
             it.start.to_string(),
             it.end.to_string(),
         ]
@@ -59,16 +59,26 @@ pub(crate) fn reservations(list: &[Reservation]) -> Table {
     table(&header, rows.collect(), &[2])
 }
 
+/// An end of a reservation; a dash where its lanes were named one by one.
+fn end(endpoint: Option<&Endpoint>) -> String {
+    endpoint.map_or_else(|| "-".into(), Endpoint::to_string)
+}
+
+fn hosts(it: &Reservation) -> Vec<String> {
+    let via = it.way.iter().flat_map(|way| &way.via);
+    via.map(|host| format!("hosts/{host}")).collect()
+}
+
 /// One reservation in full.
 pub(crate) fn details(it: &Reservation) -> String {
-    let via: Vec<String> = it.via.iter().map(|host| format!("hosts/{host}")).collect();
+    let via: Vec<String> = hosts(it);
     let session = it.session.map_or("none".into(), |session| format!("sessions/{session}"));
     let mut lines = vec![
         format!("reservation {}", it.name.id),
         format!("  state    {}", state(it)),
         format!("  rate     {}", it.rate),
-        format!("  from     {}", it.source),
-        format!("  to       {}", it.destination),
+        format!("  from     {}", end(it.source())),
+        format!("  to       {}", end(it.destination())),
     ];
     if !via.is_empty() {
         lines.push(format!("  via      {}", via.join(", ")));
@@ -168,9 +178,9 @@ pub(crate) fn reservation_json(it: &Reservation) -> Value {
         "close_reason": why,
         "hold_until_time": hold_until,
         "rate_bps": it.rate.bps(),
-        "source": it.source.to_string(),
-        "destination": it.destination.to_string(),
-        "via": it.via.iter().map(|host| format!("hosts/{host}")).collect::<Vec<_>>(),
+        "source": it.source().map(Endpoint::to_string),
+        "destination": it.destination().map(Endpoint::to_string),
+        "via": hosts(it),
         "start_time": it.start.to_string(),
         "end_time": it.end.to_string(),
         "session": it.session.map(|session| format!("sessions/{session}")),
@@ -197,17 +207,21 @@ pub(crate) fn refusal_json(refusal: &Refusal) -> Value {
         RefusalReason::NoPath => "no_path",
         RefusalReason::RateAboveCapacity => "rate_above_capacity",
         RefusalReason::NoHeadroom => "no_headroom",
+        RefusalReason::Drained => "drained",
+        RefusalReason::OthersRefused => "others_refused",
         RefusalReason::Unknown(_) => "unknown",
     };
     let kind = |kind| match kind {
         OfferKind::SameRateLater => "same_rate_later",
         OfferKind::LowerRateNow => "lower_rate_now",
+        OfferKind::LaterFinish => "later_finish",
+        OfferKind::OtherSource => "other_source",
         OfferKind::Unknown(_) => "unknown",
     };
     json!({ "refusal": {
         "reason": reason,
         "blockers": refusal.blockers.iter().map(|one| json!({
-            "source": one.source.to_string(),
+            "source": one.source.as_ref().map(Endpoint::to_string),
             "lane": one.lane,
             "limit_bps": one.limit.bps(),
             "free_bps": one.free.bps(),
@@ -217,7 +231,7 @@ pub(crate) fn refusal_json(refusal: &Refusal) -> Value {
         })).collect::<Vec<_>>(),
         "offers": refusal.offers.iter().map(|one| json!({
             "kind": kind(one.kind),
-            "source": one.source.to_string(),
+            "source": one.source.as_ref().map(Endpoint::to_string),
             "via": one.via.iter().map(|host| format!("hosts/{host}")).collect::<Vec<_>>(),
             "rate_bps": one.rate.bps(),
             "start_time": one.start.to_string(),

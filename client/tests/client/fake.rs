@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate_client::{Client, RetryPolicy, Settings};
 use tidegate_proto::v1;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -31,12 +31,43 @@ pub(crate) struct Dialogue {
     answers: mpsc::Sender<Result<v1::KeepAliveResponse, Status>>,
 }
 
+/// One call whose answer the test gives when it likes.
+pub(crate) struct Call<Q, R> {
+    pub(crate) request: Q,
+    answer: oneshot::Sender<Result<R, Status>>,
+}
+
+/// One stream of words, seen from the broker.
+pub(crate) struct Words<Q, R> {
+    pub(crate) request: Q,
+    words: mpsc::Sender<Result<R, Status>>,
+}
+
+pub(crate) type Update = Call<v1::UpdateReservationRequest, v1::UpdateReservationResponse>;
+pub(crate) type Batch =
+    Call<v1::BatchCreateReservationsRequest, v1::BatchCreateReservationsResponse>;
+pub(crate) type Find = Call<v1::FindWindowsRequest, v1::FindWindowsResponse>;
+pub(crate) type Explain = Call<v1::ExplainReservationRequest, v1::ExplainReservationResponse>;
+pub(crate) type Watching = Words<v1::WatchReservationsRequest, v1::WatchReservationsResponse>;
+pub(crate) type Admitting = Words<Streaming<v1::AdmitRequest>, v1::AdmitResponse>;
+
+/// What a test answers by itself.
+pub(crate) enum Asked {
+    Update(Update),
+    Batch(Batch),
+    Find(Find),
+    Explain(Explain),
+    Watch(Watching),
+    Admit(Admitting),
+}
+
 #[derive(Default)]
 pub(crate) struct Log {
     pub(crate) created: Vec<v1::CreateReservationRequest>,
     pub(crate) timeouts: Vec<String>,
     pub(crate) released: Vec<v1::ReleaseReservationRequest>,
-    pub(crate) confirmed: usize,
+    pub(crate) confirmed: Vec<v1::ConfirmReservationRequest>,
+    pub(crate) listed: Vec<v1::ListReservationsRequest>,
     pub(crate) closed: usize,
 }
 
@@ -46,11 +77,13 @@ pub(crate) struct Fake {
     pub(crate) log: Mutex<Log>,
     session: v1::Session,
     dialogues: mpsc::Sender<Dialogue>,
+    asked: mpsc::Sender<Asked>,
 }
 
 pub(crate) struct Broker {
     pub(crate) fake: Arc<Fake>,
     pub(crate) dialogues: mpsc::Receiver<Dialogue>,
+    pub(crate) asked: mpsc::Receiver<Asked>,
     pub(crate) target: String,
 }
 
@@ -124,17 +157,65 @@ impl Broker {
     ) -> Self {
         let target = format!("http://{}", listener.local_addr().unwrap());
         let (dialogues, inbox) = mpsc::channel(16);
+        let (asked, questions) = mpsc::channel(16);
         let replies = Mutex::new(replies.into_iter().collect());
-        let fake = Arc::new(Fake { replies, log: Mutex::default(), session, dialogues });
+        let fake = Arc::new(Fake { replies, log: Mutex::default(), session, dialogues, asked });
         let server = tonic::transport::Server::builder()
             .add_service(ReservationServiceServer::from_arc(Arc::clone(&fake)))
             .add_service(SessionServiceServer::from_arc(Arc::clone(&fake)));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        Self { fake, dialogues: inbox, target }
+        Self { fake, dialogues: inbox, asked: questions, target }
     }
 
     pub(crate) fn client(&self) -> Client {
         Client::connect_with(&self.target, settings()).unwrap()
+    }
+}
+
+/// The next question, which has to be of this kind.
+macro_rules! next {
+    ($broker:expr, $kind:ident) => {
+        match $broker.asked.recv().await {
+            Some($crate::fake::Asked::$kind(asked)) => asked,
+            _ => panic!("another question was expected"),
+        }
+    };
+}
+pub(crate) use next;
+
+impl<Q, R> Call<Q, R> {
+    pub(crate) fn answer(self, answer: Result<R, Status>) {
+        // Whoever gave up does not listen; what it does then is what is tested.
+        drop(self.answer.send(answer));
+    }
+}
+
+impl<Q, R> Words<Q, R> {
+    pub(crate) async fn say(&self, word: Result<R, Status>) {
+        drop(self.words.send(word).await);
+    }
+}
+
+impl Fake {
+    async fn call<Q, R>(
+        &self,
+        request: Request<Q>,
+        kind: fn(Call<Q, R>) -> Asked,
+    ) -> Result<Response<R>, Status> {
+        let (answer, outcome) = oneshot::channel();
+        drop(self.asked.send(kind(Call { request: request.into_inner(), answer })).await);
+        let gone = Status::unavailable("nobody answers");
+        outcome.await.unwrap_or(Err(gone)).map(Response::new)
+    }
+
+    async fn words<Q, R: Send + 'static>(
+        &self,
+        request: Q,
+        kind: fn(Words<Q, R>) -> Asked,
+    ) -> Response<BoxStream<R>> {
+        let (words, outbox) = mpsc::channel(512);
+        drop(self.asked.send(kind(Words { request, words })).await);
+        Response::new(Box::pin(ReceiverStream::new(outbox)))
     }
 }
 
@@ -222,11 +303,53 @@ impl ReservationService for Fake {
         }
     }
 
+    async fn batch_create_reservations(
+        &self,
+        request: Request<v1::BatchCreateReservationsRequest>,
+    ) -> Result<Response<v1::BatchCreateReservationsResponse>, Status> {
+        self.call(request, Asked::Batch).await
+    }
+
+    async fn update_reservation(
+        &self,
+        request: Request<v1::UpdateReservationRequest>,
+    ) -> Result<Response<v1::UpdateReservationResponse>, Status> {
+        self.call(request, Asked::Update).await
+    }
+
+    async fn find_windows(
+        &self,
+        request: Request<v1::FindWindowsRequest>,
+    ) -> Result<Response<v1::FindWindowsResponse>, Status> {
+        self.call(request, Asked::Find).await
+    }
+
+    async fn explain_reservation(
+        &self,
+        request: Request<v1::ExplainReservationRequest>,
+    ) -> Result<Response<v1::ExplainReservationResponse>, Status> {
+        self.call(request, Asked::Explain).await
+    }
+
+    async fn watch_reservations(
+        &self,
+        request: Request<v1::WatchReservationsRequest>,
+    ) -> Result<Response<BoxStream<v1::WatchReservationsResponse>>, Status> {
+        Ok(self.words(request.into_inner(), Asked::Watch).await)
+    }
+
+    async fn admit(
+        &self,
+        request: Request<Streaming<v1::AdmitRequest>>,
+    ) -> Result<Response<BoxStream<v1::AdmitResponse>>, Status> {
+        Ok(self.words(request.into_inner(), Asked::Admit).await)
+    }
+
     async fn confirm_reservation(
         &self,
-        _: Request<v1::ConfirmReservationRequest>,
+        request: Request<v1::ConfirmReservationRequest>,
     ) -> Result<Response<v1::Reservation>, Status> {
-        self.log.lock().unwrap().confirmed += 1;
+        self.log.lock().unwrap().confirmed.push(request.into_inner());
         Ok(Response::new(reservation(0)))
     }
 
@@ -248,7 +371,9 @@ impl ReservationService for Fake {
         &self,
         request: Request<v1::ListReservationsRequest>,
     ) -> Result<Response<v1::ListReservationsResponse>, Status> {
-        let first = request.into_inner().page_token.is_empty();
+        let request = request.into_inner();
+        let first = request.page_token.is_empty();
+        self.log.lock().unwrap().listed.push(request);
         Ok(Response::new(v1::ListReservationsResponse {
             reservations: vec![reservation(0)],
             next_page_token: if first { "more".into() } else { String::new() },
@@ -282,6 +407,25 @@ impl SessionService for Fake {
         // A test that is done does not listen any more.
         drop(self.dialogues.send(dialogue).await);
         Ok(Response::new(Box::pin(ReceiverStream::new(outbox))))
+    }
+
+    async fn get_session(
+        &self,
+        _: Request<v1::GetSessionRequest>,
+    ) -> Result<Response<v1::Session>, Status> {
+        Ok(Response::new(self.session.clone()))
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<v1::ListSessionsRequest>,
+    ) -> Result<Response<v1::ListSessionsResponse>, Status> {
+        let lost = v1::Session { state: 3, reservation_count: 2, ..self.session.clone() };
+        let sessions = match request.into_inner().show_ended {
+            true => vec![self.session.clone(), lost],
+            false => vec![self.session.clone()],
+        };
+        Ok(Response::new(v1::ListSessionsResponse { sessions, next_page_token: String::new() }))
     }
 
     async fn close_session(

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tidegate_client::{Acquired, Client, Grant, GrantEnd, LimitError, OnUnreachable, Revoked};
+use tidegate_client::{
+    Acquired, Ask, Client, ClientError, Grant, GrantEnd, LimitError, OnUnreachable, Outcome,
+    Revoked,
+};
 use tidegate_policy::BitRate;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -64,7 +67,7 @@ async fn a_hold_moves_nothing_until_it_is_confirmed() {
     assert_eq!(bps(&grant), 0);
     grant.confirm().await.unwrap();
     grant.ready().await.unwrap();
-    assert_eq!(broker.fake.log.lock().unwrap().confirmed, 1);
+    assert_eq!(broker.fake.log.lock().unwrap().confirmed.len(), 1);
 }
 
 #[tokio::test]
@@ -92,6 +95,36 @@ async fn a_dropped_grant_is_given_back() {
     drop(grant);
     assert_eq!(limiter.check(), Err(LimitError::Revoked(Revoked::Released)));
     until("it is given back", || broker.fake.log.lock().unwrap().released.len() == 1).await;
+}
+
+#[tokio::test]
+async fn a_reservation_is_adopted_by_whom_it_is_bound_to() {
+    let mut broker = broker([fake::yes(fake::reservation(0))]).await;
+    let client = broker.client();
+    let session = client.open_session("test").await.unwrap();
+    // Nobody plays the broker's side of the stream.
+    broker.dialogues.close();
+    let reserve = |ask: Ask| {
+        let client = client.clone();
+        async move {
+            match client.reserve(&ask).await.unwrap() {
+                Outcome::Granted(it) => it,
+                Outcome::Refused(refusal) => panic!("{refusal}"),
+            }
+        }
+    };
+    let bound = reserve(ask().bound_to(session.id())).await;
+    let unbound = reserve(ask()).await;
+    let error = client.adopt(bound.clone()).unwrap_err();
+    assert!(matches!(error, ClientError::SessionUnusable { .. }), "{error:?}");
+    let error = session.adopt(unbound.clone(), OnUnreachable::Fail).unwrap_err();
+    assert!(matches!(error, ClientError::SessionUnusable { .. }), "{error:?}");
+    assert!(broker.fake.log.lock().unwrap().released.is_empty(), "nobody took them");
+    client.adopt(unbound).unwrap().ready().await.unwrap();
+    let grant = session.adopt(bound, OnUnreachable::Fail).unwrap();
+    grant.ready().await.unwrap();
+    session.close().await.unwrap();
+    assert_eq!(grant.ended(), Some(GrantEnd::SessionOver));
 }
 
 #[tokio::test]

@@ -2,10 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod admissions;
+mod asks;
+mod blocking;
 mod calls;
 mod fake;
 mod grants;
+mod plans;
 mod sessions;
+mod watches;
 
 use std::time::Duration;
 
