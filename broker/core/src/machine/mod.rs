@@ -15,6 +15,7 @@ mod maintenance;
 mod recent;
 mod reserve;
 mod retopo;
+mod twins;
 
 use std::collections::{BTreeMap, BTreeSet};
 
