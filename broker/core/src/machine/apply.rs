@@ -214,13 +214,17 @@ impl Machine {
         Ok(())
     }
 
-    fn known(&self, id: ReservationId) -> Result<&Reservation, Corrupt> {
+    pub(super) fn known(&self, id: ReservationId) -> Result<&Reservation, Corrupt> {
         let found = self.state.reservations.get(&id);
         found.ok_or_else(|| corrupt(format!("no reservation {id}")))
     }
 
     /// Books on the lanes what a reservation books now instead of before.
-    fn rebook(&mut self, before: &Reservation, after: &Reservation) -> Result<(), Corrupt> {
+    pub(super) fn rebook(
+        &mut self,
+        before: &Reservation,
+        after: &Reservation,
+    ) -> Result<(), Corrupt> {
         // Booked first, so that a lane which left the topology is not dropped in between.
         self.book(after)?;
         self.free(before)

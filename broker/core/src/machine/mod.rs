@@ -20,6 +20,7 @@ mod recent;
 mod reserve;
 mod retopo;
 mod sight;
+mod twins;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::capacity::{Ceiling, Ceilings};
 use super::decide::unchanged;
+use super::twins::Twins;
 use super::{Answer, Decision, Machine, Outcome, Stamp};
 use crate::event::{Change, Corrupt, Event};
 use crate::fault::Fault;
@@ -52,7 +53,11 @@ impl Machine {
             // A cut is at most the capacity, so it cannot overflow.
             Ceiling { capacity, cuts: cuts(capacity, windows).unwrap_or_default() }
         };
-        self.state.lanes.keys().map(|name| (name.clone(), ceiling(name))).collect()
+        let twins = Twins::between(&self.state.topology, topology);
+        let staying = self.state.lanes.keys().filter(|name| !twins.gone.contains(*name));
+        // A twin that is new has no bookings yet that could be looked at: its lane has them all.
+        let bound = |name| twins.new.get(name).unwrap_or(name);
+        staying.map(|name| (name.clone(), ceiling(bound(name)))).collect()
     }
 
     pub(super) fn topology_applied(
@@ -71,8 +76,9 @@ impl Machine {
         for (name, def) in &topology.lanes {
             self.state.lanes.entry(name.clone()).or_default().def = Some(def.clone());
         }
+        let old = std::mem::replace(&mut self.state.topology, topology);
+        self.fit_twins(&old)?;
         self.state.lanes.retain(|_, lane| lane.def.is_some() || !lane.timeline.is_empty());
-        self.state.topology = topology;
         self.state.topology_version = version;
         self.refit(event.at)?;
         let outcome = Outcome::Topology { version, changes, losses: losses.clone() };

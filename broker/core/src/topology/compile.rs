@@ -31,6 +31,7 @@ pub fn compile(spec: &TopologySpec) -> Result<Topology, Vec<FieldFault>> {
             Err(why) => faults.push(FieldFault::new(format!("topology.routes[{index}]"), why)),
         }
     }
+    faults.extend(topology.add_steerings(&spec.steerings));
     if faults.is_empty() { Ok(topology) } else { Err(faults) }
 }
 

@@ -54,6 +54,14 @@ fn reshaped<'a>(old: &'a Topology, new: &'a Topology) -> BTreeSet<&'a LaneName> 
             lanes.extend([before, after].into_iter().flatten().flat_map(|route| &route.lanes));
         }
     }
+    let steerings: BTreeSet<_> = old.steerings.keys().chain(new.steerings.keys()).collect();
+    for pair in steerings {
+        let (before, after) = (old.steerings.get(pair), new.steerings.get(pair));
+        if before != after {
+            let both = [before, after].into_iter().flatten();
+            lanes.extend(both.flat_map(|it| &it.alternatives).flat_map(|it| &it.lanes));
+        }
+    }
     lanes
 }
 

@@ -2,8 +2,10 @@
 //! the events.
 //!
 //! Topology, in a draft until `apply`: `switch A B`, `host H at S 10Gbit`, `link L S1 S2 1Gbit`,
-//! `storage P at S read 1Gbit write 1Gbit`, `route FROM -> TO LINK,LINK`, `remove KIND NAME`;
-//! options `raw`, `cost N`, `total RATE`, `overhead PPM`, `reserved PPM`, `mtu N`, `via H,H`.
+//! `storage P at S read 1Gbit write 1Gbit`, `route FROM -> TO LINK,LINK`,
+//! `steer FROM -> TO dscp|vlan|source|controller VALUE,VALUE paths N`, `remove KIND NAME`;
+//! options `raw`, `cost N`, `total RATE`, `overhead PPM`, `reserved PPM`, `mtu N`, `via H,H`,
+//! `ratio PPM`, `bundle N`, `share PPM`, `streams N`, `mirrors P,P`.
 //! A second `host` line of the same name adds a NIC, unless the name stands in the topology.
 //! `raw` lanes carry what they say: nothing is reserved, no headers are counted.
 //!
@@ -17,7 +19,8 @@
 //!
 //! The network over time: `apply accepting losses`, `drain RESOURCE`, `undrain RESOURCE`,
 //! `maintain RESOURCE FROM..TO PPM [accepting losses]` (PPM is what is left), `cancel W`,
-//! `windows`, `lane LANE FROM..TO` (what is free, step by step).
+//! `windows`, `lane LANE FROM..TO` (what is free, step by step), `paths SOURCE -> DESTINATION
+//! [via H,H]`.
 //!
 //! Time and sight: `at T`, `restart T` (a process that was away until then replays and resumes),
 //! `beat S`, `obey S A VERSION`, `used S A SIZE`, `free LANE T` or `T..T`, `show A`, `usage A`,
@@ -90,12 +93,15 @@ impl World {
     pub(crate) fn run(&mut self, line: &str) -> String {
         let words: Vec<&str> = line.split_whitespace().collect();
         let mut out = match words.as_slice() {
-            ["switch" | "host" | "link" | "storage" | "route" | "remove", ..] => {
+            ["switch" | "host" | "link" | "storage" | "route" | "steer" | "remove", ..] => {
                 draft::declare(&mut self.draft, &self.machine.topology().spec, &words);
                 String::new()
             }
             ["apply"] => self.apply_draft(false),
             ["apply", "accepting", "losses"] => self.apply_draft(true),
+            ["paths", source, "->", destination, rest @ ..] => {
+                self.paths((source, destination), rest)
+            }
             ["windows"] => self.machine.maintenances(None).map(|it| self.window(it)).collect(),
             ["lane", lane, over] => self.lane_steps(lane, over),
             ["at", time] => self.walk_to(request::time(time)),

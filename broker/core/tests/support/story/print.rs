@@ -1,14 +1,16 @@
 //! What a story's commands answer, in words.
 
 use tidegate_core::event::Change;
-use tidegate_core::lane::{Lane, LaneName};
+use tidegate_core::lane::{Lane, LaneName, Terms};
 use tidegate_core::machine::LaneChange;
+use tidegate_core::topology::{How, Steer};
 use tidegate_core::{
     Answer, CounterOffer, Event, Losses, Maintenance, OfferKind, Phase, Refusal, Reservation,
     Route, State,
 };
 use tidegate_policy::{BitRate, Interval, Name, Timestamp};
 
+use super::draft::names;
 use super::{BEGIN_MS, World, request};
 
 /// An instant as the time since the story began: `100m`, `1m31s`, `-60s`.
@@ -200,6 +202,46 @@ impl World {
         let Some(found) = self.lane(lane) else { return format!("there is no lane {lane}\n") };
         let steps = found.steps(interval(text));
         steps.map(|(from, free)| format!("  from {} {}\n", instant(from), rate(free))).collect()
+    }
+
+    /// Every path that a request could take.
+    pub(super) fn paths(&self, (source, destination): (&str, &str), rest: &[&str]) -> String {
+        let via = match rest {
+            ["via", hosts] => names(hosts),
+            _ => Vec::new(),
+        };
+        let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+        let paths = self.machine.topology().paths(&source, &via, &destination).unwrap();
+        let mut out = String::new();
+        for path in paths {
+            let number = path.path.map_or_else(|| "only".into(), |path| path.to_string());
+            out.push_str(&format!("{number}{}\n", passing(&path.via)));
+            for Steer { from, to, how } in &path.steers {
+                let how = match how {
+                    How::Mark(mark) => format!("by {mark}"),
+                    How::Controller(name) => format!("by controller {name}"),
+                };
+                out.push_str(&format!("  from {from} to {to} {how}\n"));
+            }
+            for need in &path.needs {
+                let terms = [
+                    Terms::default(),
+                    Terms { shared: true, ..Terms::default() },
+                    Terms { streams: 16, ..Terms::default() },
+                ];
+                let gigabit = BitRate::from_bps(1_000_000_000).unwrap();
+                let [firm, shared, spread] = terms.map(|terms| rate(need.amount(gigabit, terms)));
+                let mut line = format!("  {} {firm} for 1Gbit/s", need.lane);
+                if shared != firm {
+                    line.push_str(&format!(", {shared} shared"));
+                }
+                if spread != firm {
+                    line.push_str(&format!(", {spread} over 16 streams"));
+                }
+                out.push_str(&format!("{line}\n"));
+            }
+        }
+        out
     }
 
     pub(super) fn lane(&self, lane: &str) -> Option<&Lane> {
