@@ -1,5 +1,7 @@
-//! Wire to core and back. After [`request`] no unchecked number exists; [`reply`] forms answers.
+//! Wire to core and back. After [`request`] and [`reads`] no unchecked number exists; [`reply`]
+//! forms answers.
 
+pub(crate) mod reads;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod topology;

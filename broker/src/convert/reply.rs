@@ -5,7 +5,8 @@ use tidegate_core::lane::{Lane, LaneName};
 use tidegate_core::machine::LaneChange;
 use tidegate_core::reservation::{Phase, State};
 use tidegate_core::{
-    Blocker, CloseWhy, CounterOffer, OfferKind, Reason, Refusal, Reservation, Session, SessionState,
+    Blocker, CloseWhy, CounterOffer, Machine, OfferKind, Reason, Refusal, Reservation, Session,
+    SessionState,
 };
 use tidegate_policy::{ByteCount, Name, ReservationId, SessionId, Span, Timestamp};
 use tidegate_proto::v1;
@@ -135,6 +136,7 @@ pub(crate) fn grant_status(
         close_reason: close_reason(found.state).into(),
         rate_bps: int(found.rate.bps()),
         ends_in: Some(duration(found.interval.end().since(now))),
+        starts_in: Some(duration(found.interval.start().since(now))),
         ..closed
     }
 }
@@ -181,7 +183,8 @@ fn offer(offer: &CounterOffer) -> v1::CounterOffer {
     }
 }
 
-pub(crate) fn session(session: &Session, config: &SessionConfig) -> v1::Session {
+/// A session, with what `machine` knows of it.
+pub(crate) fn session(session: &Session, machine: &Machine, config: &SessionConfig) -> v1::Session {
     let state = match session.state {
         SessionState::Open => v1::session::State::Open,
         SessionState::Closed { .. } => v1::session::State::Closed,
@@ -195,7 +198,8 @@ pub(crate) fn session(session: &Session, config: &SessionConfig) -> v1::Session 
         lease: Some(duration(config.lease)),
         grace: Some(duration(config.grace)),
         create_time: Some(time(session.created)),
-        ..v1::Session::default()
+        reservation_count: count(machine.bound(session.id)),
+        heard_time: machine.heard(session.id).map(time),
     }
 }
 

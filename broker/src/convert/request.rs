@@ -161,8 +161,8 @@ fn bounded<T>(
     entries.into_iter().collect()
 }
 
-/// A project to create in.
-fn project(fields: &mut Fields, field: &str, text: &str) -> Option<ProjectId> {
+/// A project to create or to look in.
+pub(super) fn project(fields: &mut Fields, field: &str, text: &str) -> Option<ProjectId> {
     if text.is_empty() {
         return Some(ProjectId::default_project());
     }
@@ -283,30 +283,9 @@ pub(crate) struct Page<T> {
 const PAGE_DEFAULT: u32 = 100;
 const PAGE_MAX: u32 = 1000;
 
-fn page_size(fields: &mut Fields, size: i32) -> Option<usize> {
+pub(super) fn page_size(fields: &mut Fields, size: i32) -> Option<usize> {
     let size = fields.number("page_size", size, PAGE_MAX)?;
     usize::try_from(if size == 0 { PAGE_DEFAULT } else { size }).ok()
-}
-
-/// Reservations that somebody wants to see.
-#[derive(Clone, Debug)]
-pub(crate) struct ListReservations {
-    pub(crate) page: Page<ReservationId>,
-    pub(crate) show_closed: bool,
-}
-
-pub(crate) fn list_reservations(
-    message: &v1::ListReservationsRequest,
-) -> Checked<ListReservations> {
-    let mut fields = Fields::default();
-    if message.parent != "projects/-" {
-        project(&mut fields, "parent", &message.parent);
-    }
-    let size = page_size(&mut fields, message.page_size);
-    let token = &message.page_token;
-    let after = fields.optional("page_token", "reservations", token);
-    let page = size.map(|size| Page { size, after });
-    fields.finish(page.map(|page| ListReservations { page, show_closed: message.show_closed }))
 }
 
 /// Lanes that somebody wants to see, and when.

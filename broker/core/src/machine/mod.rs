@@ -8,6 +8,7 @@
 mod apply;
 mod decide;
 mod due;
+mod reads;
 mod recent;
 mod reserve;
 mod retopo;
