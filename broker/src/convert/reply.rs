@@ -4,8 +4,8 @@ use prost_types::{Duration, Timestamp as WireTimestamp};
 use tidegate_core::reservation::{Phase, State};
 use tidegate_core::topology::{How, Steer};
 use tidegate_core::{
-    Blocker, CloseWhy, CounterOffer, OfferKind, Reason, Refusal, Reservation, Route, Session,
-    SessionState, Terms,
+    Blocker, CloseWhy, CounterOffer, Machine, OfferKind, Reason, Refusal, Reservation, Route,
+    Session, SessionState, Terms,
 };
 use tidegate_policy::{ByteCount, MarkKind, Name, ReservationId, SessionId, Span, Timestamp};
 use tidegate_proto::v1;
@@ -152,7 +152,7 @@ pub(crate) fn why_closed(why: CloseWhy) -> v1::CloseReason {
 /// How a reservation stands that a beat named; one that is unknown is closed.
 pub(crate) fn grant_status(
     id: ReservationId,
-    found: Option<&Reservation>,
+    machine: &Machine,
     now: Timestamp,
 ) -> v1::GrantStatus {
     let closed = v1::GrantStatus {
@@ -160,16 +160,32 @@ pub(crate) fn grant_status(
         state: v1::reservation::State::Closed.into(),
         ..v1::GrantStatus::default()
     };
-    let Some(found) = found else { return closed };
+    let Some(found) = machine.reservation(id) else { return closed };
     v1::GrantStatus {
         state: state(found.state).into(),
         close_reason: close_reason(found.state).into(),
         rate_bps: int(found.rate.bps()),
-        ends_in: Some(duration(found.interval.end().since(now))),
         starts_in: Some(duration(found.interval.start().since(now))),
+        ends_in: Some(duration(found.interval.end().since(now))),
         plan_version: int(found.plan_version),
+        notices: notices(found, machine),
         ..closed
     }
+}
+
+/// What the holder of a reservation should know.
+fn notices(found: &Reservation, machine: &Machine) -> Vec<v1::Notice> {
+    let draining = machine.draining(found).map(|lane| v1::Notice {
+        kind: v1::notice::Kind::Draining.into(),
+        lane: lane.to_string(),
+        time: None,
+    });
+    let curtailed = found.curtailed.then(|| v1::Notice {
+        kind: v1::notice::Kind::Curtailed.into(),
+        lane: String::new(),
+        time: Some(time(found.interval.end())),
+    });
+    draining.chain(curtailed).collect()
 }
 
 /// A refusal as it stands at `now`.
@@ -222,7 +238,8 @@ fn offer(offer: &CounterOffer) -> v1::CounterOffer {
     }
 }
 
-pub(crate) fn session(session: &Session, config: &SessionConfig) -> v1::Session {
+/// A session, with what `machine` knows of it.
+pub(crate) fn session(session: &Session, machine: &Machine, config: &SessionConfig) -> v1::Session {
     let state = match session.state {
         SessionState::Open => v1::session::State::Open,
         SessionState::Closed { .. } => v1::session::State::Closed,
@@ -236,6 +253,7 @@ pub(crate) fn session(session: &Session, config: &SessionConfig) -> v1::Session 
         lease: Some(duration(config.lease)),
         grace: Some(duration(config.grace)),
         create_time: Some(time(session.created)),
-        ..v1::Session::default()
+        reservation_count: count(machine.bound(session.id)),
+        heard_time: machine.heard(session.id).map(time),
     }
 }

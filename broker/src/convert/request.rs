@@ -191,7 +191,7 @@ fn target(
     Some(Target { id: id?, revision })
 }
 
-/// A project to create in.
+/// A project to create or to look in.
 pub(super) fn project(fields: &mut Fields, field: &str, text: &str) -> Option<ProjectId> {
     if text.is_empty() {
         return Some(ProjectId::default_project());
@@ -317,25 +317,4 @@ const PAGE_MAX: u32 = 1000;
 pub(super) fn page_size(fields: &mut Fields, size: i32) -> Option<usize> {
     let size = fields.number("page_size", size, PAGE_MAX)?;
     usize::try_from(if size == 0 { PAGE_DEFAULT } else { size }).ok()
-}
-
-/// Reservations that somebody wants to see.
-#[derive(Clone, Debug)]
-pub(crate) struct ListReservations {
-    pub(crate) page: Page<ReservationId>,
-    pub(crate) show_closed: bool,
-}
-
-pub(crate) fn list_reservations(
-    message: &v1::ListReservationsRequest,
-) -> Checked<ListReservations> {
-    let mut fields = Fields::default();
-    if message.parent != "projects/-" {
-        project(&mut fields, "parent", &message.parent);
-    }
-    let size = page_size(&mut fields, message.page_size);
-    let token = &message.page_token;
-    let after = fields.optional("page_token", "reservations", token);
-    let page = size.map(|size| Page { size, after });
-    fields.finish(page.map(|page| ListReservations { page, show_closed: message.show_closed }))
 }

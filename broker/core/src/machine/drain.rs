@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use tidegate_policy::{ReservationId, Resource, Timestamp};
+use tidegate_policy::{ReservationId, Resource, SessionId, Timestamp};
 
 use super::decide::{happens, unchanged};
 use super::{Answer, Decision, Machine, Stamp};
 use crate::event::Change;
 use crate::fault::Fault;
-use crate::lane::LaneName;
+use crate::lane::{Lane, LaneName};
+use crate::reservation::Reservation;
 
 /// What is drained, and what is still on it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -91,6 +92,25 @@ impl Machine {
                 lane.set_drained(true);
             }
         }
+    }
+
+    /// The sessions that hold something on a resource.
+    #[must_use]
+    pub fn sessions_on(&self, resource: &Resource) -> Vec<SessionId> {
+        let lanes: BTreeSet<&LaneName> =
+            self.state.topology.lanes_of(resource).unwrap_or_default().into_iter().collect();
+        let on = self.live_on(self.state.clock, |lane| lanes.contains(lane));
+        let sessions: BTreeSet<SessionId> = on.filter_map(|found| found.session).collect();
+        sessions.into_iter().collect()
+    }
+
+    /// The lanes of a reservation that take nothing new.
+    pub fn draining<'a>(
+        &'a self,
+        reservation: &'a Reservation,
+    ) -> impl Iterator<Item = &'a LaneName> {
+        let lanes = reservation.booked.iter().map(|booked| &booked.lane);
+        lanes.filter(|name| self.state.lanes.get(*name).is_some_and(Lane::is_drained))
     }
 
     /// What is drained, in the order of collections and names.

@@ -16,6 +16,7 @@ mod look;
 mod maintenance;
 mod modify;
 mod offers;
+mod reads;
 mod recent;
 mod reserve;
 mod retopo;
