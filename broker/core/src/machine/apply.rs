@@ -277,7 +277,7 @@ impl Machine {
 }
 
 /// When a live reservation's state ends by itself.
-fn ends(reservation: &Reservation) -> (Timestamp, ReservationId) {
+pub(crate) fn ends(reservation: &Reservation) -> (Timestamp, ReservationId) {
     let when = match reservation.state {
         State::Held { until } => until,
         State::Confirmed | State::Closed { .. } => reservation.interval.end(),

@@ -5,9 +5,9 @@
 //! - `due` says what time alone brings about (in `due`): no timer mutates anything;
 //! - `recent` is what is remembered only while the process runs: beats, usage, refusals.
 
-mod apply;
+pub(crate) mod apply;
 mod decide;
-mod due;
+pub(crate) mod due;
 mod recent;
 mod reserve;
 mod retopo;
@@ -178,10 +178,18 @@ pub(crate) struct Remembered {
 
 /// What a request came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Outcome {
+pub enum Outcome {
+    /// This reservation, as it is whenever somebody asks again.
     Reservation(ReservationId),
+    /// This session.
     Session(SessionId),
-    Topology { version: u64, changes: Vec<LaneChange> },
+    /// A topology.
+    Topology {
+        /// How many were applied so far.
+        version: u64,
+        /// The lanes that came, went or changed.
+        changes: Vec<LaneChange>,
+    },
 }
 
 impl Default for LedgerState {
@@ -311,5 +319,13 @@ impl Machine {
 
     pub(crate) fn ledger(&self) -> &LedgerState {
         &self.state
+    }
+
+    pub(crate) fn into_ledger(self) -> LedgerState {
+        self.state
+    }
+
+    pub(crate) fn with_ledger(limits: Limits, state: LedgerState) -> Self {
+        Self { limits, state, recent: recent::Recent::default() }
     }
 }
