@@ -13,10 +13,12 @@ use tidegate_policy::{
     Timestamp,
 };
 use tidegate_proto::journal::v1 as wire;
-use tidegate_proto::v1::CloseReason;
+use tidegate_proto::v1::{self, CloseReason};
 
-use crate::convert::{reply, topology};
+use crate::convert::{self, reply};
 use crate::fields::Fields;
+
+pub mod image;
 
 /// A batch that is not one of ours.
 #[derive(Debug, Error)]
@@ -25,12 +27,20 @@ pub enum Unreadable {
     #[error("it is not a batch of events: {0}")]
     Malformed(#[from] prost::DecodeError),
     /// A field has a value that no broker wrote.
-    #[error("the field {field} of an event is not what a broker writes: {why}")]
+    #[error("the field {field} is not what a broker writes: {why}")]
     Field {
         /// Which.
         field: &'static str,
         /// What is wrong.
         why: String,
+    },
+    /// A snapshot of a form that this build does not know.
+    #[error("it has the form {found}, this build knows {known}; start the version that wrote it")]
+    Form {
+        /// The version it states.
+        found: u32,
+        /// The version this build reads and writes.
+        known: u32,
     },
     /// An event of a kind that this build does not know.
     #[error("it holds an event of a later version; start the version that wrote it")]
@@ -61,11 +71,12 @@ fn id(bits: u128) -> Vec<u8> {
     bits.to_be_bytes().to_vec()
 }
 
+fn mark_to_wire(mark: RequestMark) -> wire::RequestMark {
+    wire::RequestMark { id: id(mark.id.as_u128()), fingerprint: mark.fingerprint.to_vec() }
+}
+
 fn event_to_wire(event: &Event) -> wire::Event {
-    let request = event.request.map(|mark| wire::RequestMark {
-        id: id(mark.id.as_u128()),
-        fingerprint: mark.fingerprint.to_vec(),
-    });
+    let request = event.request.map(mark_to_wire);
     let change = Some(change_to_wire(&event.change));
     wire::Event { at_ms: event.at.as_ms(), request, change }
 }
@@ -74,7 +85,7 @@ fn change_to_wire(change: &Change) -> wire::event::Change {
     use wire::event::Change as To;
     match change {
         Change::TopologyApplied { spec, version } => {
-            let topology = Some(topology::to_wire(spec, *version));
+            let topology = Some(convert::topology::to_wire(spec, *version));
             To::TopologyApplied(wire::TopologyApplied { topology })
         }
         Change::Reserved(reserved) => To::Reserved(reserved_to_wire(reserved)),
@@ -85,7 +96,7 @@ fn change_to_wire(change: &Change) -> wire::event::Change {
         }),
         Change::Closed { id: it, why, free_from, used } => To::Closed(wire::Closed {
             id: id(it.as_u128()),
-            why: u32::try_from(i32::from(reply::why_closed(*why))).unwrap_or(0),
+            why: why_to_wire(*why),
             free_from_ms: free_from.as_ms(),
             used_bytes: used.bytes(),
         }),
@@ -102,6 +113,10 @@ fn change_to_wire(change: &Change) -> wire::event::Change {
             requests: requests.iter().map(|it| id(it.as_u128())).collect(),
         }),
     }
+}
+
+fn why_to_wire(why: CloseWhy) -> u32 {
+    u32::try_from(i32::from(reply::why_closed(why))).unwrap_or(0)
 }
 
 fn reserved_to_wire(reserved: &Reserved) -> wire::Reserved {
@@ -150,18 +165,16 @@ fn session_id(bytes: &[u8]) -> Result<SessionId, Unreadable> {
     bits("session", bytes).map(SessionId::from_u128)
 }
 
+fn mark(from: &wire::RequestMark) -> Result<RequestMark, Unreadable> {
+    let fingerprint = from.fingerprint.as_slice().try_into();
+    Ok(RequestMark {
+        id: RequestId::from_u128(bits("request.id", &from.id)?),
+        fingerprint: fingerprint.map_err(|_| bad("request.fingerprint", "it is not 32 bytes"))?,
+    })
+}
+
 fn event(from: &wire::Event) -> Result<Event, Unreadable> {
-    let request = match &from.request {
-        None => None,
-        Some(mark) => {
-            let fingerprint = mark.fingerprint.as_slice().try_into();
-            Some(RequestMark {
-                id: RequestId::from_u128(bits("request.id", &mark.id)?),
-                fingerprint: fingerprint
-                    .map_err(|_| bad("request.fingerprint", "it is not 32 bytes"))?,
-            })
-        }
-    };
+    let request = from.request.as_ref().map(mark).transpose()?;
     let change = change(from.change.as_ref().ok_or(Unreadable::Unknown)?)?;
     Ok(Event { at: instant("at_ms", from.at_ms)?, request, change })
 }
@@ -204,16 +217,21 @@ fn each<T>(
 }
 
 fn topology_applied(applied: &wire::TopologyApplied) -> Result<Change, Unreadable> {
-    let from = applied.topology.as_ref().ok_or_else(|| bad("topology", "it is missing"))?;
+    let (spec, version) = topology(applied.topology.as_ref())?;
+    Ok(Change::TopologyApplied { spec: Box::new(spec), version })
+}
+
+fn topology(from: Option<&v1::Topology>) -> Result<(TopologySpec, u64), Unreadable> {
+    let from = from.ok_or_else(|| bad("topology", "it is missing"))?;
     let mut fields = Fields::default();
-    let spec: Option<TopologySpec> = topology::from_wire(&mut fields, from);
+    let spec: Option<TopologySpec> = convert::topology::from_wire(&mut fields, from);
     let faulty = |faults: Vec<tidegate_core::FieldFault>| {
         let first = faults.first().map_or(String::new(), |it| format!("{}: {}", it.field, it.why));
         bad("topology", first)
     };
     let spec = fields.finish(spec).map_err(faulty)?;
     let version = u64::try_from(from.version).map_err(|_| bad("version", "it is negative"))?;
-    Ok(Change::TopologyApplied { spec: Box::new(spec), version })
+    Ok((spec, version))
 }
 
 fn reserved(from: &wire::Reserved) -> Result<Reserved, Unreadable> {

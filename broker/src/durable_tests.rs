@@ -6,19 +6,19 @@ use tidegate_core::topology::spec::{
 };
 use tidegate_policy::Span;
 
-fn name(text: &str) -> Name {
+pub(super) fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-fn at(ms: i64) -> Timestamp {
+pub(super) fn at(ms: i64) -> Timestamp {
     Timestamp::from_ms(ms).unwrap()
 }
 
-fn rate(text: &str) -> BitRate {
+pub(super) fn rate(text: &str) -> BitRate {
     text.parse().unwrap()
 }
 
-fn spec() -> TopologySpec {
+pub(super) fn spec() -> TopologySpec {
     let capacity =
         |out, back| Capacity { out: rate(out), back: rate(back), total: None, reserved_ppm: None };
     TopologySpec {

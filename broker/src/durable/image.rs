@@ -1,0 +1,282 @@
+//! The state in its durable form: what a snapshot holds.
+//!
+//! Pieces one behind the other, each behind its length, so that a large state is written and read
+//! piece by piece and no message grows with it. Equal states have equal bytes, which makes the
+//! digest of a snapshot the digest of the state.
+
+use prost::Message;
+use prost::bytes::Buf;
+use sha2::{Digest, Sha256};
+use tidegate_core::event::{RequestMark, Reserved};
+use tidegate_core::image::Answered;
+use tidegate_core::lane::LaneName;
+use tidegate_core::machine::LaneChange;
+use tidegate_core::{Image, Outcome, Reservation, Session, SessionState, State};
+use tidegate_policy::{ByteCount, RequestId};
+use tidegate_proto::journal::v1 as wire;
+use wire::kept_answer::Outcome as WireOutcome;
+use wire::piece::Piece as Kind;
+
+use super::{
+    Unreadable, bad, bits, id, instant, mark, mark_to_wire, reservation_id, reserved,
+    reserved_to_wire, session_id, topology, why, why_to_wire, word,
+};
+use crate::convert;
+use crate::journal::MAX_BATCH_BYTES;
+
+/// The version of the form this build writes and reads.
+pub const IMAGE_FORM: u32 = 1;
+
+/// What tells one state from every other: equal for equal states, whatever led to them.
+#[must_use]
+pub fn digest(encoded: &[u8]) -> [u8; 32] {
+    Sha256::digest(encoded).into()
+}
+
+/// The bytes of a snapshot.
+#[must_use]
+pub fn encode(image: &Image) -> Vec<u8> {
+    // Field by field, so that a new one cannot be forgotten.
+    let Image { clock, topology, topology_version, reservations, sessions, answers } = image;
+    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let ledger = wire::Ledger {
+        format: IMAGE_FORM,
+        clock_ms: clock.as_ms(),
+        topology: Some(convert::topology::to_wire(topology, *topology_version)),
+        reservation_count: count(reservations.len()),
+        session_count: count(sessions.len()),
+        answer_count: count(answers.len()),
+    };
+    let mut bytes = Vec::new();
+    let mut put = |piece: Kind| {
+        bytes.extend(wire::Piece { piece: Some(piece) }.encode_length_delimited_to_vec());
+    };
+    put(Kind::Ledger(ledger));
+    for session in sessions {
+        put(Kind::Session(session_to_wire(session)));
+    }
+    for reservation in reservations {
+        put(Kind::Reservation(reservation_to_wire(reservation)));
+    }
+    for answer in answers {
+        put(Kind::Answer(answer_to_wire(answer)));
+    }
+    bytes
+}
+
+/// The state that a snapshot holds.
+///
+/// # Errors
+/// [`Unreadable`] where a broker of this version did not write it.
+pub fn decode(mut bytes: &[u8]) -> Result<Image, Unreadable> {
+    let Kind::Ledger(ledger) = next(&mut bytes)? else {
+        return Err(bad("ledger", "it does not stand first"));
+    };
+    if ledger.format != IMAGE_FORM {
+        return Err(Unreadable::Form { found: ledger.format, known: IMAGE_FORM });
+    }
+    let (topology, topology_version) = topology(ledger.topology.as_ref())?;
+    let (mut reservations, mut sessions, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+    while !bytes.is_empty() {
+        match next(&mut bytes)? {
+            Kind::Ledger(_) => return Err(bad("ledger", "it stands there twice")),
+            Kind::Reservation(from) => reservations.push(reservation(&from)?),
+            Kind::Session(from) => sessions.push(session(&from)?),
+            Kind::Answer(from) => answers.push(answer(from)?),
+        }
+    }
+    for (field, found, stated) in [
+        ("reservation_count", reservations.len(), ledger.reservation_count),
+        ("session_count", sessions.len(), ledger.session_count),
+        ("answer_count", answers.len(), ledger.answer_count),
+    ] {
+        if u64::try_from(found) != Ok(stated) {
+            return Err(bad(field, format!("{found} are there, {stated} were written")));
+        }
+    }
+    let clock = instant("clock_ms", ledger.clock_ms)?;
+    Ok(Image { clock, topology, topology_version, reservations, sessions, answers })
+}
+
+/// The next piece; none is larger than an append.
+fn next(bytes: &mut &[u8]) -> Result<Kind, Unreadable> {
+    let length = prost::decode_length_delimiter(&mut *bytes)?;
+    if MAX_BATCH_BYTES < length || bytes.len() < length {
+        return Err(bad("piece", format!("{length} bytes are more than it can have")));
+    }
+    let piece = wire::Piece::decode(&bytes[..length])?.piece;
+    bytes.advance(length);
+    piece.ok_or(Unreadable::Unknown)
+}
+
+fn session_to_wire(session: &Session) -> wire::KeptSession {
+    let Session { id: it, agent, created, state } = session;
+    let (ended, lost) = match state {
+        SessionState::Open => (None, false),
+        SessionState::Closed { at } => (Some(*at), false),
+        SessionState::Lost { at } => (Some(*at), true),
+    };
+    wire::KeptSession {
+        id: id(it.as_u128()),
+        agent: agent.to_string(),
+        created_ms: created.as_ms(),
+        ended_ms: ended.map(|at| at.as_ms()),
+        lost,
+    }
+}
+
+fn session(from: &wire::KeptSession) -> Result<Session, Unreadable> {
+    let ended = from.ended_ms.map(|ms| instant("ended_ms", ms)).transpose()?;
+    let state = match (ended, from.lost) {
+        (None, false) => SessionState::Open,
+        (Some(at), false) => SessionState::Closed { at },
+        (Some(at), true) => SessionState::Lost { at },
+        (None, true) => return Err(bad("lost", "the session has not ended")),
+    };
+    Ok(Session {
+        id: session_id(&from.id)?,
+        agent: word("agent", &from.agent)?,
+        created: instant("created_ms", from.created_ms)?,
+        state,
+    })
+}
+
+fn reservation_to_wire(reservation: &Reservation) -> wire::KeptReservation {
+    let Reservation {
+        id: it,
+        project,
+        source,
+        destination,
+        via,
+        rate,
+        interval,
+        session,
+        booked,
+        created,
+        created_by,
+        state,
+    } = reservation.clone();
+    let (hold_until, closed) = match state {
+        State::Held { until } => (Some(until), None),
+        State::Confirmed => (None, None),
+        State::Closed { why, at, free_from, used } => {
+            let closed = wire::KeptClose {
+                why: why_to_wire(why),
+                at_ms: at.as_ms(),
+                free_from_ms: free_from.as_ms(),
+                used_bytes: used.bytes(),
+            };
+            (None, Some(closed))
+        }
+    };
+    let granted = Reserved {
+        id: it,
+        project,
+        source,
+        destination,
+        via,
+        rate,
+        interval,
+        hold_until,
+        session,
+        booked,
+    };
+    wire::KeptReservation {
+        granted: Some(reserved_to_wire(&granted)),
+        created_ms: created.as_ms(),
+        created_by: created_by.map(|it| id(it.as_u128())).unwrap_or_default(),
+        closed,
+    }
+}
+
+fn reservation(from: &wire::KeptReservation) -> Result<Reservation, Unreadable> {
+    let granted = from.granted.as_ref().ok_or_else(|| bad("granted", "it is missing"))?;
+    let Reserved {
+        id,
+        project,
+        source,
+        destination,
+        via,
+        rate,
+        interval,
+        hold_until,
+        session,
+        booked,
+    } = reserved(granted)?;
+    let state = match (&from.closed, hold_until) {
+        (None, None) => State::Confirmed,
+        (None, Some(until)) => State::Held { until },
+        (Some(closed), None) => State::Closed {
+            why: why(closed.why)?,
+            at: instant("closed.at_ms", closed.at_ms)?,
+            free_from: instant("closed.free_from_ms", closed.free_from_ms)?,
+            used: ByteCount::new(closed.used_bytes),
+        },
+        (Some(_), Some(_)) => return Err(bad("hold_until_ms", "the reservation is closed")),
+    };
+    let created_by = match from.created_by.as_slice() {
+        [] => None,
+        bytes => Some(RequestId::from_u128(bits("created_by", bytes)?)),
+    };
+    let created = instant("created_ms", from.created_ms)?;
+    Ok(Reservation {
+        id,
+        project,
+        source,
+        destination,
+        via,
+        rate,
+        interval,
+        session,
+        booked,
+        created,
+        created_by,
+        state,
+    })
+}
+
+fn answer_to_wire(answer: &Answered) -> wire::KeptAnswer {
+    let Answered { id: request, fingerprint, outcome, at } = answer;
+    let outcome = match outcome {
+        Outcome::Reservation(it) => WireOutcome::Reservation(id(it.as_u128())),
+        Outcome::Session(it) => WireOutcome::Session(id(it.as_u128())),
+        Outcome::Topology { version, changes } => {
+            let change = |it: &LaneChange| wire::KeptLaneChange {
+                lane: it.lane.to_string(),
+                before_bps: it.before,
+                after_bps: it.after,
+            };
+            let changes = changes.iter().map(change).collect();
+            WireOutcome::Topology(wire::KeptTopologyAnswer { version: *version, changes })
+        }
+    };
+    let request = RequestMark { id: *request, fingerprint: *fingerprint };
+    wire::KeptAnswer {
+        request: Some(mark_to_wire(request)),
+        at_ms: at.as_ms(),
+        outcome: Some(outcome),
+    }
+}
+
+fn answer(from: wire::KeptAnswer) -> Result<Answered, Unreadable> {
+    let request = from.request.as_ref().ok_or_else(|| bad("request", "it is missing"))?;
+    let RequestMark { id, fingerprint } = mark(request)?;
+    let outcome = match from.outcome.ok_or(Unreadable::Unknown)? {
+        WireOutcome::Reservation(it) => Outcome::Reservation(reservation_id(&it)?),
+        WireOutcome::Session(it) => Outcome::Session(session_id(&it)?),
+        WireOutcome::Topology(it) => {
+            let change = |it: wire::KeptLaneChange| LaneChange {
+                lane: LaneName::new(&it.lane),
+                before: it.before_bps,
+                after: it.after_bps,
+            };
+            let changes = it.changes.into_iter().map(change).collect();
+            Outcome::Topology { version: it.version, changes }
+        }
+    };
+    Ok(Answered { id, fingerprint, outcome, at: instant("at_ms", from.at_ms)? })
+}
+
+#[cfg(test)]
+#[path = "image_tests.rs"]
+mod tests;
