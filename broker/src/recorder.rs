@@ -11,7 +11,8 @@ use tidegate_core::{Change, Corrupt, Event, Note};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::durable;
-use crate::journal::{Journal, JournalError, MAX_BATCH_BYTES, Seq};
+use crate::journal::{Journal, JournalError, MAX_BATCH_BYTES, Seq, Truncation};
+use crate::snapshots::Snapshots;
 use crate::view::View;
 
 /// What the writer decided at one reading of the clock.
@@ -20,6 +21,7 @@ pub(crate) struct Decided {
     pub(crate) events: Vec<Event>,
     pub(crate) notes: Vec<Note>,
     answers: Vec<Box<dyn FnOnce() + Send>>,
+    truncation: Option<Truncation>,
 }
 
 impl std::fmt::Debug for Decided {
@@ -31,6 +33,11 @@ impl std::fmt::Debug for Decided {
 impl Decided {
     pub(crate) fn is_empty(&self) -> bool {
         self.events.is_empty() && self.notes.is_empty() && self.answers.is_empty()
+    }
+
+    /// No decision: batches to drop when there is time.
+    pub(crate) fn truncation(permit: Truncation) -> Self {
+        Self { truncation: Some(permit), ..Self::default() }
     }
 
     /// Answers once all of this is durable.
@@ -51,6 +58,7 @@ impl Decided {
         self.events.extend(later.events);
         self.notes.extend(later.notes);
         self.answers.extend(later.answers);
+        self.truncation = later.truncation.or(self.truncation);
     }
 }
 
@@ -75,16 +83,21 @@ pub(crate) const WAITING_MAX: usize = 64;
 /// path makes them, so many and those of one decision more fit into one append.
 const EVENTS_MAX: usize = 1024;
 
+/// The most batches that are dropped between two appends: it takes about as long as one of them.
+const TRUNCATE_MAX: u64 = 1024;
+
 /// Starts the recorder. The receiver yields when it ends: at once when the writer is gone, or with
 /// the error that stopped it.
 pub(crate) fn start(
     mut journal: Box<dyn Journal>,
     view: Arc<View>,
+    mut snapshots: Snapshots,
     decided: mpsc::Receiver<Decided>,
 ) -> Result<oneshot::Receiver<Result<(), RecorderError>>, std::io::Error> {
     let (ended, end) = oneshot::channel();
     thread::Builder::new().name("recorder".into()).spawn(move || {
-        let result = record(&mut *journal, &view, decided);
+        let result = record(&mut *journal, &view, &mut snapshots, decided);
+        snapshots.stop();
         // The directory is free again before anybody hears that the broker has ended.
         drop(journal);
         drop(ended.send(result));
@@ -95,35 +108,66 @@ pub(crate) fn start(
 fn record(
     journal: &mut dyn Journal,
     view: &View,
+    snapshots: &mut Snapshots,
     mut decided: mpsc::Receiver<Decided>,
 ) -> Result<(), RecorderError> {
-    let encoded = |piece: Decided| {
-        let bytes = durable::encode(&piece.events);
-        (piece, bytes)
-    };
-    let mut carried: Option<(Decided, Vec<u8>)> = None;
-    while let Some((mut batch, mut bytes)) =
-        carried.take().or_else(|| decided.blocking_recv().map(encoded))
-    {
-        // Whatever waits goes along as far as it fits: encoded batches one behind the other are
-        // the encoded batch of all their events.
-        while let Ok((later, more)) = decided.try_recv().map(encoded) {
-            if MAX_BATCH_BYTES < bytes.len().saturating_add(more.len()) {
-                carried = Some((later, more));
-                break;
+    let mut carried: Option<Encoded> = None;
+    let mut truncation: Option<Truncation> = None;
+    loop {
+        // While there is something to drop, nobody is waited for.
+        let next = match carried.take() {
+            Some(carried) => Some(carried),
+            None if truncation.is_some() => decided.try_recv().ok().map(Encoded::new),
+            None => match decided.blocking_recv() {
+                Some(first) => Some(Encoded::new(first)),
+                None => return Ok(()),
+            },
+        };
+        if let Some(first) = next {
+            let (Encoded { decided: batch, bytes }, left) = gather(first, &mut decided);
+            carried = left;
+            if !batch.events.is_empty() {
+                let next = journal.head().next();
+                journal.append(journal.epoch(), next, &bytes)?;
+                snapshots.appended(bytes.len());
             }
-            bytes.extend(more);
-            batch.merge(later);
+            let Seq(head) = journal.head();
+            view.publish(&batch.events, &batch.notes, head)?;
+            for answer in batch.answers {
+                answer();
+            }
+            truncation = batch.truncation.or(truncation);
         }
-        if !batch.events.is_empty() {
-            let next = journal.head().next();
-            journal.append(journal.epoch(), next, &bytes)?;
-        }
-        let Seq(head) = journal.head();
-        view.publish(&batch.events, &batch.notes, head)?;
-        for answer in batch.answers {
-            answer();
+        if let Some(permit) = truncation
+            && !journal.truncate_some(&permit, TRUNCATE_MAX)?
+        {
+            truncation = None;
         }
     }
-    Ok(())
+}
+
+/// What was decided, and the bytes of its events.
+struct Encoded {
+    decided: Decided,
+    bytes: Vec<u8>,
+}
+
+impl Encoded {
+    fn new(decided: Decided) -> Self {
+        let bytes = durable::encode(&decided.events);
+        Self { decided, bytes }
+    }
+}
+
+/// Whatever waits goes along as far as it fits, and what does not is left for the next append:
+/// encoded batches one behind the other are the encoded batch of all their events.
+fn gather(mut first: Encoded, waiting: &mut mpsc::Receiver<Decided>) -> (Encoded, Option<Encoded>) {
+    while let Ok(later) = waiting.try_recv().map(Encoded::new) {
+        if MAX_BATCH_BYTES < first.bytes.len().saturating_add(later.bytes.len()) {
+            return (first, Some(later));
+        }
+        first.bytes.extend(later.bytes);
+        first.decided.merge(later.decided);
+    }
+    (first, None)
 }
