@@ -12,18 +12,19 @@ const WIRE: [&str; 5] = [
     "tidegate/v1/admin.proto",
 ];
 /// What only the broker reads again.
-const JOURNAL: &str = "tidegate/journal/v1/journal.proto";
+const JOURNAL: [&str; 2] =
+    ["tidegate/journal/v1/journal.proto", "tidegate/journal/v1/snapshot.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
-    for file in WIRE.iter().chain([&JOURNAL]) {
+    for file in WIRE.iter().chain(&JOURNAL) {
         println!("cargo::rerun-if-changed={file}");
     }
     let mut compiler = protox::Compiler::new(["."])?;
     compiler.include_imports(true).include_source_info(true).open_files(WIRE)?;
     // The encoded set keeps our field annotations, which the decoded types below drop.
     std::fs::write(out.join("tidegate.descriptors.bin"), compiler.encode_file_descriptor_set())?;
-    compiler.open_file(JOURNAL)?;
+    compiler.open_files(JOURNAL)?;
     tonic_prost_build::configure()
         .generate_default_stubs(true)
         .compile_fds(compiler.file_descriptor_set())?;

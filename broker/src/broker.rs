@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tidegate_core::{Corrupt, Machine, audit};
+use tidegate_core::{Corrupt, audit};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -16,11 +16,12 @@ use uuid::Uuid;
 use crate::changes::Changes;
 use crate::clock::{self, Clock};
 use crate::config::{Config, ConfigError, JournalPlace, Listen};
-use crate::durable::{self, Unreadable};
 use crate::journal::{EmbeddedJournal, Journal, JournalError, MemoryJournal, Seq};
 use crate::recorder::{self, RecorderError};
+use crate::replay::{self, ReplayError, Replayed};
 use crate::rpc::Rpc;
 use crate::serve::{self, Listener};
+use crate::snapshots::{Made, Orders, SnapshotError, Snapshots};
 use crate::view::View;
 use crate::watch::Watching;
 use crate::writer::{Queue, Writer};
@@ -34,22 +35,9 @@ pub enum StartError {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// A batch is not one of ours.
-    #[error("batch {seq} of the journal cannot be replayed: {why}")]
-    Unreadable {
-        /// Which batch.
-        seq: Seq,
-        /// Why.
-        why: Unreadable,
-    },
-    /// An event does not follow.
-    #[error("batch {seq} of the journal cannot be replayed: {why}")]
-    Corrupt {
-        /// Which batch.
-        seq: Seq,
-        /// Why.
-        why: Corrupt,
-    },
+    /// The journal does not lead to a state.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     /// The state that the journal leads to breaks an invariant.
     #[error("the replayed state is not sound, so nothing is served from it: {}", .0.join("; "))]
     Unsound(Vec<String>),
@@ -88,6 +76,7 @@ pub enum RunError {
 pub struct Broker {
     listen: Listen,
     stop: CancellationToken,
+    snapshots: Orders,
     done: JoinHandle<Result<(), RunError>>,
 }
 
@@ -100,29 +89,46 @@ impl Broker {
         config.check()?;
         let journal = open(&config.journal)?;
         let started = clock::wall();
-        let (machine, clock) = replay(&config, &*journal)?;
+        let (replayed, clock) = replay(&config, &*journal)?;
         let Seq(head) = journal.head();
         // The random half of an id: no other process has it.
         let (_, life) = Uuid::now_v7().as_u64_pair();
         let changes = Changes::new(life, config.limits.changes, head);
-        let view = Arc::new(View::new(machine.clone(), head, changes));
+        let view = Arc::new(View::new(replayed.machine.clone(), head, changes));
         let (listener, listen) = bind(&config.listen).await?;
         tracing::info!(
-            %listen, batches = head, live = machine.live_reservations(),
-            sessions = machine.open_sessions(), "serving"
+            %listen, batches = head, replayed = replayed.batches,
+            live = replayed.machine.live_reservations(),
+            sessions = replayed.machine.open_sessions(), "serving"
         );
         let (queue, waiting) = Queue::bounded(config.limits.queue);
         let (decided, to_record) = mpsc::channel(recorder::WAITING_MAX);
-        let recorder = recorder::start(journal, Arc::clone(&view), to_record)?;
+        let readers = journal.readers();
+        let works = (readers.clone(), config.core_limits());
+        let snapshots = Snapshots::start(config.snapshots, works, &replayed, decided.downgrade())?;
+        let machine = replayed.machine;
+        let orders = snapshots.orders();
+        let recorder = recorder::start(journal, Arc::clone(&view), snapshots, to_record)?;
         let writer =
             Writer { machine, clock: Arc::clone(&clock), queue: waiting, recorder: decided };
         let stop = CancellationToken::new();
         let watching = Watching::start(config.limits.watchers, Arc::clone(&view), stop.clone());
         let config = Arc::new(config);
-        let rpc = Rpc { queue, view, clock, config, started, watching, stop: stop.clone() };
+        let backups = Arc::new(Semaphore::new(1));
+        let rpc = Rpc {
+            queue,
+            view,
+            clock,
+            config,
+            started,
+            watching,
+            readers,
+            backups,
+            stop: stop.clone(),
+        };
         let parts = Parts { writer, recorder, listener, rpc };
         let done = tokio::spawn(run(parts, stop.clone()));
-        Ok(Self { listen, stop, done })
+        Ok(Self { listen, stop, snapshots: orders, done })
     }
 
     /// Where it listens, as a client is told it.
@@ -135,6 +141,14 @@ impl Broker {
     #[must_use]
     pub fn stopper(&self) -> CancellationToken {
         self.stop.clone()
+    }
+
+    /// Writes the state down now, beside everything else, and waits for it.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]; the broker goes on without it.
+    pub async fn snapshot(&self) -> Result<Made, SnapshotError> {
+        self.snapshots.make().await
     }
 
     /// Waits until it has ended.
@@ -154,23 +168,17 @@ fn open(place: &JournalPlace) -> Result<Box<dyn Journal>, JournalError> {
 }
 
 /// The state that the journal leads to, and a clock that does not lie before it.
-fn replay(config: &Config, journal: &dyn Journal) -> Result<(Machine, Arc<Clock>), StartError> {
-    let mut machine = Machine::new(config.core_limits());
-    for batch in journal.read_from(journal.first())? {
-        let (seq, bytes) = batch?;
-        let events = durable::decode(&bytes).map_err(|why| StartError::Unreadable { seq, why })?;
-        for event in &events {
-            machine.apply(event).map_err(|why| StartError::Corrupt { seq, why })?;
-        }
-    }
-    let clock = Clock::starting_at(machine.clock());
+fn replay(config: &Config, journal: &dyn Journal) -> Result<(Replayed, Arc<Clock>), StartError> {
+    let look = journal.readers().open()?;
+    let mut replayed = replay::replay(&*look, &config.core_limits(), &|| false)?;
+    let clock = Clock::starting_at(replayed.machine.clock());
     let now = clock.now();
-    let faults = audit::audit(&machine, now);
+    let faults = audit::audit(&replayed.machine, now);
     if !faults.is_empty() {
         return Err(StartError::Unsound(faults));
     }
-    machine.resume(now);
-    Ok((machine, Arc::new(clock)))
+    replayed.machine.resume(now);
+    Ok((replayed, Arc::new(clock)))
 }
 
 async fn bind(listen: &Listen) -> Result<(Listener, Listen), StartError> {

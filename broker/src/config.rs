@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use thiserror::Error;
 use tidegate_core::Limits;
-use tidegate_policy::Span;
+use tidegate_policy::{ByteCount, Span};
 
 /// What a broker runs by.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Config {
     /// What is bounded.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// When the state is written down, so that a start replays little and the log stays short.
+    #[serde(default)]
+    pub snapshots: SnapshotConfig,
 }
 
 /// Where to listen.
@@ -83,6 +86,16 @@ pub struct LimitsConfig {
     pub changes: usize,
 }
 
+/// When the state is written down: at whichever comes first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SnapshotConfig {
+    /// After so many batches in the journal since the last time.
+    pub after_batches: u64,
+    /// After so many bytes, or half the size of the last snapshot if that is more.
+    pub after_bytes: ByteCount,
+}
+
 /// Why a broker cannot run by a configuration.
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -115,7 +128,8 @@ impl Config {
     #[must_use]
     pub fn ephemeral(journal: JournalPlace) -> Self {
         let listen = Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
-        Self { listen, journal, session: SessionConfig::default(), limits: LimitsConfig::default() }
+        let (session, limits) = (SessionConfig::default(), LimitsConfig::default());
+        Self { listen, journal, session, limits, snapshots: SnapshotConfig::default() }
     }
 
     /// Reads and checks a configuration file.
@@ -148,6 +162,7 @@ impl Config {
         }
         self.check_session(&mut faults);
         self.check_limits(&mut faults);
+        self.check_snapshots(&mut faults);
         if faults.is_empty() { Ok(()) } else { Err(ConfigError::Senseless(faults)) }
     }
 
@@ -195,6 +210,19 @@ impl Config {
         }
     }
 
+    fn check_snapshots(&self, faults: &mut Vec<String>) {
+        let SnapshotConfig { after_batches, after_bytes } = self.snapshots;
+        if !(1..=100_000_000).contains(&after_batches) {
+            faults.push(format!(
+                "snapshots.after_batches: it is {after_batches}; write 1 to 100000000"
+            ));
+        }
+        let most = ByteCount::new(1 << 40);
+        if after_bytes == ByteCount::ZERO || most < after_bytes {
+            faults.push(format!("snapshots.after_bytes: it is {after_bytes}; write 1B to 1TiB"));
+        }
+    }
+
     /// What the core decides by.
     #[must_use]
     pub fn core_limits(&self) -> Limits {
@@ -233,7 +261,10 @@ impl fmt::Display for Config {
         writeln!(f, "reservations_per_session = {}", limits.reservations_per_session)?;
         writeln!(f, "queue = {}", limits.queue)?;
         writeln!(f, "requests_per_connection = {}", limits.requests_per_connection)?;
-        writeln!(f, "watchers = {}\nchanges = {}", limits.watchers, limits.changes)
+        writeln!(f, "watchers = {}\nchanges = {}", limits.watchers, limits.changes)?;
+        let SnapshotConfig { after_batches, after_bytes } = &self.snapshots;
+        writeln!(f, "\n[snapshots]\nafter_batches = {after_batches}")?;
+        writeln!(f, "after_bytes = \"{after_bytes}\"")
     }
 }
 
@@ -303,6 +334,13 @@ impl Default for LimitsConfig {
     }
 }
 
+impl Default for SnapshotConfig {
+    /// A start replays both in seconds.
+    fn default() -> Self {
+        Self { after_batches: 50_000, after_bytes: ByteCount::new(64 << 20) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -343,6 +381,8 @@ mod tests {
             ("journal = \"memory\"\n[session]\nlease = 30", "invalid type"),
             ("journal = \"memory\"\n[limits]\nretain = \"1s\"", "write at least that"),
             ("journal = \"memory\"\n[limits]\nqueue = 0", "limits.queue"),
+            ("journal = \"memory\"\n[snapshots]\nafter_batches = 0", "snapshots.after_batches"),
+            ("journal = \"memory\"\n[snapshots]\nafter_bytes = \"0B\"", "snapshots.after_bytes"),
         ];
         for (text, expected) in table {
             let error = read(text).unwrap_err();

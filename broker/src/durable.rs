@@ -16,9 +16,10 @@ use tidegate_policy::{
 use tidegate_proto::journal::v1 as wire;
 use tidegate_proto::v1::{CloseReason, Steer, mark, steer};
 
-use crate::convert::{reply, topology};
+use crate::convert::{self, reply};
 use crate::fields::Fields;
 
+pub mod image;
 mod network;
 
 /// A batch that is not one of ours.
@@ -28,12 +29,20 @@ pub enum Unreadable {
     #[error("it is not a batch of events: {0}")]
     Malformed(#[from] prost::DecodeError),
     /// A field has a value that no broker wrote.
-    #[error("the field {field} of an event is not what a broker writes: {why}")]
+    #[error("the field {field} is not what a broker writes: {why}")]
     Field {
         /// Which.
         field: &'static str,
         /// What is wrong.
         why: String,
+    },
+    /// A snapshot of a form that this build does not know.
+    #[error("it has the form {found}, this build knows {known}; start the version that wrote it")]
+    Form {
+        /// The version it states.
+        found: u32,
+        /// The version this build reads and writes.
+        known: u32,
     },
     /// An event of a kind that this build does not know.
     #[error("it holds an event of a later version; start the version that wrote it")]
@@ -64,11 +73,12 @@ fn id(bits: u128) -> Vec<u8> {
     bits.to_be_bytes().to_vec()
 }
 
+fn mark_to_wire(mark: RequestMark) -> wire::RequestMark {
+    wire::RequestMark { id: id(mark.id.as_u128()), fingerprint: mark.fingerprint.to_vec() }
+}
+
 fn event_to_wire(event: &Event) -> wire::Event {
-    let request = event.request.map(|mark| wire::RequestMark {
-        id: id(mark.id.as_u128()),
-        fingerprint: mark.fingerprint.to_vec(),
-    });
+    let request = event.request.map(mark_to_wire);
     let change = Some(change_to_wire(&event.change));
     wire::Event { at_ms: event.at.as_ms(), request, change }
 }
@@ -77,7 +87,7 @@ fn change_to_wire(change: &Change) -> wire::event::Change {
     use wire::event::Change as To;
     match change {
         Change::TopologyApplied { spec, version, losses } => {
-            let topology = Some(topology::to_wire(spec, *version));
+            let topology = Some(convert::topology::to_wire(spec, *version));
             let losses = network::losses_to_wire(losses);
             To::TopologyApplied(wire::TopologyApplied { topology, losses })
         }
@@ -97,7 +107,7 @@ fn change_to_wire(change: &Change) -> wire::event::Change {
         }),
         Change::Closed { id: it, why, free_from, used } => To::Closed(wire::Closed {
             id: id(it.as_u128()),
-            why: u32::try_from(i32::from(reply::why_closed(*why))).unwrap_or(0),
+            why: why_to_wire(*why),
             free_from_ms: free_from.as_ms(),
             used_bytes: used.bytes(),
         }),
@@ -134,6 +144,10 @@ fn change_to_wire(change: &Change) -> wire::event::Change {
             })
         }
     }
+}
+
+fn why_to_wire(why: CloseWhy) -> u32 {
+    u32::try_from(i32::from(reply::why_closed(why))).unwrap_or(0)
 }
 
 fn reserved_to_wire(reserved: &Reserved) -> wire::Reserved {
@@ -213,18 +227,16 @@ fn session_id(bytes: &[u8]) -> Result<SessionId, Unreadable> {
     bits("session", bytes).map(SessionId::from_u128)
 }
 
+fn request_mark(from: &wire::RequestMark) -> Result<RequestMark, Unreadable> {
+    let fingerprint = from.fingerprint.as_slice().try_into();
+    Ok(RequestMark {
+        id: RequestId::from_u128(bits("request.id", &from.id)?),
+        fingerprint: fingerprint.map_err(|_| bad("request.fingerprint", "it is not 32 bytes"))?,
+    })
+}
+
 fn event(from: &wire::Event) -> Result<Event, Unreadable> {
-    let request = match &from.request {
-        None => None,
-        Some(mark) => {
-            let fingerprint = mark.fingerprint.as_slice().try_into();
-            Some(RequestMark {
-                id: RequestId::from_u128(bits("request.id", &mark.id)?),
-                fingerprint: fingerprint
-                    .map_err(|_| bad("request.fingerprint", "it is not 32 bytes"))?,
-            })
-        }
-    };
+    let request = from.request.as_ref().map(request_mark).transpose()?;
     let change = change(from.change.as_ref().ok_or(Unreadable::Unknown)?, from.at_ms)?;
     Ok(Event { at: instant("at_ms", from.at_ms)?, request, change })
 }
@@ -355,7 +367,7 @@ fn steer(from: &Steer) -> Result<core::topology::Steer, Unreadable> {
 
 fn place(field: &'static str, text: &str) -> Result<core::topology::spec::Node, Unreadable> {
     let mut fields = Fields::default();
-    topology::node(&mut fields, field, text).ok_or_else(|| bad(field, "it is no place"))
+    convert::topology::node(&mut fields, field, text).ok_or_else(|| bad(field, "it is no place"))
 }
 
 fn modified(from: &wire::Modified) -> Result<Modified, Unreadable> {

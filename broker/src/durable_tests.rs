@@ -8,19 +8,19 @@ use tidegate_core::topology::spec::{
 use tidegate_core::{Losses, Maintenance, TopologySpec, Victim};
 use tidegate_policy::{MaintenanceId, Mark, MarkKind, Resource, Span};
 
-fn name(text: &str) -> Name {
+pub(super) fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-fn at(ms: i64) -> Timestamp {
+pub(super) fn at(ms: i64) -> Timestamp {
     Timestamp::from_ms(ms).unwrap()
 }
 
-fn rate(text: &str) -> BitRate {
+pub(super) fn rate(text: &str) -> BitRate {
     text.parse().unwrap()
 }
 
-fn spec() -> TopologySpec {
+pub(super) fn spec() -> TopologySpec {
     let capacity = |out, back| Capacity {
         out: rate(out),
         back: rate(back),
@@ -108,7 +108,7 @@ fn one_of_each() -> Vec<Event> {
     marked(changes)
 }
 
-fn between(via: Vec<Name>) -> Route {
+pub(super) fn between(via: Vec<Name>) -> Route {
     Route::Between {
         source: "storage/swift".parse().unwrap(),
         destination: "hosts/h".parse().unwrap(),

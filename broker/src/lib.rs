@@ -4,9 +4,13 @@
 //! lets the core decide, `recorder` makes the events durable and publishes them to `view`, and
 //! only then the reply is formed. Reads are answered from `view` alone.
 
+pub mod audit;
+pub mod backup;
 pub mod config;
 pub mod durable;
 pub mod journal;
+pub mod replay;
+pub mod snapshots;
 
 mod broker;
 mod changes;

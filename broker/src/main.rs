@@ -1,11 +1,12 @@
-//! `tidegated`: opens, serves, stops.
+//! `tidegated`: opens, serves, stops; and looks after the journal while it does not.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use tidegate_broker::backup::save::save;
 use tidegate_broker::{Broker, Config};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -36,6 +37,35 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Check a journal directory from end to end; no broker may run in it
+    #[command(after_help = "Example:\n  tidegated audit /var/lib/tidegate")]
+    Audit {
+        /// The journal directory
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Take a backup of a running broker
+    #[command(
+        after_help = "Example:\n  tidegated backup --broker http://127.0.0.1:7411 tidegate.backup"
+    )]
+    Backup {
+        /// Where the broker listens: http://127.0.0.1:7411 or unix:/path
+        #[arg(long, value_name = "URL")]
+        broker: String,
+        /// The file to write, which must not exist
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Put a backup in place as a journal directory
+    #[command(after_help = "Example:\n  tidegated restore tidegate.backup /var/lib/tidegate")]
+    Restore {
+        /// The backup
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The journal directory, which must be missing or empty
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 #[allow(clippy::print_stderr, reason = "the last word of a command that failed")]
@@ -65,12 +95,38 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             check_config(&Config::read(&config)?);
             Ok(())
         }
+        Command::Audit { dir } => audit(&dir),
+        Command::Backup { broker, file } => backup(&broker, &file),
+        Command::Restore { file, dir } => restore(&file, &dir),
     }
 }
 
 #[allow(clippy::print_stdout, reason = "what the command was asked for")]
 fn check_config(config: &Config) {
     print!("# the configuration is good; with every default it reads:\n{config}");
+}
+
+#[allow(clippy::print_stdout, reason = "what the command was asked for")]
+fn audit(dir: &Path) -> anyhow::Result<()> {
+    let report = tidegate_broker::audit::run(dir)?;
+    print!("{report}");
+    anyhow::ensure!(report.faults.is_empty(), "{} faults found", report.faults.len());
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+#[allow(clippy::print_stdout, reason = "what the command was asked for")]
+async fn backup(broker: &str, file: &Path) -> anyhow::Result<()> {
+    let saved = save(broker, file).await?;
+    println!("saved      {} bytes in {}, up to batch {}", saved.bytes, file.display(), saved.head);
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "what the command was asked for")]
+fn restore(file: &Path, dir: &Path) -> anyhow::Result<()> {
+    let standing = tidegate_broker::backup::restore::restore(file, dir)?;
+    print!("restored   {} from {}\n{standing}", dir.display(), file.display());
+    Ok(())
 }
 
 #[tokio::main]

@@ -11,7 +11,8 @@ use tidegate_core::{Change, Corrupt, Event, Note};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::durable;
-use crate::journal::{Journal, JournalError, MAX_BATCH_BYTES, Seq};
+use crate::journal::{Journal, JournalError, MAX_BATCH_BYTES, Seq, Truncation};
+use crate::snapshots::Snapshots;
 use crate::view::View;
 
 /// What the writer decided at one reading of the clock.
@@ -22,6 +23,7 @@ pub(crate) struct Decided {
     answers: Vec<Box<dyn FnOnce() + Send>>,
     /// How many bookings the events carry, which is what makes them large.
     bookings: usize,
+    truncation: Option<Truncation>,
 }
 
 impl std::fmt::Debug for Decided {
@@ -39,6 +41,11 @@ impl Decided {
     pub(crate) fn happened(&mut self, events: Vec<Event>) {
         self.bookings += events.iter().map(bookings).sum::<usize>();
         self.events.extend(events);
+    }
+
+    /// No decision: batches to drop when there is time.
+    pub(crate) fn truncation(permit: Truncation) -> Self {
+        Self { truncation: Some(permit), ..Self::default() }
     }
 
     /// Answers once all of this is durable.
@@ -60,6 +67,7 @@ impl Decided {
         self.happened(later.events);
         self.notes.extend(later.notes);
         self.answers.extend(later.answers);
+        self.truncation = later.truncation.or(self.truncation);
     }
 }
 
@@ -93,16 +101,21 @@ fn bookings(event: &Event) -> usize {
     }
 }
 
+/// The most batches that are dropped between two appends: it takes about as long as one of them.
+const TRUNCATE_MAX: u64 = 1024;
+
 /// Starts the recorder. The receiver yields when it ends: at once when the writer is gone, or with
 /// the error that stopped it.
 pub(crate) fn start(
     mut journal: Box<dyn Journal>,
     view: Arc<View>,
+    mut snapshots: Snapshots,
     decided: mpsc::Receiver<Decided>,
 ) -> Result<oneshot::Receiver<Result<(), RecorderError>>, std::io::Error> {
     let (ended, end) = oneshot::channel();
     thread::Builder::new().name("recorder".into()).spawn(move || {
-        let result = record(&mut *journal, &view, decided);
+        let result = record(&mut *journal, &view, &mut snapshots, decided);
+        snapshots.stop();
         // The directory is free again before anybody hears that the broker has ended.
         drop(journal);
         drop(ended.send(result));
@@ -113,35 +126,66 @@ pub(crate) fn start(
 fn record(
     journal: &mut dyn Journal,
     view: &View,
+    snapshots: &mut Snapshots,
     mut decided: mpsc::Receiver<Decided>,
 ) -> Result<(), RecorderError> {
-    let encoded = |piece: Decided| {
-        let bytes = durable::encode(&piece.events);
-        (piece, bytes)
-    };
-    let mut carried: Option<(Decided, Vec<u8>)> = None;
-    while let Some((mut batch, mut bytes)) =
-        carried.take().or_else(|| decided.blocking_recv().map(encoded))
-    {
-        // Whatever waits goes along as far as it fits: encoded batches one behind the other are
-        // the encoded batch of all their events.
-        while let Ok((later, more)) = decided.try_recv().map(encoded) {
-            if MAX_BATCH_BYTES < bytes.len().saturating_add(more.len()) {
-                carried = Some((later, more));
-                break;
+    let mut carried: Option<Encoded> = None;
+    let mut truncation: Option<Truncation> = None;
+    loop {
+        // While there is something to drop, nobody is waited for.
+        let next = match carried.take() {
+            Some(carried) => Some(carried),
+            None if truncation.is_some() => decided.try_recv().ok().map(Encoded::new),
+            None => match decided.blocking_recv() {
+                Some(first) => Some(Encoded::new(first)),
+                None => return Ok(()),
+            },
+        };
+        if let Some(first) = next {
+            let (Encoded { decided: batch, bytes }, left) = gather(first, &mut decided);
+            carried = left;
+            if !batch.events.is_empty() {
+                let next = journal.head().next();
+                journal.append(journal.epoch(), next, &bytes)?;
+                snapshots.appended(bytes.len());
             }
-            bytes.extend(more);
-            batch.merge(later);
+            let Seq(head) = journal.head();
+            view.publish(&batch.events, &batch.notes, head)?;
+            for answer in batch.answers {
+                answer();
+            }
+            truncation = batch.truncation.or(truncation);
         }
-        if !batch.events.is_empty() {
-            let next = journal.head().next();
-            journal.append(journal.epoch(), next, &bytes)?;
-        }
-        let Seq(head) = journal.head();
-        view.publish(&batch.events, &batch.notes, head)?;
-        for answer in batch.answers {
-            answer();
+        if let Some(permit) = truncation
+            && !journal.truncate_some(&permit, TRUNCATE_MAX)?
+        {
+            truncation = None;
         }
     }
-    Ok(())
+}
+
+/// What was decided, and the bytes of its events.
+struct Encoded {
+    decided: Decided,
+    bytes: Vec<u8>,
+}
+
+impl Encoded {
+    fn new(decided: Decided) -> Self {
+        let bytes = durable::encode(&decided.events);
+        Self { decided, bytes }
+    }
+}
+
+/// Whatever waits goes along as far as it fits, and what does not is left for the next append:
+/// encoded batches one behind the other are the encoded batch of all their events.
+fn gather(mut first: Encoded, waiting: &mut mpsc::Receiver<Decided>) -> (Encoded, Option<Encoded>) {
+    while let Ok(later) = waiting.try_recv().map(Encoded::new) {
+        if MAX_BATCH_BYTES < first.bytes.len().saturating_add(later.bytes.len()) {
+            return (first, Some(later));
+        }
+        first.bytes.extend(later.bytes);
+        first.decided.merge(later.decided);
+    }
+    (first, None)
 }

@@ -26,6 +26,10 @@ pub(crate) enum Failure {
     DeadlinePassed,
     /// Its deadline passed before its outcome was durable: whether it was carried out is unknown.
     AnswerLate,
+    /// Somebody takes a backup already.
+    BackupUnderWay,
+    /// No backup can be had, and why.
+    NoBackup(String),
     /// The broker is stopping, or its journal failed: whether it was carried out is unknown.
     Stopped,
     /// A watcher takes changes more slowly than they are made. It resumes with this token, if it
@@ -99,6 +103,11 @@ impl From<Failure> for Status {
                  more time to learn the outcome"
                     .into()
             }
+            Failure::BackupUnderWay => {
+                "somebody takes a backup already, and one at a time is enough; ask again later"
+                    .into()
+            }
+            Failure::NoBackup(why) => cut(why, MESSAGE_MAX),
             Failure::Stopped => {
                 "the broker is stopping; ask again with the same request id to learn the outcome"
                     .into()
@@ -141,6 +150,8 @@ fn code(failure: &Failure) -> (Code, &'static str) {
         Failure::Shed => (Code::ResourceExhausted, "SHED"),
         Failure::DeadlinePassed => (Code::DeadlineExceeded, "DEADLINE_PASSED"),
         Failure::AnswerLate => (Code::DeadlineExceeded, "ANSWER_LATE"),
+        Failure::BackupUnderWay => (Code::ResourceExhausted, "BACKUP_UNDER_WAY"),
+        Failure::NoBackup(_) => (Code::DataLoss, "NO_BACKUP"),
         Failure::Stopped | Failure::WatchStopped(_) => (Code::Unavailable, "STOPPING"),
         Failure::WatchBehind(_) => (Code::ResourceExhausted, "WATCH_BEHIND"),
         Failure::NotRead => (Code::ResourceExhausted, "ANSWERS_NOT_READ"),

@@ -12,7 +12,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use support::daemon::{Daemon, configure};
+use support::daemon::{Daemon, configure, run, said};
 use support::{
     Clients, GBIT, Rng, at_ms, beat, confirm, create, eventually, ms_of, release, request_id,
     topology,
@@ -301,10 +301,11 @@ fn cycles() -> u64 {
     std::env::var("TIDEGATE_KILL_CYCLES").ok().and_then(|text| text.parse().ok()).unwrap_or(25)
 }
 
-/// One broker's life of `cycles` kills; the changes that were acknowledged.
-async fn life(cycles: u64, seed: u64) -> u64 {
+/// One broker's life of `cycles` kills, with `more` in its configuration; the changes that were
+/// acknowledged. In the end the journal is sound from end to end.
+async fn life(cycles: u64, seed: u64, more: &str) -> u64 {
     let directory = tempfile::tempdir().unwrap();
-    let config = configure(directory.path(), "127.0.0.1:0", "");
+    let config = configure(directory.path(), "127.0.0.1:0", more);
     let mut rng = Rng(seed);
     let mut workers: Vec<Worker> = (0..WORKERS).map(|it| Worker::new(seed ^ it, it == 0)).collect();
     for cycle in 0..cycles {
@@ -332,6 +333,12 @@ async fn life(cycles: u64, seed: u64) -> u64 {
             workers.push(task.await.unwrap());
         }
     }
+    let audit = run(&["audit", directory.path().join("journal").to_str().unwrap()]);
+    assert!(audit.status.success(), "seed {seed}: {}", said(&audit));
+    let dropped = !said(&audit).contains("batches    1 to");
+    assert!(!dropped || !more.is_empty(), "dropped without a need: {}", said(&audit));
+    // A short life may end before its second snapshot.
+    assert!(dropped || more.is_empty() || cycles < 10, "nothing was dropped: {}", said(&audit));
     workers.iter().map(|worker| worker.acknowledged).sum()
 }
 
@@ -342,7 +349,22 @@ async fn nothing_acknowledged_is_lost() {
     while done < cycles {
         // Several lives, so that most kills meet a young broker and not a long replay.
         let next = (cycles - done).min(40);
-        acknowledged += life(next, 0x7164_6761_7465 + done).await;
+        acknowledged += life(next, 0x7164_6761_7465 + done, "").await;
+        done += next;
+    }
+    println!("{cycles} kills, {acknowledged} acknowledged changes, 0 lost");
+    assert!(cycles * 10 < acknowledged, "the load was too thin to prove anything");
+}
+
+/// As above, but whenever it is killed it is making a snapshot or dropping what one replaces.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_while_snapshots_are_made_and_batches_dropped() {
+    let cycles = cycles().div_ceil(2);
+    let (mut done, mut acknowledged) = (0, 0);
+    while done < cycles {
+        let next = (cycles - done).min(40);
+        let often = "[snapshots]\nafter_batches = 4";
+        acknowledged += life(next, 0x736e_6170 + done, often).await;
         done += next;
     }
     println!("{cycles} kills, {acknowledged} acknowledged changes, 0 lost");

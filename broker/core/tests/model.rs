@@ -8,6 +8,7 @@
 mod model;
 
 use model::driver::{Counts, Setting, run};
+use tidegate_core::Machine;
 
 /// Commands of each test; eight of them make a million.
 const COMMANDS: u64 = 125_000;
@@ -57,12 +58,18 @@ const SHARES: [(&str, u64); 40] = [
     ("curtailed", 1),
 ];
 
+/// A restart goes on from an image, and every thousand commands the image of the state is the
+/// state: a thousand times in all.
+fn reread(machine: &Machine) -> Machine {
+    Machine::from_image(machine.limits().clone(), machine.image()).unwrap()
+}
+
 /// `scale` is the largest rate that a lane is declared with.
 fn differs_nowhere(seed: u64, scale: u64, tight: bool) {
     #[allow(clippy::disallowed_methods, reason = "a switch for people, not a setting of the core")]
     let chosen = std::env::var("MODEL_SEED").ok().map(|text| text.parse().unwrap());
     let seed = chosen.unwrap_or(seed);
-    let counts: Counts = run(Setting { seed, scale, tight }, COMMANDS);
+    let counts: Counts = run(Setting { seed, scale, tight, reread }, COMMANDS);
     for (what, least) in SHARES {
         let count = counts.get(what).copied().unwrap_or(0);
         assert!(

@@ -2,11 +2,12 @@
 
 use tidegate_core::lane::LaneName;
 use tidegate_core::{Change, Losses, Maintenance, TopologySpec, Victim};
-use tidegate_policy::{Interval, MaintenanceId};
+use tidegate_policy::MaintenanceId;
 use tidegate_proto::journal::v1 as wire;
+use tidegate_proto::v1;
 
-use super::{Unreadable, bad, bits, id, instant, reservation_id, session_id, word};
-use crate::convert::topology;
+use super::{Unreadable, bad, bits, id, instant, interval, reservation_id, session_id, word};
+use crate::convert;
 use crate::fields::Fields;
 
 pub(super) fn losses_to_wire(losses: &Losses) -> Option<wire::Losses> {
@@ -57,33 +58,47 @@ pub(super) fn maintenance_id(bytes: &[u8]) -> Result<MaintenanceId, Unreadable> 
     bits("maintenance", bytes).map(MaintenanceId::from_u128)
 }
 
-/// A window that was made at `at_ms`.
+/// A window that was made at `at_ms`, and who lost what was promised by it.
 pub(super) fn maintenance_created(
     from: &wire::MaintenanceCreated,
     at_ms: i64,
 ) -> Result<Change, Unreadable> {
-    let over = Interval::new(instant("start_ms", from.start_ms)?, instant("end_ms", from.end_ms)?);
-    let maintenance = Box::new(Maintenance {
+    let maintenance = Box::new(maintenance(from, at_ms)?);
+    Ok(Change::MaintenanceCreated { maintenance, losses: losses(from.losses.as_ref())? })
+}
+
+/// A window that was made at `at_ms`.
+pub(super) fn maintenance(
+    from: &wire::MaintenanceCreated,
+    at_ms: i64,
+) -> Result<Maintenance, Unreadable> {
+    Ok(Maintenance {
         id: maintenance_id(&from.id)?,
         resource: word("resource", &from.resource)?,
-        over: over.ok_or_else(|| bad("end_ms", "it is not after start_ms"))?,
+        over: interval(from.start_ms, from.end_ms)?,
         left_ppm: from.left_ppm,
         comment: from.comment.clone(),
         created: instant("at_ms", at_ms)?,
         ended: None,
-    });
-    Ok(Change::MaintenanceCreated { maintenance, losses: losses(from.losses.as_ref())? })
+    })
 }
 
 pub(super) fn topology_applied(applied: &wire::TopologyApplied) -> Result<Change, Unreadable> {
-    let from = applied.topology.as_ref().ok_or_else(|| bad("topology", "it is missing"))?;
+    let (spec, version) = topology(applied.topology.as_ref())?;
+    let losses = losses(applied.losses.as_ref())?;
+    Ok(Change::TopologyApplied { spec: Box::new(spec), version, losses })
+}
+
+/// A topology and its version.
+pub(super) fn topology(from: Option<&v1::Topology>) -> Result<(TopologySpec, u64), Unreadable> {
+    let from = from.ok_or_else(|| bad("topology", "it is missing"))?;
     let mut fields = Fields::default();
-    let spec: Option<TopologySpec> = topology::from_wire(&mut fields, from);
+    let spec: Option<TopologySpec> = convert::topology::from_wire(&mut fields, from);
     let faulty = |faults: Vec<tidegate_core::FieldFault>| {
         let first = faults.first().map_or(String::new(), |it| format!("{}: {}", it.field, it.why));
         bad("topology", first)
     };
-    let spec = Box::new(fields.finish(spec).map_err(faulty)?);
+    let spec = fields.finish(spec).map_err(faulty)?;
     let version = u64::try_from(from.version).map_err(|_| bad("version", "it is negative"))?;
-    Ok(Change::TopologyApplied { spec, version, losses: losses(applied.losses.as_ref())? })
+    Ok((spec, version))
 }

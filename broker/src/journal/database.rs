@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError,
+    Builder, Database, DatabaseError, ReadTransaction, ReadableTable, StorageError,
     TableDefinition, TableError, WriteTransaction,
 };
 
@@ -83,12 +83,11 @@ pub(super) fn begin(dir: &Path, path: &Path) -> Result<(), JournalError> {
 }
 
 /// Reads where the log stands; nothing when the database was never used.
-pub(super) fn load(database: &Database, path: &Path) -> Result<Option<Position>, JournalError> {
+pub(super) fn load(read: &ReadTransaction, path: &Path) -> Result<Option<Position>, JournalError> {
     let foreign =
         |why: &str| JournalError::NotAJournal { path: path.to_path_buf(), why: why.to_owned() };
     let damaged =
         |why: &str| JournalError::Damaged { path: path.to_path_buf(), why: why.to_owned() };
-    let read = database.begin_read().map_err(storage("read"))?;
     let meta = match read.open_table(META) {
         Ok(meta) => meta,
         Err(TableError::TableDoesNotExist(_)) => {
@@ -201,5 +200,8 @@ pub(super) fn refused(dir: &Path, path: &Path, error: DatabaseError) -> JournalE
 pub(super) fn storage<E: Into<redb::Error>>(
     action: &'static str,
 ) -> impl FnOnce(E) -> JournalError {
-    move |source| JournalError::Storage { action, source: Box::new(source.into()) }
+    move |source| match source.into() {
+        redb::Error::DatabaseClosed => JournalError::Closed,
+        source => JournalError::Storage { action, source: Box::new(source) },
+    }
 }

@@ -20,13 +20,17 @@
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use redb::{Database, Durability, ReadableDatabase, StorageBackend, WriteTransaction};
+use redb::{
+    Database, Durability, ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction,
+};
 
 use super::database::{
     self, BATCHES, COMPACTION, Compaction, begin, builder, put_state, refused, storage,
 };
-use super::frame::{self, Verified};
+use super::frame;
+use super::reader::{Frames, Reader, Readers, Truncation};
 use super::snapshot::{SnapshotFiles, io_error, sync_dir};
 use super::witness::{Testimony, Witness};
 use super::{Batches, Epoch, Journal, JournalError, Link, Position, Seq, SnapshotSlot};
@@ -36,7 +40,7 @@ pub use super::database::{DATABASE, JOURNAL_FORMAT};
 /// The journal of one broker in one directory.
 #[derive(Debug)]
 pub struct EmbeddedJournal {
-    database: Database,
+    database: Arc<Database>,
     path: PathBuf,
     snapshots: SnapshotFiles,
     /// Gone once it could not be written: an old testimony is still true, only less useful.
@@ -102,13 +106,15 @@ impl EmbeddedJournal {
     ) -> Result<Self, JournalError> {
         let path = dir.join(DATABASE);
         let snapshots = SnapshotFiles::open(dir)?;
-        let stored = database::load(&database, &path)?;
+        let read = database.begin_read().map_err(storage("read"))?;
+        let stored = database::load(&read, &path)?;
+        read.close().map_err(storage("read"))?;
         let (witness, testimony) = Witness::open(dir)?;
         if stored.is_some() {
             database::compact(&mut database, size, compaction).map_err(storage("compact"))?;
         }
         let mut journal = Self {
-            database,
+            database: Arc::new(database),
             path,
             snapshots,
             witness: Some(witness),
@@ -139,10 +145,10 @@ impl EmbeddedJournal {
             if witnessed.seq > head {
                 return Err(lost(witnessed.seq, witness.path()));
             }
-            if let Some(own) = self.link_at(witnessed.seq)?
-                && own.hash != witnessed.hash
+            if let Some(own) = self.look()?.hash_at(witnessed.seq)?
+                && own != witnessed.hash
             {
-                let why = format!("batch {} is not the one that was acknowledged", own.seq);
+                let why = format!("batch {} is not the one that was acknowledged", witnessed.seq);
                 return Err(JournalError::Damaged { path: self.path.clone(), why });
             }
         }
@@ -152,27 +158,11 @@ impl EmbeddedJournal {
         }
     }
 
-    /// The link that `seq` makes, as far as the log reaches back; an error if it is damaged.
-    fn link_at(&self, seq: Seq) -> Result<Option<Link>, JournalError> {
-        let known = [self.position.base, self.position.head];
-        if let Some(link) = known.into_iter().find(|link| link.seq == seq) {
-            return Ok(Some(link));
-        }
-        if seq < self.position.base.seq || seq > self.position.head.seq {
-            return Ok(None);
-        }
-        self.stored_link(seq).map(|(link, _)| Some(link))
-    }
-
-    fn stored_link(&self, seq: Seq) -> Result<(Link, Epoch), JournalError> {
-        let read = || -> Result<_, redb::Error> {
-            let table = self.database.begin_read()?.open_table(BATCHES)?;
-            Ok(table.get(seq.0)?)
-        };
-        match read().map_err(storage("read"))? {
-            Some(bytes) => frame::link_of(seq, bytes.value()),
-            None => Err(JournalError::Corrupt { seq, why: "it is missing".to_owned() }),
-        }
+    /// The journal as it stands now.
+    fn look(&self) -> Result<EmbeddedReader, JournalError> {
+        let transaction = self.database.begin_read().map_err(storage("read"))?;
+        let (position, snapshots) = (self.position, self.snapshots.clone());
+        Ok(EmbeddedReader { transaction, position, snapshots })
     }
 
     fn write_state(&self) -> Result<(), redb::Error> {
@@ -249,23 +239,9 @@ impl Journal for EmbeddedJournal {
     }
 
     fn read_from(&self, seq: Seq) -> Result<Batches<'_>, JournalError> {
-        self.position.check_read(seq)?;
-        // Past the start by the check above.
-        let before = Seq(seq.0 - 1);
-        let before = if before == self.position.base.seq {
-            (self.position.base, Epoch::ZERO)
-        } else {
-            self.stored_link(before)?
-        };
-        let range = || -> Result<_, redb::Error> {
-            let table = self.database.begin_read()?.open_table(BATCHES)?;
-            Ok(table.range(seq.0..)?)
-        };
-        let frames = range().map_err(storage("read"))?.map(|entry| {
-            let (seq, bytes) = entry.map_err(storage("read"))?;
-            Ok((Seq(seq.value()), bytes.value().to_vec()))
-        });
-        Ok(Verified::batches(frames, before, &self.position))
+        let look = self.look()?;
+        let chain = look.chain_from(seq)?;
+        Ok(chain.read(look.stored_from(seq)?, self.position.head.seq))
     }
 
     fn head(&self) -> Seq {
@@ -283,19 +259,15 @@ impl Journal for EmbeddedJournal {
     fn prepare_snapshot(&self, seq: Seq) -> Result<SnapshotSlot, JournalError> {
         self.usable()?;
         self.position.check_snapshot(seq)?;
-        let Some(link) = self.link_at(seq)? else {
+        let Some(hash) = self.look()?.hash_at(seq)? else {
             return Err(self.position.out_of_reach(seq));
         };
-        let files = self.snapshots.clone();
+        let (files, link) = (self.snapshots.clone(), Link { seq, hash });
         Ok(SnapshotSlot::new(seq, move |bytes| files.write(link, bytes)))
     }
 
     fn latest_snapshot(&self) -> Result<Option<(Seq, Vec<u8>)>, JournalError> {
-        // Before what was dropped there is no hash to compare with, and nothing to replay either.
-        self.snapshots.latest(|found| {
-            let own = self.link_at(found.seq)?;
-            Ok(own.map_or(found.seq < self.position.base.seq, |own| own.hash == found.hash))
-        })
+        self.look()?.latest_snapshot()
     }
 
     fn truncate(&mut self, up_to: Seq) -> Result<(), JournalError> {
@@ -303,15 +275,14 @@ impl Journal for EmbeddedJournal {
         if up_to <= self.position.base.seq {
             return Ok(());
         }
-        if up_to > self.position.head.seq {
-            return Err(self.position.out_of_reach(up_to));
-        }
-        // Read back, not remembered: the batches are about to be dropped on its word.
-        match self.latest_snapshot()? {
-            Some((seq, _)) if seq >= up_to => {}
-            _ => return Err(JournalError::NoSnapshot { up_to }),
-        }
-        let (base, _) = self.stored_link(up_to)?;
+        let permit = self.look()?.permit_truncation(up_to)?;
+        self.truncate_some(&permit, u64::MAX).map(|_| ())
+    }
+
+    fn truncate_some(&mut self, permit: &Truncation, most: u64) -> Result<bool, JournalError> {
+        self.usable()?;
+        let Some(up_to) = permit.step(self.position.base.seq, most) else { return Ok(false) };
+        let (base, _) = self.look()?.stored_link(up_to)?;
         let position = Position { base, ..self.position };
         let written = self.write(|transaction| {
             transaction.open_table(BATCHES)?.retain_in(..=up_to.0, |_, _| false)?;
@@ -319,8 +290,82 @@ impl Journal for EmbeddedJournal {
         });
         written.map_err(|error| self.poison(storage("truncate")(error)))?;
         self.position = position;
-        self.note(true);
-        Ok(())
+        let more = up_to < permit.up_to();
+        if !more {
+            self.note(true);
+        }
+        Ok(more)
+    }
+
+    fn readers(&self) -> Readers {
+        // Not a share in the database: it is closed when its journal goes, whoever still reads.
+        let database = Arc::downgrade(&self.database);
+        let (path, snapshots) = (self.path.clone(), self.snapshots.clone());
+        Readers::new(move || {
+            let database = database.upgrade().ok_or(JournalError::Closed)?;
+            let transaction = database.begin_read().map_err(storage("read"))?;
+            drop(database);
+            let position = database::load(&transaction, &path)?.unwrap_or(Position::START);
+            let snapshots = snapshots.clone();
+            Ok(Box::new(EmbeddedReader { transaction, position, snapshots }))
+        })
+    }
+}
+
+/// The journal of a directory at one moment.
+struct EmbeddedReader {
+    transaction: ReadTransaction,
+    position: Position,
+    snapshots: SnapshotFiles,
+}
+
+impl EmbeddedReader {
+    fn stored_from(&self, seq: Seq) -> Result<Frames<'static>, JournalError> {
+        let table = self.transaction.open_table(BATCHES).map_err(storage("read"))?;
+        let range = table.range(seq.0..).map_err(storage("read"))?;
+        Ok(Box::new(range.map(|entry| {
+            let (seq, bytes) = entry.map_err(storage("read"))?;
+            Ok((Seq(seq.value()), bytes.value().to_vec()))
+        })))
+    }
+}
+
+impl Reader for EmbeddedReader {
+    fn frames_from(&self, seq: Seq) -> Result<Frames<'_>, JournalError> {
+        self.stored_from(seq)
+    }
+
+    fn snapshots(&self) -> Result<Vec<Seq>, JournalError> {
+        // One that was written since this look belongs to a later one.
+        let mut found = self.snapshots.newest_first()?;
+        found.retain(|seq| *seq <= self.position.head.seq);
+        Ok(found)
+    }
+
+    fn snapshot(&self, seq: Seq) -> Result<Result<Vec<u8>, String>, JournalError> {
+        // Before what was dropped there is no hash to compare with, and nothing to replay either.
+        self.snapshots.usable(seq, |found| {
+            let own = self.hash_at(found.seq)?;
+            Ok(own.map_or(found.seq < self.position.base.seq, |own| own == found.hash))
+        })
+    }
+
+    fn prepare_snapshot(&self) -> Result<SnapshotSlot, JournalError> {
+        let (files, link) = (self.snapshots.clone(), self.position.head);
+        Ok(SnapshotSlot::new(link.seq, move |bytes| files.write(link, bytes)))
+    }
+
+    fn position(&self) -> &Position {
+        &self.position
+    }
+
+    fn stored_link(&self, seq: Seq) -> Result<(Link, Epoch), JournalError> {
+        let read =
+            || -> Result<_, redb::Error> { Ok(self.transaction.open_table(BATCHES)?.get(seq.0)?) };
+        match read().map_err(storage("read"))? {
+            Some(bytes) => frame::link_of(seq, bytes.value()),
+            None => Err(JournalError::Corrupt { seq, why: "it is missing".to_owned() }),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::{Batches, Epoch, JournalError, Link, Position, Seq};
+use super::{Batches, Epoch, JournalError, Link, Seq};
 
 /// The format of the frames this build writes and reads.
 pub const FRAME_FORMAT: u8 = 1;
@@ -248,54 +248,45 @@ pub(crate) fn after_mark(bytes: &[u8], kind: [u8; 8], known: u32) -> Result<&[u8
     }
 }
 
-/// Turns stored frames into verified batches; the one reader of all journals.
-pub(crate) struct Verified<I> {
-    frames: I,
+/// Where a reader stands in the chain: accepts the next frame, or says what is wrong with it.
+#[derive(Debug, Clone)]
+pub struct Chain {
     /// The batch read last, or the link before the first.
     last: Link,
     epoch: Epoch,
-    head: Seq,
     newest_epoch: Epoch,
-    over: bool,
 }
 
-impl<I> fmt::Debug for Verified<I> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verified").field("last", &self.last).field("head", &self.head).finish()
-    }
-}
-
-impl<I> Verified<I>
-where
-    I: Iterator<Item = Result<(Seq, Vec<u8>), JournalError>>,
-{
-    /// Reads `frames`, which begin after the batch `before` of `epoch`, up to the head of
-    /// `position`.
-    pub(crate) fn batches<'a>(
-        frames: I,
-        (before, epoch): (Link, Epoch),
-        position: &Position,
-    ) -> Batches<'a>
-    where
-        I: 'a,
-    {
-        Box::new(Self {
-            frames,
-            last: before,
-            epoch,
-            head: position.head.seq,
-            newest_epoch: position.epoch,
-            over: false,
-        })
+impl Chain {
+    /// After the batch `last` of `epoch`, with no epoch past `newest` begun.
+    pub(crate) fn after(last: Link, epoch: Epoch, newest: Epoch) -> Self {
+        Self { last, epoch, newest_epoch: newest }
     }
 
-    fn accept(&mut self, stored: Seq, mut bytes: Vec<u8>) -> Result<(Seq, Vec<u8>), JournalError> {
+    /// The batch accepted last.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        self.last.seq
+    }
+
+    /// The hash that the next batch is linked to.
+    #[must_use]
+    pub fn hash(&self) -> ChainHash {
+        self.last.hash
+    }
+
+    /// Accepts the frame that is stored as `stored` and returns its payload.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Corrupt`] unless it is whole and follows.
+    pub fn accept<'a>(&mut self, stored: Seq, bytes: &'a [u8]) -> Result<&'a [u8], JournalError> {
         let seq = self.last.seq.next();
         let corrupt = |why: String| JournalError::Corrupt { seq, why };
         if stored != seq {
             return Err(corrupt(format!("it is missing, the next one there is {stored}")));
         }
-        let frame = decode(&bytes).map_err(|fault| fault.at(seq))?;
+        let frame = decode(bytes).map_err(|fault| fault.at(seq))?;
         if frame.seq != seq {
             return Err(corrupt(format!("it is batch {} in the wrong place", frame.seq)));
         }
@@ -309,10 +300,26 @@ where
         }
         self.last = Link { seq, hash };
         self.epoch = frame.epoch;
-        bytes.truncate(bytes.len() - CRC_BYTES);
-        bytes.drain(..PAYLOAD_AT);
-        Ok((seq, bytes))
+        Ok(frame.payload)
     }
+
+    /// Reads `frames` as verified batches up to `head`.
+    pub(crate) fn read<'a>(
+        self,
+        frames: impl Iterator<Item = Result<(Seq, Vec<u8>), JournalError>> + 'a,
+        head: Seq,
+    ) -> Batches<'a> {
+        Box::new(Verified { frames, chain: self, head, over: false })
+    }
+}
+
+/// Turns stored frames into verified batches; the one reader of all journals.
+#[derive(Debug)]
+struct Verified<I> {
+    frames: I,
+    chain: Chain,
+    head: Seq,
+    over: bool,
 }
 
 impl<I> Iterator for Verified<I>
@@ -322,12 +329,14 @@ where
     type Item = Result<(Seq, Vec<u8>), JournalError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.over || self.last.seq >= self.head {
+        if self.over || self.chain.seq() >= self.head {
             return None;
         }
-        let seq = self.last.seq.next();
+        let seq = self.chain.seq().next();
         let batch = match self.frames.next() {
-            Some(Ok((stored, bytes))) => self.accept(stored, bytes),
+            Some(Ok((stored, bytes))) => {
+                self.chain.accept(stored, &bytes).map(|payload| (seq, payload.to_vec()))
+            }
             Some(Err(error)) => Err(error),
             // Silence before the head would pass for the end of the history.
             None => Err(JournalError::Corrupt { seq, why: "it is missing".to_owned() }),

@@ -8,15 +8,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::frame::{self, Verified};
+use super::frame;
+use super::reader::{Frames, Reader, Readers, Truncation};
 use super::snapshot::SNAPSHOTS_KEPT;
 use super::{Batches, Epoch, Journal, JournalError, Link, Position, Seq, SnapshotSlot};
 
 #[derive(Debug)]
 struct Inner {
     position: Position,
-    frames: BTreeMap<Seq, Vec<u8>>,
-    snapshots: BTreeMap<Seq, Vec<u8>>,
+    frames: BTreeMap<Seq, Arc<[u8]>>,
+    snapshots: BTreeMap<Seq, Arc<[u8]>>,
     poisoned: Option<String>,
     fail_next: bool,
     /// A batch whose append failed, which the next writer will find.
@@ -55,7 +56,7 @@ impl MemoryJournal {
         inner.position.epoch = inner.position.raised(Path::new("memory"))?;
         inner.poisoned = None;
         if let Some((link, bytes)) = inner.unacknowledged.take() {
-            inner.frames.insert(link.seq, bytes);
+            inner.frames.insert(link.seq, bytes.into());
             inner.position.head = link;
         }
         drop(inner);
@@ -66,6 +67,17 @@ impl MemoryJournal {
     /// turns out to be there at the next reopen, which a writer must be prepared for.
     pub fn fail_next_append(&self) {
         self.lock().fail_next = true;
+    }
+
+    /// The journal as it stands now.
+    fn look(&self) -> MemoryReader {
+        let inner = self.lock();
+        MemoryReader {
+            journal: self.clone(),
+            position: inner.position,
+            frames: inner.frames.clone(),
+            snapshots: inner.snapshots.clone(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -85,15 +97,8 @@ impl Inner {
         self.poisoned.clone().map_or(Ok(()), |why| Err(JournalError::Poisoned { why }))
     }
 
-    /// The link that `seq` makes, and the epoch it was appended in.
-    fn link_at(&self, seq: Seq) -> Result<(Link, Epoch), JournalError> {
-        if seq == self.position.base.seq {
-            return Ok((self.position.base, Epoch::ZERO));
-        }
-        match self.frames.get(&seq) {
-            Some(bytes) => frame::link_of(seq, bytes),
-            None => Err(JournalError::Corrupt { seq, why: "it is missing".to_owned() }),
-        }
+    fn stored_link(&self, seq: Seq) -> Result<(Link, Epoch), JournalError> {
+        stored_link(&self.frames, seq)
     }
 }
 
@@ -109,19 +114,16 @@ impl Journal for MemoryJournal {
             inner.unacknowledged = Some((link, bytes));
             return Err(JournalError::Injected);
         }
-        inner.frames.insert(seq, bytes);
+        inner.frames.insert(seq, bytes.into());
         inner.position.head = link;
         Ok(())
     }
 
     fn read_from(&self, seq: Seq) -> Result<Batches<'_>, JournalError> {
-        let inner = self.lock();
-        inner.position.check_read(seq)?;
-        // Past the start by the check above.
-        let before = inner.link_at(Seq(seq.0 - 1))?;
-        let frames: Vec<_> =
-            inner.frames.range(seq..).map(|(&seq, bytes)| Ok((seq, bytes.clone()))).collect();
-        Ok(Verified::batches(frames.into_iter(), before, &inner.position))
+        let look = self.look();
+        let chain = look.chain_from(seq)?;
+        let frames: Vec<_> = look.frames_from(seq)?.collect();
+        Ok(chain.read(frames.into_iter(), look.head()))
     }
 
     fn head(&self) -> Seq {
@@ -143,7 +145,7 @@ impl Journal for MemoryJournal {
         let journal = self.clone();
         Ok(SnapshotSlot::new(seq, move |bytes| {
             let mut inner = journal.lock();
-            inner.snapshots.insert(seq, bytes.to_vec());
+            inner.snapshots.insert(seq, bytes.into());
             while inner.snapshots.len() > SNAPSHOTS_KEPT {
                 inner.snapshots.pop_first();
             }
@@ -152,24 +154,72 @@ impl Journal for MemoryJournal {
     }
 
     fn latest_snapshot(&self) -> Result<Option<(Seq, Vec<u8>)>, JournalError> {
-        Ok(self.lock().snapshots.last_key_value().map(|(&seq, bytes)| (seq, bytes.clone())))
+        self.look().latest_snapshot()
     }
 
     fn truncate(&mut self, up_to: Seq) -> Result<(), JournalError> {
-        let mut inner = self.lock();
-        inner.usable()?;
-        if up_to <= inner.position.base.seq {
+        self.lock().usable()?;
+        if up_to <= self.lock().position.base.seq {
             return Ok(());
         }
-        if up_to > inner.position.head.seq {
-            return Err(inner.position.out_of_reach(up_to));
-        }
-        if inner.snapshots.range(up_to..).next().is_none() {
-            return Err(JournalError::NoSnapshot { up_to });
-        }
-        inner.position.base = inner.link_at(up_to)?.0;
+        let permit = self.look().permit_truncation(up_to)?;
+        self.truncate_some(&permit, u64::MAX).map(|_| ())
+    }
+
+    fn truncate_some(&mut self, permit: &Truncation, most: u64) -> Result<bool, JournalError> {
+        let mut inner = self.lock();
+        inner.usable()?;
+        let Some(up_to) = permit.step(inner.position.base.seq, most) else { return Ok(false) };
+        inner.position.base = inner.stored_link(up_to)?.0;
         inner.frames = inner.frames.split_off(&up_to.next());
-        Ok(())
+        Ok(up_to < permit.up_to())
+    }
+
+    fn readers(&self) -> Readers {
+        let journal = self.clone();
+        Readers::new(move || Ok(Box::new(journal.look())))
+    }
+}
+
+/// The journal at one moment; the bytes are shared with it.
+struct MemoryReader {
+    journal: MemoryJournal,
+    position: Position,
+    frames: BTreeMap<Seq, Arc<[u8]>>,
+    snapshots: BTreeMap<Seq, Arc<[u8]>>,
+}
+
+impl Reader for MemoryReader {
+    fn frames_from(&self, seq: Seq) -> Result<Frames<'_>, JournalError> {
+        Ok(Box::new(self.frames.range(seq..).map(|(&seq, bytes)| Ok((seq, bytes.to_vec())))))
+    }
+
+    fn snapshots(&self) -> Result<Vec<Seq>, JournalError> {
+        Ok(self.snapshots.keys().rev().copied().collect())
+    }
+
+    fn snapshot(&self, seq: Seq) -> Result<Result<Vec<u8>, String>, JournalError> {
+        let found = self.snapshots.get(&seq).map(|bytes| bytes.to_vec());
+        Ok(found.ok_or_else(|| "it is not there".to_owned()))
+    }
+
+    fn prepare_snapshot(&self) -> Result<SnapshotSlot, JournalError> {
+        self.journal.prepare_snapshot(self.position.head.seq)
+    }
+
+    fn position(&self) -> &Position {
+        &self.position
+    }
+
+    fn stored_link(&self, seq: Seq) -> Result<(Link, Epoch), JournalError> {
+        stored_link(&self.frames, seq)
+    }
+}
+
+fn stored_link(frames: &BTreeMap<Seq, Arc<[u8]>>, seq: Seq) -> Result<(Link, Epoch), JournalError> {
+    match frames.get(&seq) {
+        Some(bytes) => frame::link_of(seq, bytes),
+        None => Err(JournalError::Corrupt { seq, why: "it is missing".to_owned() }),
     }
 }
 
@@ -203,7 +253,7 @@ mod tests {
         let journal = filled();
         let (forged, _) =
             frame::encode(&super::super::ChainHash::START, Epoch(1), Seq(3), b"batch 3").unwrap();
-        journal.lock().frames.insert(Seq(3), forged);
+        journal.lock().frames.insert(Seq(3), forged.into());
         assert!(first_fault(&journal).contains("batch 3 of the journal is damaged: its hash"));
     }
 

@@ -26,12 +26,16 @@ mod database;
 pub mod embedded;
 pub mod frame;
 pub mod memory;
+pub mod reader;
+mod restoring;
 pub mod snapshot;
 mod witness;
 
 pub use embedded::EmbeddedJournal;
 pub use frame::ChainHash;
 pub use memory::MemoryJournal;
+pub use reader::{Reader, Readers, Truncation};
+pub(crate) use restoring::Restoring;
 pub use snapshot::SnapshotSlot;
 
 /// The largest batch a journal takes, in bytes.
@@ -160,6 +164,17 @@ pub trait Journal: Send {
     /// this moment, [`JournalError::OutOfReach`] past the head, [`JournalError::Corrupt`] when the
     /// last batch to drop, whose hash the chain continues from, is damaged. Nothing is dropped then.
     fn truncate(&mut self, up_to: Seq) -> Result<(), JournalError>;
+
+    /// Drops at most `most` batches that a reader permitted to drop, so that appends come in
+    /// between; whether there are more. What a snapshot takes to verify was spent by the reader.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::append`], and [`JournalError::Corrupt`] as [`Journal::truncate`].
+    fn truncate_some(&mut self, permit: &Truncation, most: u64) -> Result<bool, JournalError>;
+
+    /// Readers of this journal, for other threads.
+    fn readers(&self) -> Readers;
 }
 
 /// Why a journal refused or failed: what happened, why, and what to do next.
@@ -330,6 +345,9 @@ pub enum JournalError {
         /// What the database answered.
         source: Box<redb::Error>,
     },
+    /// The journal was closed while somebody read it.
+    #[error("the journal is closed: the broker is stopping; ask again when it runs")]
+    Closed,
     /// A failure made on purpose by a test.
     #[error("the write failed because a test asked for it")]
     Injected,
@@ -337,14 +355,14 @@ pub enum JournalError {
 
 /// One end of a chain: a number, and the hash that the next batch is linked to.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Link {
+pub struct Link {
     pub(crate) seq: Seq,
     pub(crate) hash: ChainHash,
 }
 
 /// Where a journal stands. Both implementations refuse by these rules, so they refuse alike.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Position {
+pub struct Position {
     pub(crate) epoch: Epoch,
     /// The last batch that was dropped.
     pub(crate) base: Link,

@@ -29,6 +29,9 @@ pub const SNAPSHOTS_KEPT: usize = 2;
 
 const HEADER_BYTES: usize = MARK_BYTES + 8 + 32;
 const CRC_BYTES: usize = 4;
+/// After how many bytes what was written is synced. Appends that are synced meanwhile wait for
+/// what the disk was given before them, so it is given little at once.
+const SYNC_EVERY: usize = 1 << 20;
 const PREFIX: &str = "snapshot-";
 const SUFFIX: &str = ".bin";
 const TEMPORARY: &str = ".tmp";
@@ -120,7 +123,10 @@ impl SnapshotFiles {
         let write = || -> io::Result<()> {
             let mut file = File::create(&temporary)?;
             file.write_all(&header)?;
-            file.write_all(bytes)?;
+            for piece in bytes.chunks(SYNC_EVERY) {
+                file.write_all(piece)?;
+                file.sync_data()?;
+            }
             file.write_all(&crc.finalize().to_le_bytes())?;
             // Before the rename: a name must never point at bytes that are not there yet.
             file.sync_all()
@@ -132,19 +138,17 @@ impl SnapshotFiles {
         Ok(())
     }
 
-    /// The newest snapshot that is whole and that `belongs` to the log beside it.
-    pub(crate) fn latest(
+    /// What a snapshot holds, or why it cannot be used, which `belongs` says of whole ones.
+    pub(crate) fn usable(
         &self,
+        seq: Seq,
         belongs: impl Fn(Link) -> Result<bool, JournalError>,
-    ) -> Result<Option<(Seq, Vec<u8>)>, JournalError> {
-        for seq in self.newest_first()? {
-            match self.read(seq)? {
-                Content::Whole(link, bytes) if belongs(link)? => return Ok(Some((seq, bytes))),
-                Content::Whole(..) => self.skip(seq, "it is the snapshot of another journal"),
-                Content::Damaged(why) => self.skip(seq, &why),
-            }
-        }
-        Ok(None)
+    ) -> Result<Result<Vec<u8>, String>, JournalError> {
+        Ok(match self.read(seq)? {
+            Content::Whole(link, bytes) if belongs(link)? => Ok(bytes),
+            Content::Whole(..) => Err("it is the snapshot of another journal".to_owned()),
+            Content::Damaged(why) => Err(why),
+        })
     }
 
     /// The number of the newest whole snapshot past `seq`, or at it.
@@ -184,7 +188,7 @@ impl SnapshotFiles {
         }
     }
 
-    fn newest_first(&self) -> Result<Vec<Seq>, JournalError> {
+    pub(crate) fn newest_first(&self) -> Result<Vec<Seq>, JournalError> {
         let number = |name: &str| {
             let digits = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
             digits.parse().ok().map(Seq)
@@ -275,8 +279,18 @@ mod tests {
         Link { seq: Seq(seq), hash: ChainHash([7; 32]) }
     }
 
+    /// The newest that can be used, where all but `not` belong.
+    fn latest_but(files: &SnapshotFiles, not: u64) -> Result<Option<(Seq, Vec<u8>)>, JournalError> {
+        for seq in files.newest_first()? {
+            if let Ok(bytes) = files.usable(seq, |link| Ok(link.seq != Seq(not)))? {
+                return Ok(Some((seq, bytes)));
+            }
+        }
+        Ok(None)
+    }
+
     fn latest(files: &SnapshotFiles) -> Option<(Seq, Vec<u8>)> {
-        files.latest(|_| Ok(true)).unwrap()
+        latest_but(files, 0).unwrap()
     }
 
     #[test]
@@ -298,7 +312,7 @@ mod tests {
         }
         fs::write(&path, &whole).unwrap();
         assert_eq!(latest(&files), Some((Seq(8), b"the newer state".to_vec())));
-        assert_eq!(files.latest(|link| Ok(link.seq != Seq(8))).unwrap(), older);
+        assert_eq!(latest_but(&files, 8).unwrap(), older);
     }
 
     #[test]
@@ -336,7 +350,7 @@ mod tests {
         let mut later = frame::mark(KIND, 2);
         later.extend_from_slice(b"who knows");
         fs::write(files.path_of(Seq(5)), later).unwrap();
-        let error = files.latest(|_| Ok(true)).unwrap_err();
+        let error = latest_but(&files, 0).unwrap_err();
         assert!(matches!(error, JournalError::UnknownFormat { found: 2, known: 1, .. }), "{error}");
     }
 }

@@ -11,10 +11,12 @@ mod watch;
 use std::sync::Arc;
 
 use tidegate_policy::Timestamp;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::journal::Readers;
 use crate::view::View;
 use crate::watch::Watching;
 use crate::writer::Queue;
@@ -28,6 +30,9 @@ pub(crate) struct Rpc {
     pub(crate) config: Arc<Config>,
     pub(crate) started: Timestamp,
     pub(crate) watching: Watching,
+    pub(crate) readers: Readers,
+    /// One backup at a time.
+    pub(crate) backups: Arc<Semaphore>,
     /// Cancelled when the broker is told to stop.
     pub(crate) stop: CancellationToken,
 }

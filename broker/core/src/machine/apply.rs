@@ -309,7 +309,7 @@ impl Machine {
 }
 
 /// When a live reservation's state ends by itself.
-fn ends(reservation: &Reservation) -> (Timestamp, ReservationId) {
+pub(crate) fn ends(reservation: &Reservation) -> (Timestamp, ReservationId) {
     let when = match reservation.state {
         State::Held { until } => until,
         State::Confirmed | State::Closed { .. } => reservation.interval.end(),
@@ -318,7 +318,7 @@ fn ends(reservation: &Reservation) -> (Timestamp, ReservationId) {
 }
 
 /// Since when a closed reservation could be forgotten.
-fn past(reservation: &Reservation) -> Option<(Timestamp, Past)> {
+pub(crate) fn past(reservation: &Reservation) -> Option<(Timestamp, Past)> {
     reservation.over_from().map(|since| (since, Past::Reservation(reservation.id)))
 }
 

@@ -173,7 +173,7 @@ impl Machine {
 
     /// Lets the lanes of the present topology know of windows and drains, as if they had been made
     /// on it. What is about a resource that is gone is gone with it.
-    pub(super) fn refit(&mut self, at: Timestamp) -> Result<(), Corrupt> {
+    pub(crate) fn refit(&mut self, at: Timestamp) -> Result<(), Corrupt> {
         let topology = &self.state.topology;
         self.state.drained.retain(|resource| topology.lanes_of(resource).is_some());
         let gone: BTreeSet<MaintenanceId> = self

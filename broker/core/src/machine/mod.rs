@@ -7,11 +7,11 @@
 //! - `due` says what time alone brings about (in `due`): no timer mutates anything;
 //! - `recent` is what is remembered only while the process runs: beats, usage, refusals.
 
-mod apply;
+pub(crate) mod apply;
 mod capacity;
 mod decide;
 mod drain;
-mod due;
+pub(crate) mod due;
 mod look;
 mod maintenance;
 mod modify;
@@ -242,12 +242,25 @@ pub(crate) struct Remembered {
 
 /// What a request came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Outcome {
+pub enum Outcome {
+    /// This reservation, as it is whenever somebody asks again.
     Reservation(ReservationId),
+    /// This session.
     Session(SessionId),
-    Topology { version: u64, changes: Vec<LaneChange>, losses: Losses },
+    /// A topology.
+    Topology {
+        /// How many were applied so far.
+        version: u64,
+        /// The lanes that came, went or changed.
+        changes: Vec<LaneChange>,
+        /// Who lost what was promised.
+        losses: Losses,
+    },
+    /// This maintenance window, and who lost what was promised by it.
     Maintenance(MaintenanceId, Losses),
+    /// A resource that was drained.
     Drain(Resource),
+    /// A resource that was put back into use.
     Undrain(Resource),
 }
 
@@ -381,5 +394,13 @@ impl Machine {
 
     pub(crate) fn ledger(&self) -> &LedgerState {
         &self.state
+    }
+
+    pub(crate) fn into_ledger(self) -> LedgerState {
+        self.state
+    }
+
+    pub(crate) fn with_ledger(limits: Limits, state: LedgerState) -> Self {
+        Self { limits, state, recent: recent::Recent::default() }
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Setting {
     pub(crate) scale: u64,
     /// Short windows and small bounds instead of the usual ones.
     pub(crate) tight: bool,
+    /// Writes a machine down and reads it again, as a restart from a snapshot does.
+    pub(crate) reread: fn(&Machine) -> Machine,
 }
 
 struct Driver {
@@ -88,7 +90,7 @@ pub(crate) fn run(setting: Setting, commands: u64) -> Counts {
 
 impl Driver {
     fn fail(&self, what: &str) -> ! {
-        let Setting { seed, scale, tight } = self.setting;
+        let Setting { seed, scale, tight, .. } = self.setting;
         panic!(
             "seed {seed}, scale {scale}, tight {tight}, command {}: {what}\nrun it again with \
              MODEL_SEED={seed} cargo test -p tidegate-core --test model",
@@ -198,7 +200,7 @@ impl Driver {
             }
             Next::Restart => {
                 self.count("restart");
-                self.machine = self.replica.clone();
+                self.machine = (self.setting.reread)(&self.replica);
                 self.machine.resume(at(self.now));
                 self.oracle.restart(self.now);
             }
@@ -398,6 +400,9 @@ impl Driver {
         }
         if !self.machine.same_ledger(&self.replica) {
             self.fail("the events lead to another state");
+        }
+        if !(self.setting.reread)(&self.machine).same_ledger(&self.replica) {
+            self.fail("written down and read again it is another state");
         }
         if !self.machine.reservations(None).eq(self.oracle.reservations.values()) {
             self.fail("the reservations differ");

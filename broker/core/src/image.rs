@@ -1,0 +1,306 @@
+//! The ledger as plain data: what a snapshot stores instead of the history that led to it.
+//!
+//! An image holds what replay restores and nothing that follows from it: timelines and indexes
+//! are built again from the list of reservations, so that none of them can disagree with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidegate_policy::{RequestId, Resource, Timestamp};
+
+use crate::event::Corrupt;
+use crate::lane::{Lane, LaneDef};
+use crate::machine::due::Past;
+use crate::machine::{LedgerState, Limits, Machine, Outcome, Remembered, apply};
+use crate::maintenance::Maintenance;
+use crate::reservation::{Reservation, State};
+use crate::session::{Session, SessionState};
+use crate::topology::{TopologySpec, compile};
+
+/// All that replay restores. Equal ledgers have equal images.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Image {
+    /// The time of the last event.
+    pub clock: Timestamp,
+    /// The topology that stands, as it was declared.
+    pub topology: TopologySpec,
+    /// How many topologies were applied so far.
+    pub topology_version: u64,
+    /// Every reservation, closed ones included, in the order of their identifiers.
+    pub reservations: Vec<Reservation>,
+    /// Every session, ended ones included, in the order of their identifiers.
+    pub sessions: Vec<Session>,
+    /// What requests were answered, in the order of their identifiers.
+    pub answers: Vec<Answered>,
+    /// Every maintenance window, those that are over included, in the order of their identifiers.
+    pub maintenances: Vec<Maintenance>,
+    /// What takes nothing new.
+    pub drained: Vec<Resource>,
+}
+
+/// What a request was answered, for whoever asks again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answered {
+    /// The request.
+    pub id: RequestId,
+    /// A digest of its body.
+    pub fingerprint: [u8; 32],
+    /// What it came to.
+    pub outcome: Outcome,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Machine {
+    /// The ledger as plain data.
+    #[must_use]
+    pub fn image(&self) -> Image {
+        self.clone().into_image()
+    }
+
+    /// The ledger as plain data, without a copy of it.
+    #[must_use]
+    pub fn into_image(self) -> Image {
+        // Field by field, so that a new one is either stored or said to follow from the others.
+        let LedgerState {
+            topology,
+            topology_version,
+            lanes: _,
+            reservations,
+            sessions,
+            bound: _,
+            requests,
+            ends: _,
+            past: _,
+            maintenances,
+            maintenance_ends: _,
+            drained,
+            live: _,
+            clock,
+        } = self.into_ledger();
+        let answer = |(id, remembered)| {
+            let Remembered { fingerprint, outcome, at } = remembered;
+            Answered { id, fingerprint, outcome, at }
+        };
+        Image {
+            clock,
+            topology: topology.spec,
+            topology_version,
+            reservations: reservations.into_values().collect(),
+            sessions: sessions.into_values().collect(),
+            answers: requests.into_iter().map(answer).collect(),
+            maintenances: maintenances.into_values().collect(),
+            drained: drained.into_iter().collect(),
+        }
+    }
+
+    /// The machine whose ledger is this. As after a replay, sessions have not been heard of:
+    /// [`Machine::resume`] follows.
+    ///
+    /// # Errors
+    /// [`Corrupt`] where no ledger has such an image: the caller stops.
+    pub fn from_image(limits: Limits, image: Image) -> Result<Self, Corrupt> {
+        let Image {
+            clock,
+            topology,
+            topology_version,
+            reservations,
+            sessions,
+            answers,
+            maintenances,
+            drained,
+        } = image;
+        let topology = compile::compile(&topology)
+            .map_err(|faults| corrupt(format!("its topology is faulty: {faults:?}")))?;
+        let of_def = |def: &LaneDef| {
+            let mut lane = Lane::default();
+            lane.def = Some(def.clone());
+            lane
+        };
+        let lanes = topology.lanes.iter().map(|(name, def)| (name.clone(), of_def(def))).collect();
+        let mut state = LedgerState {
+            topology,
+            topology_version,
+            lanes,
+            reservations: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            bound: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            past: BTreeSet::new(),
+            maintenances: BTreeMap::new(),
+            maintenance_ends: BTreeSet::new(),
+            drained: drained.into_iter().collect(),
+            live: 0,
+            clock,
+        };
+        for session in sessions {
+            state.put_session(session)?;
+        }
+        for reservation in reservations {
+            state.put_reservation(reservation)?;
+        }
+        for answer in answers {
+            state.put_answer(answer)?;
+        }
+        for maintenance in maintenances {
+            state.put_maintenance(maintenance)?;
+        }
+        let mut machine = Self::with_ledger(limits, state);
+        machine.refit(clock)?;
+        Ok(machine)
+    }
+}
+
+impl LedgerState {
+    fn put_session(&mut self, session: Session) -> Result<(), Corrupt> {
+        let id = session.id;
+        match session.state {
+            SessionState::Open => {
+                self.bound.insert(id, BTreeSet::new());
+            }
+            SessionState::Closed { at } | SessionState::Lost { at } => {
+                self.past.insert((at, Past::Session(id)));
+            }
+        }
+        match self.sessions.insert(id, session) {
+            None => Ok(()),
+            Some(_) => Err(corrupt(format!("session {id} stands there twice"))),
+        }
+    }
+
+    fn put_reservation(&mut self, mut reservation: Reservation) -> Result<(), Corrupt> {
+        let id = reservation.id;
+        self.book(&mut reservation)?;
+        match reservation.state {
+            State::Held { .. } | State::Confirmed => {
+                if let Some(session) = reservation.session {
+                    let bound = self.bound.get_mut(&session);
+                    let ended = || corrupt(format!("{id} lives, but session {session} does not"));
+                    bound.ok_or_else(ended)?.insert(id);
+                }
+                self.ends.insert(apply::ends(&reservation));
+                self.live = self.live.saturating_add(1);
+            }
+            State::Closed { .. } => self.past.extend(apply::past(&reservation)),
+        }
+        match self.reservations.insert(id, reservation) {
+            None => Ok(()),
+            Some(_) => Err(corrupt(format!("reservation {id} stands there twice"))),
+        }
+    }
+
+    /// Books what a reservation still keeps, on lanes that the topology may have lost since.
+    fn book(&mut self, reservation: &mut Reservation) -> Result<(), Corrupt> {
+        // One text for each lane, however many reservations name it.
+        let booked = reservation.booked.iter_mut().map(|booked| &mut booked.lane);
+        for lane in booked.chain(reservation.kept.iter_mut().map(|kept| &mut kept.lane)) {
+            if let Some((name, _)) = self.lanes.get_key_value(lane) {
+                *lane = name.clone();
+            }
+        }
+        for (name, over, amount) in reservation.bookings() {
+            let lane = self.lanes.entry(name.clone()).or_default();
+            let imbalance = |_| corrupt(format!("{name} overflows"));
+            lane.book(over, amount).map_err(imbalance)?;
+        }
+        Ok(())
+    }
+
+    fn put_maintenance(&mut self, maintenance: Maintenance) -> Result<(), Corrupt> {
+        let id = maintenance.id;
+        match maintenance.ended {
+            None => self.maintenance_ends.insert((maintenance.over.end(), id)),
+            Some(at) => self.past.insert((at, Past::Maintenance(id))),
+        };
+        match self.maintenances.insert(id, maintenance) {
+            None => Ok(()),
+            Some(_) => Err(corrupt(format!("maintenance {id} stands there twice"))),
+        }
+    }
+
+    fn put_answer(&mut self, answer: Answered) -> Result<(), Corrupt> {
+        let Answered { id, fingerprint, outcome, at } = answer;
+        // The answer that made a reservation lives as long as that does; others are of the past.
+        let made = match &outcome {
+            Outcome::Reservation(made) => self.reservations.get(made),
+            Outcome::Session(_)
+            | Outcome::Topology { .. }
+            | Outcome::Maintenance(..)
+            | Outcome::Drain(_)
+            | Outcome::Undrain(_) => None,
+        };
+        if made.is_none_or(|made| made.created_by != Some(id)) {
+            self.past.insert((at, Past::Request(id)));
+        }
+        match self.requests.insert(id, Remembered { fingerprint, outcome, at }) {
+            None => Ok(()),
+            Some(_) => Err(corrupt(format!("request {id} stands there twice"))),
+        }
+    }
+}
+
+fn corrupt(what: String) -> Corrupt {
+    Corrupt { what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_policy::{ReservationId, SessionId};
+
+    fn empty() -> Image {
+        Machine::new(Limits::default()).into_image()
+    }
+
+    #[test]
+    fn what_no_ledger_looks_like_is_refused() {
+        let session = Session {
+            id: SessionId::from_u128(1),
+            agent: "a".parse().unwrap(),
+            created: Timestamp::EPOCH,
+            state: SessionState::Closed { at: Timestamp::EPOCH },
+        };
+        let live = Reservation {
+            id: ReservationId::from_u128(2),
+            project: tidegate_policy::ProjectId::default_project(),
+            route: crate::event::Route::Lanes(Vec::new()),
+            terms: crate::lane::Terms::default(),
+            rate: "1Gbit".parse().unwrap(),
+            interval: tidegate_policy::Interval::new(Timestamp::EPOCH, Timestamp::MAX).unwrap(),
+            from: Timestamp::EPOCH,
+            session: Some(session.id),
+            booked: Vec::new(),
+            kept: Vec::new(),
+            curtailed: false,
+            revision: 1,
+            plan_version: 1,
+            metered: tidegate_policy::ByteCount::ZERO,
+            created: Timestamp::EPOCH,
+            created_by: None,
+            state: State::Confirmed,
+        };
+        let unbound = Reservation { session: None, ..live.clone() };
+        let answer = Answered {
+            id: RequestId::from_u128(3),
+            fingerprint: [0; 32],
+            outcome: Outcome::Session(session.id),
+            at: Timestamp::EPOCH,
+        };
+        let switches = vec!["s".parse().unwrap(); 2];
+        let spec = TopologySpec { switches, ..TopologySpec::default() };
+        let sessions = vec![session.clone()];
+        let table = [
+            (Image { topology: spec, ..empty() }, "topology is faulty"),
+            (Image { sessions: vec![session.clone(), session], ..empty() }, "twice"),
+            (Image { sessions, reservations: vec![live], ..empty() }, "does not"),
+            (Image { reservations: vec![unbound.clone(), unbound], ..empty() }, "twice"),
+            (Image { answers: vec![answer.clone(), answer], ..empty() }, "twice"),
+        ];
+        for (image, expected) in table {
+            let refused = Machine::from_image(Limits::default(), image).unwrap_err();
+            assert!(refused.what.contains(expected), "{refused}");
+        }
+        let read = Machine::from_image(Limits::default(), empty()).unwrap();
+        assert!(read.same_ledger(&Machine::new(Limits::default())));
+    }
+}

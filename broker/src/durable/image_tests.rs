@@ -1,0 +1,147 @@
+//! The form of a snapshot is pinned to the byte, as that of events is.
+
+use super::super::tests::{at, between, name, rate, spec};
+use super::*;
+use tidegate_core::event::Booked;
+use tidegate_core::{CloseWhy, Kept, Limits, Machine, Route, Terms, Victim};
+use tidegate_policy::{Interval, MaintenanceId, ProjectId, ReservationId, Resource, SessionId};
+
+/// A state with everything in it that there is.
+fn one_of_all() -> Image {
+    let confirmed = Reservation {
+        id: ReservationId::from_u128(0x019a_a7e0_8000_7000_8000_0000_0000_0001),
+        project: ProjectId::default_project(),
+        route: between(vec![name("h")]),
+        terms: Terms { shared: true, streams: 8 },
+        rate: rate("2Gbit"),
+        interval: Interval::new(at(1_000), at(61_000)).unwrap(),
+        from: at(1_500),
+        session: Some(SessionId::from_u128(2)),
+        booked: vec![Booked { lane: LaneName::new("storage/swift/read"), amount: 2_000_000_000 }],
+        kept: vec![Kept {
+            lane: LaneName::new("storage/swift/read"),
+            over: Interval::new(at(1_500), at(9_000)).unwrap(),
+            amount: 7,
+        }],
+        curtailed: true,
+        revision: 3,
+        plan_version: 2,
+        metered: ByteCount::new(77),
+        created: at(999),
+        created_by: Some(RequestId::from_u128(3)),
+        state: State::Confirmed,
+    };
+    let ending = |number: u128, state| Reservation {
+        id: ReservationId::from_u128(number),
+        created_by: None,
+        session: None,
+        route: Route::Lanes(vec![LaneName::new("storage/swift/read")]),
+        kept: vec![],
+        state,
+        ..confirmed.clone()
+    };
+    let closed = State::Closed {
+        why: CloseWhy::Released,
+        at: at(2_000),
+        free_from: at(3_000),
+        used: ByteCount::new(12),
+    };
+    let session = |number, state| Session {
+        id: SessionId::from_u128(number),
+        agent: name("compute-1"),
+        created: at(500),
+        state,
+    };
+    let change = |before, after| LaneChange { lane: LaneName::new("links/l/total"), before, after };
+    let answer = |number, outcome| Answered {
+        id: RequestId::from_u128(number),
+        fingerprint: [9; 32],
+        outcome,
+        at: at(998),
+    };
+    let changes = vec![change(None, Some(1)), change(Some(0), None)];
+    let victim = Victim {
+        reservation: confirmed.id,
+        session: None,
+        lane: LaneName::new("links/l/forward"),
+        lost: at(4_000),
+        end: at(61_000),
+    };
+    let losses = Losses { victims: vec![victim], count: 1 };
+    let link = Resource::Link(name("l"));
+    let window = |number, ended| Maintenance {
+        id: MaintenanceId::from_u128(number),
+        resource: link.clone(),
+        over: Interval::new(at(50_000), at(90_000)).unwrap(),
+        left_ppm: 250_000,
+        comment: "new optics".into(),
+        created: at(4_000),
+        ended,
+    };
+    Image {
+        clock: at(5_000),
+        topology: spec(),
+        topology_version: 7,
+        reservations: vec![
+            ending(8, State::Held { until: at(31_000) }),
+            ending(9, closed),
+            confirmed.clone(),
+        ],
+        sessions: vec![
+            session(2, SessionState::Open),
+            session(3, SessionState::Closed { at: at(501) }),
+            session(4, SessionState::Lost { at: at(502) }),
+        ],
+        answers: vec![
+            answer(3, Outcome::Reservation(confirmed.id)),
+            answer(4, Outcome::Session(SessionId::from_u128(2))),
+            answer(5, Outcome::Topology { version: 7, changes, losses: losses.clone() }),
+            answer(6, Outcome::Maintenance(MaintenanceId::from_u128(4), losses)),
+            answer(7, Outcome::Drain(link.clone())),
+            answer(8, Outcome::Undrain(link.clone())),
+        ],
+        maintenances: vec![window(4, None), window(5, Some(at(4_500)))],
+        drained: vec![link],
+    }
+}
+
+#[test]
+fn every_state_reads_back_as_it_was() {
+    let image = one_of_all();
+    let read = decode(&encode(&image)).unwrap();
+    assert_eq!(read, image);
+    let machine = Machine::from_image(Limits::default(), read).unwrap();
+    assert_eq!(machine.into_image(), image);
+    let empty = Machine::new(Limits::default()).into_image();
+    assert_eq!(decode(&encode(&empty)).unwrap(), empty);
+    assert_ne!(digest(&encode(&empty)), digest(&encode(&image)));
+}
+
+#[test]
+fn the_bytes_are_those_of_every_version_before() {
+    let hex: String = encode(&one_of_all()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let golden = include_str!("../../tests/golden/snapshot-1.hex");
+    assert_eq!(hex, golden.split_whitespace().collect::<String>());
+}
+
+#[test]
+fn what_is_not_whole_or_of_a_later_version_is_refused() {
+    let bytes = encode(&one_of_all());
+    for length in 0..bytes.len() {
+        assert!(decode(&bytes[..length]).is_err(), "cut to {length} bytes it was read");
+    }
+    let piece = |kind| wire::Piece { piece: kind }.encode_length_delimited_to_vec();
+    let unknown = [bytes.clone(), piece(None)].concat();
+    assert!(matches!(decode(&unknown), Err(Unreadable::Unknown)));
+    let again = [bytes.clone(), bytes.clone()].concat();
+    assert!(matches!(decode(&again), Err(Unreadable::Field { field: "ledger", .. })));
+    let later = wire::Ledger { format: 2, ..wire::Ledger::default() };
+    let later = piece(Some(Kind::Ledger(later)));
+    assert!(matches!(decode(&later), Err(Unreadable::Form { found: 2, known: 1 })));
+    let mut giant = Vec::new();
+    prost::encode_length_delimiter(MAX_BATCH_BYTES + 1, &mut giant).unwrap();
+    giant.resize(MAX_BATCH_BYTES + 64, 0);
+    assert!(matches!(decode(&giant), Err(Unreadable::Field { field: "piece", .. })));
+    let headless = piece(Some(Kind::Session(wire::KeptSession::default())));
+    assert!(matches!(decode(&headless), Err(Unreadable::Field { field: "ledger", .. })));
+}
