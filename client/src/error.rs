@@ -129,7 +129,7 @@ pub enum ClientError {
     },
     /// The state of the reservation does not allow this step, such as confirming a hold that
     /// lapsed.
-    #[error("not possible in its present state: {why}")]
+    #[error("not possible in the present state: {why}")]
     IllegalStep {
         /// Which reservation.
         reservation: Option<ReservationId>,
