@@ -169,6 +169,7 @@ fn the_table_has_a_row_for_every_field() {
         held: String::new(),
         confirmed: String::new(),
         session: String::new(),
+        window: String::new(),
         now_s: 1_800_000_000,
     };
     let mut tested: BTreeSet<(String, String)> = BTreeSet::new();

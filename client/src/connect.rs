@@ -13,6 +13,7 @@ use v1::topology_service_client::TopologyServiceClient;
 
 use crate::clock::BootTime;
 use crate::error::ClientError;
+use crate::operator::Care;
 use crate::reservation::Timing;
 use crate::retry::RetryPolicy;
 use crate::topology::{Applied, Lane, ServerInfo};
@@ -139,22 +140,14 @@ impl Client {
     }
 
     /// Replaces the whole topology; with `validate_only`, says what would change and changes
-    /// nothing. Read one from a file with [`topology_file::parse`](crate::topology_file::parse).
+    /// nothing. It never takes away what is promised: see [`Self::apply_topology_with`]. Read one
+    /// from a file with [`topology_file::parse`](crate::topology_file::parse).
     pub async fn apply_topology(
         &self,
         topology: v1::Topology,
         validate_only: bool,
     ) -> Result<Applied, ClientError> {
-        let request = v1::ApplyTopologyRequest {
-            topology: Some(topology),
-            request_id: wire::new_request_id().to_string(),
-            validate_only,
-            accept_losses: false,
-        };
-        let send = |channel, request| async move {
-            TopologyServiceClient::new(channel).apply_topology(request).await
-        };
-        Applied::from_wire(self.call(request, send).await?.message)
+        self.apply_topology_with(topology, Care { validate_only, accept_losses: false }).await
     }
 
     /// The present topology, as it would be applied.

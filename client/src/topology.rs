@@ -6,6 +6,7 @@ use tidegate_policy::{BitRate, Timestamp};
 use tidegate_proto::v1;
 
 use crate::error::ClientError;
+use crate::operator::Losses;
 use crate::wire;
 
 /// One capacity over time: a resource in one direction, or `total` where both share a budget.
@@ -21,6 +22,10 @@ pub struct Lane {
     pub booked: BitRate,
     /// What sessions last reported to move across it, in payload.
     pub used: BitRate,
+    /// It is drained: it takes nothing new.
+    pub drained: bool,
+    /// The least that maintenance leaves of its capacity at one instant of the interval.
+    pub left: BitRate,
 }
 
 /// What an apply changed, or would change.
@@ -30,6 +35,8 @@ pub struct Applied {
     pub version: u64,
     /// The differences, lane by lane.
     pub changes: Vec<LaneChange>,
+    /// Who loses what was promised.
+    pub losses: Losses,
 }
 
 /// One lane that came, went or changed.
@@ -54,6 +61,8 @@ pub enum ChangeKind {
     Removed,
     /// It can carry another rate than before.
     Resized,
+    /// What it books for a rate, or how paths use it, has changed.
+    Reshaped,
     /// Something that this client does not know, by its number.
     Unknown(i32),
 }
@@ -101,6 +110,8 @@ impl Lane {
             capacity: wire::lane_rate("capacity_bps", wire.capacity_bps)?,
             booked: wire::lane_rate("booked_bps", wire.booked_bps)?,
             used: wire::lane_rate("used_bps", wire.used_bps)?,
+            drained: wire.drained,
+            left: wire::lane_rate("left_bps", wire.left_bps)?,
         })
     }
 }
@@ -111,6 +122,7 @@ impl Applied {
         Ok(Self {
             version: count("version", wire.version)?,
             changes: changes.collect::<Result<_, _>>()?,
+            losses: Losses::from_wire(wire.victims, wire.victim_count)?,
         })
     }
 }
@@ -122,7 +134,8 @@ impl LaneChange {
             Ok(Kind::Added) => ChangeKind::Added,
             Ok(Kind::Removed) => ChangeKind::Removed,
             Ok(Kind::Resized) => ChangeKind::Resized,
-            Ok(Kind::Reshaped | Kind::Unspecified) | Err(_) => ChangeKind::Unknown(wire.kind),
+            Ok(Kind::Reshaped) => ChangeKind::Reshaped,
+            Ok(Kind::Unspecified) | Err(_) => ChangeKind::Unknown(wire.kind),
         };
         Ok(Self {
             kind,

@@ -10,7 +10,7 @@ use crate::lane::LaneName;
 pub const VICTIMS_MAX: usize = 1000;
 /// The most reservations that are given up by one change: what happens at once has to fit into
 /// one append.
-pub const LOSSES_MAX: usize = 50_000;
+pub const LOSSES_MAX: usize = 20_000;
 
 /// The reservations that do not fit any more.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -16,8 +16,14 @@ pub(crate) const LIST_SESSIONS: &str = "SessionService/ListSessions";
 pub(crate) const APPLY: &str = "TopologyService/ApplyTopology";
 pub(crate) const EXPORT: &str = "TopologyService/ExportTopology";
 pub(crate) const RESOURCES: &str = "TopologyService/ListResources";
+pub(crate) const PATHS: &str = "TopologyService/ResolvePath";
+pub(crate) const DRAIN: &str = "TopologyService/DrainResource";
+pub(crate) const UNDRAIN: &str = "TopologyService/UndrainResource";
+pub(crate) const MAINTAIN: &str = "TopologyService/CreateMaintenance";
+pub(crate) const MAINTENANCES: &str = "TopologyService/ListMaintenances";
+pub(crate) const UNMAINTAIN: &str = "TopologyService/DeleteMaintenance";
 pub(crate) const INFO: &str = "AdminService/GetServerInfo";
-pub(crate) const ALL: [&str; 17] = [
+pub(crate) const ALL: [&str; 23] = [
     CREATE,
     EXTEND,
     CONFIRM,
@@ -35,4 +41,10 @@ pub(crate) const ALL: [&str; 17] = [
     EXPORT,
     RESOURCES,
     INFO,
+    PATHS,
+    DRAIN,
+    UNDRAIN,
+    MAINTAIN,
+    MAINTENANCES,
+    UNMAINTAIN,
 ];

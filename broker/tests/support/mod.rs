@@ -103,6 +103,22 @@ impl Clients {
         self.topology.clone().apply_topology(request).await.unwrap().into_inner()
     }
 
+    pub(crate) async fn maintain(&self, maintenance: v1::Maintenance) -> v1::Maintenance {
+        let request = v1::CreateMaintenanceRequest {
+            maintenance: Some(maintenance),
+            request_id: request_id(),
+            ..v1::CreateMaintenanceRequest::default()
+        };
+        let answer = self.topology.clone().create_maintenance(request).await;
+        answer.unwrap().into_inner().maintenance.unwrap()
+    }
+
+    pub(crate) async fn maintenances(&self) -> Vec<v1::Maintenance> {
+        let request = v1::ListMaintenancesRequest::default();
+        let answer = self.topology.clone().list_maintenances(request).await;
+        answer.unwrap().into_inner().maintenances
+    }
+
     pub(crate) async fn open(&self, agent: &str) -> v1::Session {
         let agent = agent.into();
         let request =
@@ -243,6 +259,17 @@ pub(crate) fn topology(link_bps: i64) -> v1::Topology {
         }],
         version: 0,
         ..Default::default()
+    }
+}
+
+/// An hour of maintenance a day from now, that leaves a half.
+pub(crate) fn maintenance(resource: &str, now_s: i64) -> v1::Maintenance {
+    v1::Maintenance {
+        resource: resource.into(),
+        start_time: Some(at_ms((now_s + 86_400) * 1000)),
+        end_time: Some(at_ms((now_s + 90_000) * 1000)),
+        left_ppm: 500_000,
+        ..v1::Maintenance::default()
     }
 }
 

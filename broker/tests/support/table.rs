@@ -45,11 +45,14 @@ pub(crate) struct World {
     pub(crate) held: String,
     pub(crate) confirmed: String,
     pub(crate) session: String,
+    pub(crate) window: String,
     pub(crate) now_s: i64,
 }
 
 #[path = "methods.rs"]
 mod methods;
+#[path = "network.rs"]
+mod network;
 #[path = "streams.rs"]
 mod streams;
 
@@ -102,7 +105,8 @@ impl Table {
 
     /// The value is legal; asked so that it changes nothing.
     fn fine(&mut self, path: &str, put: Put) {
-        let dry = matches!(self.rpc, CREATE | CONFIRM | EXTEND | RELEASE | OPEN | CLOSE | APPLY);
+        let reads = [GET, LIST, BEAT, EXPORT, RESOURCES, INFO, MAINTENANCES, PATHS];
+        let dry = !reads.contains(&self.rpc);
         let dry = dry.then_some(("validate_only", Put::Flag(true)));
         let puts: Vec<(&str, Put)> = [(path, put)].into_iter().chain(dry).collect();
         self.row(&puts, Expect::Fine);
@@ -123,7 +127,10 @@ impl Table {
 
     /// More than a message may have.
     fn too_large(&mut self, path: &str) {
-        self.says(path, text("g".repeat(10_000_000)), Code::OutOfRange);
+        // A topology may be large, and its service takes what one needs.
+        let topology = self.rpc.starts_with("TopologyService");
+        let bytes = if topology { 40_000_000 } else { 10_000_000 };
+        self.says(path, text("g".repeat(bytes)), Code::OutOfRange);
     }
 
     /// A required name that a person chose.
@@ -358,106 +365,10 @@ fn reads() -> Vec<Table> {
     vec![get, list, lanes]
 }
 
-fn capacity(t: &mut Table, at: &str) {
-    let at = format!("{at}.capacity");
-    let (out, back) = (format!("{at}.out_bps"), format!("{at}.in_bps"));
-    let total = format!("{at}.total_bps");
-    t.bad(&at, Put::Absent);
-    for rate in [&out, &back, &total] {
-        t.numbers(rate, &NOT_RATES);
-    }
-    // An absent `in_bps` is the same as `out_bps`, the fault of it too.
-    t.names(&out, Put::Number(0), &[&out, &back]);
-    let reserved = [-1, 1_000_000, 1_000_001, i32::MIN.into(), i32::MAX.into()];
-    t.numbers(&format!("{at}.reserved_ppm"), &reserved);
-}
-
-fn framing(t: &mut Table, at: &str) {
-    let wrong = [-1, 1_000_001, i32::MIN.into(), i32::MAX.into()];
-    t.numbers(&format!("{at}.framing.overhead_ppm"), &wrong);
-    let wrong = [-1, 1, 575, 65_536, i32::MIN.into(), i32::MAX.into()];
-    t.numbers(&format!("{at}.framing.mtu_bytes"), &wrong);
-}
-
-/// A list that is too long, and one whose every entry is wrong.
-fn long_list(t: &mut Table, path: &str, entry: &Put) {
-    t.bad(path, times(entry.clone(), HUGE));
-    t.row(&[(path, times(entry.clone(), HUGE - 1))], Expect::BadEntries(format!("{path}[")));
-}
-
-fn apply(world: &World) -> Table {
-    let mut t = Table { rpc: APPLY, rows: Vec::new() };
-    t.mutation(world.now_s);
-    t.rows.retain(|row| !matches!(row.expect, Expect::Says(Code::OutOfRange)));
-    t.says("request_id", text("g".repeat(40_000_000)), Code::OutOfRange);
-    t.bad("request_id", text("g".repeat(7_000_000)));
-    t.bad("topology", Put::Absent);
-    t.says("topology", Put::Empty, Code::FailedPrecondition);
-    for list in ["hosts", "switches", "links", "storage", "routes"] {
-        long_list(&mut t, &format!("topology.{list}"), &Put::Empty);
-    }
-    for list in ["hosts[0].nics", "storage[0].served_via", "routes[0].links"] {
-        let entry = if list.ends_with("nics") { Put::Empty } else { text("") };
-        long_list(&mut t, &format!("topology.{list}"), &entry);
-    }
-    let names = ["hosts[0].name", "hosts[0].nics[0].name", "switches[0].name", "links[0].name"];
-    for name in names.into_iter().chain(["storage[0].name"]) {
-        t.word(&format!("topology.{name}"));
-    }
-    t.bad("topology.hosts[0].name", text("g".repeat(7_000_000)));
-    // What named the one that is gone is wrong too.
-    let orphans = ["topology.hosts[1].name", "topology.storage[1].served_via[0]"];
-    t.names("topology.hosts[1].name", text("compute-1"), &orphans);
-    let orphans = [
-        "topology.switches[1].name",
-        "topology.hosts[0].nics[0].switch",
-        "topology.links[0].to",
-        "topology.routes[0].to",
-    ];
-    t.names("topology.switches[1].name", text("east"), &orphans);
-    t.bad("topology.storage[1].name", text("swift"));
-    let places = [
-        "hosts[0].nics[0].switch",
-        "links[0].from",
-        "links[0].to",
-        "storage[0].host",
-        "storage[0].switch",
-        "storage[1].served_via[0]",
-        "routes[0].links[0]",
-    ];
-    for place in places {
-        t.word(&format!("topology.{place}"));
-        t.bad(&format!("topology.{place}"), text("nobody"));
-    }
-    t.bad("topology.links[0].to", text("east"));
-    for end in ["topology.routes[0].from", "topology.routes[0].to"] {
-        t.bad(end, text("east"));
-        t.bad(end, text("storage/swift"));
-        t.malformed(end, "switches/");
-        t.bad(end, text("switches/nobody"));
-        t.bad(end, text("hosts/nobody"));
-    }
-    t.names("topology.routes[0].from", text("switches/west"), &["topology.routes[0]"]);
-    t.names("topology.routes[0].to", text("switches/east"), &["topology.routes[0]"]);
-    t.names("topology.storage[0].switch", Put::Absent, &["topology.storage[0].place"]);
-    t.bad("topology.routes[0].links", Put::Absent);
-    t.bad("topology.routes[0].links", times(text("spine"), 65));
-    t.numbers("topology.links[0].cost", &[-1, 1_000_001, i32::MIN.into(), i32::MAX.into()]);
-    for at in ["topology.hosts[0].nics[0]", "topology.links[0]"] {
-        capacity(&mut t, at);
-        framing(&mut t, at);
-    }
-    capacity(&mut t, "topology.storage[0]");
-    // The broker's to say: whatever is sent is ignored.
-    for version in [-1, i64::MIN, i64::MAX] {
-        t.fine("topology.version", Put::Number(version));
-    }
-    t
-}
-
 /// The whole table.
 pub(crate) fn rows(world: &World) -> Vec<Row> {
-    let mut tables = vec![create(world), apply(world)];
+    let mut tables = vec![create(world)];
+    tables.extend(network::tables(world));
     tables.extend(steps(world));
     tables.extend(reads());
     tables.extend(streams::tables(world));

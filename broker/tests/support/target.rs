@@ -41,6 +41,7 @@ pub struct Standing {
     pub info: v1::ServerInfo,
     pub lanes: Vec<v1::Lane>,
     pub reservations: Vec<(String, i32, i64)>,
+    pub maintenances: Vec<v1::Maintenance>,
 }
 
 impl Target {
@@ -58,8 +59,9 @@ impl Target {
         held.hold_for = Some(span_ms(800_000));
         let held = clients.create(held).await.name;
         let now_s = clients.info().await.now.unwrap().seconds;
+        let window = clients.maintain(support::maintenance("storage/glance", now_s)).await.name;
         let raw = Raw::new(&served.address());
-        let world = World { held, confirmed, session, now_s };
+        let world = World { held, confirmed, session, window, now_s };
         let pool = DescriptorPool::decode(tidegate_proto::DESCRIPTORS).unwrap();
         Self { served, raw, world, pool }
     }
@@ -75,7 +77,8 @@ impl Target {
         let lanes = clients.lanes(over).await;
         let all = clients.list(true, 0).await;
         let reservations = all.into_iter().map(|it| (it.name, it.state, it.used_bytes)).collect();
-        Standing { info, lanes, reservations }
+        let maintenances = clients.maintenances().await;
+        Standing { info, lanes, reservations, maintenances }
     }
 
     pub fn method(&self, rpc: &str) -> MethodDescriptor {
@@ -86,7 +89,7 @@ impl Target {
 
     /// A request with which nothing is wrong.
     pub fn good(&self, rpc: &str) -> DynamicMessage {
-        let World { held, confirmed, session, .. } = &self.world;
+        let World { held, confirmed, session, window, now_s } = &self.world;
         let mut create = support::create(GBIT, 60_000);
         create.sources.push("storage/glance".into());
         let reservation = confirmed.clone();
@@ -98,6 +101,17 @@ impl Target {
             table::APPLY => v1::ApplyTopologyRequest {
                 topology: Some(support::topology(100 * GBIT)),
                 ..v1::ApplyTopologyRequest::default()
+            }
+            .encode_to_vec(),
+            table::PATHS => v1::ResolvePathRequest {
+                source: "storage/swift".into(),
+                destination: "hosts/compute-1".into(),
+                via: Vec::new(),
+            }
+            .encode_to_vec(),
+            table::MAINTAIN => v1::CreateMaintenanceRequest {
+                maintenance: Some(support::maintenance("storage/glance", *now_s)),
+                ..v1::CreateMaintenanceRequest::default()
             }
             .encode_to_vec(),
             table::BEAT => {
@@ -113,10 +127,13 @@ impl Target {
         let named = match rpc {
             table::EXTEND | table::GET => Some(("name", held)),
             table::CLOSE | table::GET_SESSION => Some(("name", session)),
+            table::UNMAINTAIN => Some(("name", window)),
             _ => None,
         };
+        let drains = [table::DRAIN, table::UNDRAIN].contains(&rpc);
         let puts = [
             named.map(|(field, name)| (field, table::text(name.clone()))),
+            drains.then(|| ("resource", table::text("links/spine"))),
             (rpc == table::OPEN).then(|| ("agent", table::text("agent-2"))),
             (rpc == table::EXTEND).then_some(("hold_for.seconds", Put::Number(60))),
         ];
@@ -177,6 +194,7 @@ fn single(field: &FieldDescriptor, value: &Put) -> Value {
         (Put::Text(text), _) => Value::String(text.clone()),
         (Put::Flag(flag), _) => Value::Bool(*flag),
         (Put::Number(number), Kind::Int32) => Value::I32(i32::try_from(*number).unwrap()),
+        (Put::Number(number), Kind::Enum(_)) => Value::EnumNumber(i32::try_from(*number).unwrap()),
         (Put::Number(number), _) => Value::I64(*number),
         (_, kind) => Value::default_value(&kind),
     }

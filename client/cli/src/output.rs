@@ -124,6 +124,7 @@ pub(crate) fn applied(applied: &Applied, dry_run: bool) -> String {
         .map(|change| match change.kind {
             ChangeKind::Added => format!("+ {}  {}", change.lane, change.new),
             ChangeKind::Removed => format!("- {}  {}", change.lane, change.old),
+            ChangeKind::Reshaped => format!("~ {}  is used in another way", change.lane),
             ChangeKind::Resized | ChangeKind::Unknown(_) => {
                 format!("~ {}  {} -> {}", change.lane, change.old, change.new)
             }
@@ -259,6 +260,7 @@ pub(crate) fn applied_json(applied: &Applied) -> Value {
         ChangeKind::Added => "added",
         ChangeKind::Removed => "removed",
         ChangeKind::Resized => "resized",
+        ChangeKind::Reshaped => "reshaped",
         ChangeKind::Unknown(_) => "unknown",
     };
     json!({ "version": applied.version, "changes": applied.changes.iter().map(|change| json!({
