@@ -202,6 +202,9 @@ impl Worker {
             it.set_state(State::Closed);
             it.set_close_reason(CloseReason::Released);
             it.hold_until_time = None;
+            it.plan_version += 1;
+            let etag: u64 = it.etag.trim_matches('"').parse().unwrap();
+            it.etag = format!("\"{}\"", etag + 1);
         }
     }
 

@@ -144,10 +144,10 @@ impl Machine {
         let ways = self.ways(&query.ways, query.terms)?;
         let sight = Sight::of(self);
         let mut windows: Vec<Window> = Vec::new();
-        for way in ways.iter().take(WAYS_MAX) {
-            let placed = sight.place(std::slice::from_ref(way), &wanted);
-            windows.extend(placed.map(|placed| Window {
-                route: way.route.clone(),
+        // Each by itself: what is best for all of them is only one.
+        for way in ways.chunks(1).take(WAYS_MAX) {
+            windows.extend(sight.place(way, &wanted).map(|placed| Window {
+                route: placed.way.route.clone(),
                 over: placed.over,
                 rate: placed.rate,
             }));
