@@ -21,6 +21,10 @@ pub struct Lane {
     pub booked: BitRate,
     /// What sessions last reported to move across it, in payload.
     pub used: BitRate,
+    /// It is drained: it takes nothing new.
+    pub drained: bool,
+    /// The least that maintenance leaves of its capacity at one instant of the interval.
+    pub left: BitRate,
 }
 
 /// What an apply changed, or would change.
@@ -54,6 +58,8 @@ pub enum ChangeKind {
     Removed,
     /// It can carry another rate than before.
     Resized,
+    /// What it books for a rate, or how paths use it, has changed.
+    Reshaped,
     /// Something that this client does not know, by its number.
     Unknown(i32),
 }
@@ -101,6 +107,8 @@ impl Lane {
             capacity: wire::lane_rate("capacity_bps", wire.capacity_bps)?,
             booked: wire::lane_rate("booked_bps", wire.booked_bps)?,
             used: wire::lane_rate("used_bps", wire.used_bps)?,
+            drained: wire.drained,
+            left: wire::lane_rate("left_bps", wire.left_bps)?,
         })
     }
 }
@@ -122,7 +130,8 @@ impl LaneChange {
             Ok(Kind::Added) => ChangeKind::Added,
             Ok(Kind::Removed) => ChangeKind::Removed,
             Ok(Kind::Resized) => ChangeKind::Resized,
-            Ok(Kind::Reshaped | Kind::Unspecified) | Err(_) => ChangeKind::Unknown(wire.kind),
+            Ok(Kind::Reshaped) => ChangeKind::Reshaped,
+            Ok(Kind::Unspecified) | Err(_) => ChangeKind::Unknown(wire.kind),
         };
         Ok(Self {
             kind,

@@ -132,6 +132,7 @@ transcripts! {
     first_steps,
     formats,
     mistakes,
+    operating,
     reserving,
 }
 

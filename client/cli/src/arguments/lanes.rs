@@ -46,8 +46,8 @@ pub(crate) struct Path {
 #[derive(Debug, Args)]
 pub(crate) struct Resource {
     /// hosts/HOST, hosts/HOST/nics/NIC, switches/NAME, links/NAME or storage/NAME
-    #[arg(value_name = "RESOURCE")]
-    pub(crate) resource: String,
+    #[arg(value_name = "RESOURCE", value_parser = words::resource)]
+    pub(crate) resource: tidegate_policy::Resource,
     /// Say what would happen, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -74,8 +74,8 @@ pub(crate) enum Maintenance {
 #[derive(Debug, Args)]
 pub(crate) struct AddMaintenance {
     /// hosts/HOST, hosts/HOST/nics/NIC, switches/NAME, links/NAME or storage/NAME
-    #[arg(value_name = "RESOURCE")]
-    pub(crate) resource: String,
+    #[arg(value_name = "RESOURCE", value_parser = words::resource)]
+    pub(crate) resource: tidegate_policy::Resource,
     /// When it begins: now, +2h or 2026-11-23T18:00:00Z
     #[arg(long, value_name = "TIME", default_value = "now", value_parser = words::time)]
     pub(crate) start: TimeText,

@@ -9,7 +9,9 @@ pub(crate) mod words;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidegate_policy::Span;
 
-pub(crate) use lanes::{Apply, Change, Diff, Export, Lanes, Top};
+pub(crate) use lanes::{
+    AddMaintenance, Apply, Change, Diff, Export, Lanes, Maintenance, Path, Resource, Top,
+};
 pub(crate) use requests::{Between, Fetch, Ls, Modify, Release, Reserve, Sessions, Watch, When};
 pub(crate) use wanted::Wanted;
 
@@ -157,6 +159,18 @@ pub(crate) enum Command {
     /// List lanes: what they can carry, what is booked, what is used
     #[command(after_help = examples::LANES)]
     Lanes(Lanes),
+    /// Show the lanes between two endpoints, on every path that a request could take
+    #[command(after_help = examples::PATH)]
+    Path(Path),
+    /// Take a resource out of use for everything new
+    #[command(after_help = examples::DRAIN)]
+    Drain(Resource),
+    /// Put a drained resource back into use
+    #[command(after_help = examples::UNDRAIN)]
+    Undrain(Resource),
+    /// Take capacity away for a time
+    #[command(subcommand, after_help = examples::MAINTENANCE)]
+    Maintenance(Maintenance),
     /// Put a declaration in force
     #[command(subcommand)]
     Apply(Apply),

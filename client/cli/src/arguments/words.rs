@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
-use tidegate_policy::{BitRate, ByteCount, Endpoint, ParseError, Span, TimeText, Timestamp};
+use tidegate_policy::{
+    BitRate, ByteCount, Endpoint, ParseError, Resource, Span, TimeText, Timestamp,
+};
 
 /// A payload rate, or the lowest that helps and the highest that is of use: `1Gbit..4Gbit`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,6 +123,11 @@ pub(crate) fn endpoint(text: &str) -> Result<Endpoint, String> {
         ),
         _ => plain(&error),
     })
+}
+
+/// Something with lanes.
+pub(crate) fn resource(text: &str) -> Result<Resource, String> {
+    text.parse().map_err(|error: ParseError| plain(&error))
 }
 
 /// A share in percent, as `50%`, in parts per million.

@@ -3,6 +3,7 @@
 mod batch;
 mod fetch;
 mod lanes;
+mod maintenance;
 mod reservations;
 mod reserve;
 mod top;
@@ -15,7 +16,7 @@ use tidegate_client::reservation::{Reservation, ReservationName};
 use tidegate_client::topology::ServerInfo;
 use tidegate_policy::{ParseError, ProjectId, ReservationId};
 
-use crate::arguments::{Apply, Arguments, Command, Diff, Export};
+use crate::arguments::{Apply, Arguments, Command, Diff, Export, Maintenance};
 use crate::exit::{self, Exit, Mistake};
 use crate::output::{Printer, Sheet};
 use crate::{advice, shell, things};
@@ -63,6 +64,14 @@ async fn carry_out(desk: &Desk, command: Command) -> anyhow::Result<Exit> {
         Command::Fetch(typed) => fetch::run(desk, *typed).await,
         Command::Sessions(typed) => reservations::sessions(desk, typed.ended).await,
         Command::Lanes(typed) => lanes::list(desk, &typed).await,
+        Command::Path(typed) => lanes::path(desk, &typed).await,
+        Command::Drain(typed) => lanes::drain(desk, &typed).await,
+        Command::Undrain(typed) => lanes::undrain(desk, &typed).await,
+        Command::Maintenance(Maintenance::Add(typed)) => maintenance::add(desk, typed).await,
+        Command::Maintenance(Maintenance::Ls) => maintenance::ls(desk).await,
+        Command::Maintenance(Maintenance::Rm { maintenance, dry_run }) => {
+            maintenance::rm(desk, &maintenance, dry_run).await
+        }
         Command::Apply(Apply::Topology { file, change }) => {
             topology::apply(desk, &file, change).await
         }

@@ -91,6 +91,13 @@ impl<T: Thing> Sheet<T> {
             }
             Format::Table | Format::Wide => {
                 let exact = self.printer.format == Format::Wide;
+                let mut columns = columns;
+                if !exact && self.chosen.is_empty() {
+                    let told = |column: &&Column<T>| {
+                        things.iter().any(|thing| !(column.read)(thing).is_nothing())
+                    };
+                    columns.retain(told);
+                }
                 let mut grid = table::grid(&columns, things, exact);
                 let fits = self.printer.terminal && !exact && self.chosen.is_empty();
                 let hidden = if fits { grid.fit(table::terminal_width()) } else { Vec::new() };
@@ -124,6 +131,19 @@ impl<T: Thing> Sheet<T> {
             Format::Json => things.iter().try_for_each(|thing| self.one(thing)),
             _ => self.list(things),
         }
+    }
+
+    /// Prints a list, for people each thing in words of its own.
+    pub(crate) fn list_as(
+        &self,
+        things: &[T],
+        words: fn(&T, Style) -> String,
+    ) -> anyhow::Result<()> {
+        if !self.printer.for_people() || !self.chosen.is_empty() {
+            return self.list(things);
+        }
+        let parts: Vec<String> = things.iter().map(|it| words(it, self.printer.style)).collect();
+        if parts.is_empty() { Ok(()) } else { print(&parts.join("\n\n")) }
     }
 
     /// Prints one thing: a line for each column.

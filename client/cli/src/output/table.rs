@@ -168,7 +168,7 @@ pub(crate) fn block(records: &[Record], style: Style) -> Vec<String> {
     // The unit of a key is for programs: people see it in the value.
     let head = |key: &str| {
         let plain = key.trim_end_matches("_bps").trim_end_matches("_time");
-        plain.trim_end_matches("_percent").replace('_', " ")
+        plain.trim_end_matches("_percent").trim_end_matches("_ppm").replace('_', " ")
     };
     let header: Vec<String> = first.iter().map(|(key, _)| head(key)).collect();
     let row = |Record(fields): &Record| fields.iter().map(|(_, it)| drawn(it, true)).collect();

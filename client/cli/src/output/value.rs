@@ -23,7 +23,11 @@ pub(crate) enum Value {
     Count(u64),
     /// In whole percent.
     Percent(u64),
+    /// In parts per million; people read percent.
+    Ppm(u32),
     Flag(bool),
+    /// A flag of which people are told in these words, and only if it is set.
+    Mark(bool, &'static str, Tone),
     /// What is nearly always so: people are not told.
     Usual(Box<Value>),
     Record(Record),
@@ -87,7 +91,7 @@ impl Value {
     /// Whether there is nothing to say.
     pub(crate) fn is_nothing(&self) -> bool {
         match self {
-            Self::Nothing | Self::Usual(_) => true,
+            Self::Nothing | Self::Usual(_) | Self::Mark(false, ..) => true,
             Self::Texts(texts) => texts.is_empty(),
             Self::Records(records) => records.is_empty(),
             _ => false,
@@ -96,15 +100,18 @@ impl Value {
 
     /// Whether it is compared by its size, and so stands at the right of its column.
     pub(crate) fn is_number(&self) -> bool {
-        matches!(self, Self::Rate(_) | Self::Size(_) | Self::Count(_) | Self::Percent(_))
+        matches!(
+            self,
+            Self::Rate(_) | Self::Size(_) | Self::Count(_) | Self::Percent(_) | Self::Ppm(_)
+        )
     }
 
     pub(crate) fn tone(&self) -> Tone {
         match self {
-            Self::Word { tone, .. } => *tone,
+            Self::Word { tone, .. } | Self::Mark(true, _, tone) => *tone,
             Self::Percent(NEARLY_FULL..) => Tone::Bad,
             Self::Percent(BUSY..) => Tone::Warning,
-            Self::Nothing | Self::Usual(_) => Tone::Faint,
+            Self::Nothing | Self::Usual(_) | Self::Mark(false, ..) => Tone::Faint,
             _ => Tone::Plain,
         }
     }
@@ -112,7 +119,8 @@ impl Value {
     /// For people, exact: what is printed can be typed back.
     pub(crate) fn exact(&self) -> String {
         match self {
-            Self::Nothing | Self::Usual(_) => "-".into(),
+            Self::Nothing | Self::Usual(_) | Self::Mark(false, ..) => "-".into(),
+            Self::Mark(true, words, _) => (*words).to_owned(),
             Self::Text(text) => text.clone(),
             Self::Texts(texts) if texts.is_empty() => "-".into(),
             Self::Texts(texts) => texts.join(", "),
@@ -123,6 +131,7 @@ impl Value {
             Self::Span(span) => span.to_string(),
             Self::Count(count) => count.to_string(),
             Self::Percent(percent) => format!("{percent} %"),
+            Self::Ppm(ppm) => percent(*ppm),
             Self::Flag(flag) => if *flag { "yes" } else { "no" }.into(),
             Self::Record(record) => record.exact(),
             Self::Records(records) => {
@@ -155,13 +164,20 @@ impl Value {
             Self::Rate(rate) => rate.bps().to_string(),
             Self::Size(size) => size.bytes().to_string(),
             Self::Percent(percent) => percent.to_string(),
+            Self::Ppm(ppm) => ppm.to_string(),
             Self::Span(span) => span.as_ms().to_string(),
-            Self::Flag(flag) => flag.to_string(),
+            Self::Flag(flag) | Self::Mark(flag, ..) => flag.to_string(),
             // Writing these to a text cannot fail: their keys are texts.
             Self::Record(_) | Self::Records(_) => serde_json::to_string(self).unwrap_or_default(),
             Self::Text(_) | Self::Time(_) | Self::Count(_) => self.exact(),
         }
     }
+}
+
+/// Parts per million as a percentage, exactly.
+fn percent(ppm: u32) -> String {
+    let text = format!("{}.{:04}", ppm / 10_000, ppm % 10_000);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 impl Serialize for Value {
@@ -177,7 +193,8 @@ impl Serialize for Value {
             Self::Time(time) => to.serialize_str(&time.to_string()),
             Self::Span(span) => to.serialize_u64(span.as_ms()),
             Self::Count(count) | Self::Percent(count) => to.serialize_u64(*count),
-            Self::Flag(flag) => to.serialize_bool(*flag),
+            Self::Ppm(ppm) => to.serialize_u32(*ppm),
+            Self::Flag(flag) | Self::Mark(flag, ..) => to.serialize_bool(*flag),
             Self::Record(record) => record.serialize(to),
             Self::Records(records) => records.serialize(to),
         }

@@ -2,7 +2,7 @@
 
 use tidegate_client::topology::Lane;
 
-use crate::output::{Column, Thing, Value};
+use crate::output::{Column, Thing, Tone, Value};
 
 impl Thing for Lane {
     const ONE: &'static str = "lane";
@@ -14,6 +14,8 @@ impl Thing for Lane {
         Column::new("share", "booked_percent", |it| Value::share(it.booked, it.capacity)),
         Column::drawn("load", "load", load),
         Column::new("used", "used_bps", |it| Value::Rate(it.used)),
+        Column::new("state", "drained", |it| Value::Mark(it.drained, "drained", Tone::Warning)),
+        Column::wide("left", "left_bps", |it| Value::Rate(it.left)),
         Column::wide("nominal", "nominal_bps", |it| Value::Rate(it.nominal)),
     ];
 }

@@ -4,6 +4,7 @@ mod answered;
 mod broker;
 mod lane;
 mod overview;
+mod path;
 mod refusal;
 pub(crate) mod reservation;
 mod session;
@@ -15,8 +16,11 @@ mod window;
 pub(crate) use answered::Answered;
 pub(crate) use broker::words as broker_words;
 pub(crate) use overview::Overview;
+pub(crate) use path::words as path_words;
 pub(crate) use told::{Told, words as told_words};
-pub(crate) use topology::words as applied_words;
+pub(crate) use topology::{
+    Changed, Planned, Undrained, changed_words, drained_words, losses_words, planned_words,
+};
 pub(crate) use way::words as way_words;
 pub(crate) use window::words as window_words;
 

@@ -89,14 +89,8 @@ fn steers(it: &Reservation) -> Value {
     Value::texts(&it.steers)
 }
 
-/// Said where it happened: that it did not is nothing to say.
 fn curtailed(it: &Reservation) -> Value {
-    if it.curtailed {
-        let words = "its end was brought forward: capacity is lost from then on";
-        Value::word("true", words, Tone::Bad)
-    } else {
-        Value::Nothing
-    }
+    Value::Mark(it.curtailed, "its end was brought forward: capacity is lost from then", Tone::Bad)
 }
 
 /// What tells one from another, where it is part of something else.
