@@ -11,7 +11,9 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
+use crate::changes::Changes;
 use crate::clock::{self, Clock};
 use crate::config::{Config, ConfigError, JournalPlace, Listen};
 use crate::durable::{self, Unreadable};
@@ -20,6 +22,7 @@ use crate::recorder::{self, RecorderError};
 use crate::rpc::Rpc;
 use crate::serve::{self, Listener};
 use crate::view::View;
+use crate::watch::Watching;
 use crate::writer::{Queue, Writer};
 
 /// Why a broker does not start.
@@ -99,7 +102,10 @@ impl Broker {
         let started = clock::wall();
         let (machine, clock) = replay(&config, &*journal)?;
         let Seq(head) = journal.head();
-        let view = Arc::new(View::new(machine.clone(), head));
+        // The random half of an id: no other process has it.
+        let (_, life) = Uuid::now_v7().as_u64_pair();
+        let changes = Changes::new(life, config.limits.changes, head);
+        let view = Arc::new(View::new(machine.clone(), head, changes));
         let (listener, listen) = bind(&config.listen).await?;
         tracing::info!(
             %listen, batches = head, live = machine.live_reservations(),
@@ -111,8 +117,9 @@ impl Broker {
         let writer =
             Writer { machine, clock: Arc::clone(&clock), queue: waiting, recorder: decided };
         let stop = CancellationToken::new();
+        let watching = Watching::start(config.limits.watchers, Arc::clone(&view), stop.clone());
         let config = Arc::new(config);
-        let rpc = Rpc { queue, view, clock, config, started, stop: stop.clone() };
+        let rpc = Rpc { queue, view, clock, config, started, watching, stop: stop.clone() };
         let parts = Parts { writer, recorder, listener, rpc };
         let done = tokio::spawn(run(parts, stop.clone()));
         Ok(Self { listen, stop, done })

@@ -77,6 +77,10 @@ pub struct LimitsConfig {
     pub queue: usize,
     /// The most requests that one connection has under way.
     pub requests_per_connection: usize,
+    /// The most watches that are open at once.
+    pub watchers: usize,
+    /// The most changes that are kept for watches to resume behind.
+    pub changes: usize,
 }
 
 /// Why a broker cannot run by a configuration.
@@ -181,6 +185,8 @@ impl Config {
             ("reservations_per_session", limits.reservations_per_session),
             ("queue", limits.queue),
             ("requests_per_connection", limits.requests_per_connection),
+            ("watchers", limits.watchers),
+            ("changes", limits.changes),
         ];
         for (name, count) in counts {
             if !(1..=100_000_000).contains(&count) {
@@ -226,7 +232,8 @@ impl fmt::Display for Config {
         writeln!(f, "reservations = {}\nsessions = {}", limits.reservations, limits.sessions)?;
         writeln!(f, "reservations_per_session = {}", limits.reservations_per_session)?;
         writeln!(f, "queue = {}", limits.queue)?;
-        writeln!(f, "requests_per_connection = {}", limits.requests_per_connection)
+        writeln!(f, "requests_per_connection = {}", limits.requests_per_connection)?;
+        writeln!(f, "watchers = {}\nchanges = {}", limits.watchers, limits.changes)
     }
 }
 
@@ -290,6 +297,8 @@ impl Default for LimitsConfig {
             reservations_per_session: limits.per_session_max,
             queue: 4096,
             requests_per_connection: 256,
+            watchers: 1000,
+            changes: 65_536,
         }
     }
 }

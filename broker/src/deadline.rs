@@ -35,6 +35,11 @@ pub(crate) fn of<T>(request: &tonic::Request<T>) -> Instant {
     known.unwrap_or_else(|| clock::deadline_in(DEFAULT))
 }
 
+/// The deadline of one question of a stream, which has none of its own.
+pub(crate) fn of_one() -> Instant {
+    clock::deadline_in(DEFAULT)
+}
+
 /// Wraps the routes.
 #[derive(Clone, Debug)]
 pub(crate) struct DeadlineService<S> {

@@ -8,9 +8,7 @@ use thiserror::Error;
 use tidegate_core as core;
 use tidegate_core::event::{Booked, RequestMark};
 use tidegate_core::lane::LaneName;
-use tidegate_core::{
-    Change, CloseWhy, Event, Kept, Modified, Reserved, Route, Terms, TopologySpec,
-};
+use tidegate_core::{Change, CloseWhy, Event, Kept, Modified, Reserved, Route, Terms};
 use tidegate_policy::{
     BitRate, ByteCount, Interval, Mark, MarkKind, Name, ParseError, ProjectId, RequestId,
     ReservationId, SessionId, Timestamp,
@@ -20,6 +18,8 @@ use tidegate_proto::v1::{CloseReason, Steer, mark, steer};
 
 use crate::convert::{reply, topology};
 use crate::fields::Fields;
+
+mod network;
 
 /// A batch that is not one of ours.
 #[derive(Debug, Error)]
@@ -76,9 +76,10 @@ fn event_to_wire(event: &Event) -> wire::Event {
 fn change_to_wire(change: &Change) -> wire::event::Change {
     use wire::event::Change as To;
     match change {
-        Change::TopologyApplied { spec, version } => {
+        Change::TopologyApplied { spec, version, losses } => {
             let topology = Some(topology::to_wire(spec, *version));
-            To::TopologyApplied(wire::TopologyApplied { topology })
+            let losses = network::losses_to_wire(losses);
+            To::TopologyApplied(wire::TopologyApplied { topology, losses })
         }
         Change::Reserved(reserved) => To::Reserved(reserved_to_wire(reserved)),
         Change::Modified(modified) => To::Modified(modified_to_wire(modified)),
@@ -100,6 +101,23 @@ fn change_to_wire(change: &Change) -> wire::event::Change {
             free_from_ms: free_from.as_ms(),
             used_bytes: used.bytes(),
         }),
+        Change::Curtailed { id: it, end, free_from } => To::Curtailed(wire::Curtailed {
+            id: id(it.as_u128()),
+            end_ms: end.as_ms(),
+            free_from_ms: free_from.as_ms(),
+        }),
+        Change::Drained { resource } => {
+            To::Drained(wire::Drained { resource: resource.to_string() })
+        }
+        Change::Undrained { resource } => {
+            To::Undrained(wire::Undrained { resource: resource.to_string() })
+        }
+        Change::MaintenanceCreated { maintenance, losses } => {
+            To::MaintenanceCreated(network::maintenance_to_wire(maintenance, losses))
+        }
+        Change::MaintenanceEnded { id: it } => {
+            To::MaintenanceEnded(wire::MaintenanceEnded { id: id(it.as_u128()) })
+        }
         Change::SessionOpened { id: it, agent } => To::SessionOpened(wire::SessionOpened {
             id: id(it.as_u128()),
             agent: agent.to_string(),
@@ -107,11 +125,14 @@ fn change_to_wire(change: &Change) -> wire::event::Change {
         Change::SessionEnded { id: it, lost } => {
             To::SessionEnded(wire::SessionEnded { id: id(it.as_u128()), lost: *lost })
         }
-        Change::Forgotten { reservations, sessions, requests } => To::Forgotten(wire::Forgotten {
-            reservations: reservations.iter().map(|it| id(it.as_u128())).collect(),
-            sessions: sessions.iter().map(|it| id(it.as_u128())).collect(),
-            requests: requests.iter().map(|it| id(it.as_u128())).collect(),
-        }),
+        Change::Forgotten { reservations, sessions, requests, maintenances } => {
+            To::Forgotten(wire::Forgotten {
+                reservations: reservations.iter().map(|it| id(it.as_u128())).collect(),
+                sessions: sessions.iter().map(|it| id(it.as_u128())).collect(),
+                requests: requests.iter().map(|it| id(it.as_u128())).collect(),
+                maintenances: maintenances.iter().map(|it| id(it.as_u128())).collect(),
+            })
+        }
     }
 }
 
@@ -204,14 +225,14 @@ fn event(from: &wire::Event) -> Result<Event, Unreadable> {
             })
         }
     };
-    let change = change(from.change.as_ref().ok_or(Unreadable::Unknown)?)?;
+    let change = change(from.change.as_ref().ok_or(Unreadable::Unknown)?, from.at_ms)?;
     Ok(Event { at: instant("at_ms", from.at_ms)?, request, change })
 }
 
-fn change(from: &wire::event::Change) -> Result<Change, Unreadable> {
+fn change(from: &wire::event::Change, at_ms: i64) -> Result<Change, Unreadable> {
     use wire::event::Change as From;
     Ok(match from {
-        From::TopologyApplied(applied) => topology_applied(applied)?,
+        From::TopologyApplied(applied) => network::topology_applied(applied)?,
         From::Reserved(from) => Change::Reserved(Box::new(reserved(from)?)),
         From::Modified(from) => Change::Modified(Box::new(modified(from)?)),
         From::Settled(from) => Change::Settled { id: reservation_id(&from.id)? },
@@ -231,6 +252,17 @@ fn change(from: &wire::event::Change) -> Result<Change, Unreadable> {
             free_from: instant("free_from_ms", from.free_from_ms)?,
             used: ByteCount::new(from.used_bytes),
         },
+        From::Curtailed(from) => Change::Curtailed {
+            id: reservation_id(&from.id)?,
+            end: instant("end_ms", from.end_ms)?,
+            free_from: instant("free_from_ms", from.free_from_ms)?,
+        },
+        From::Drained(from) => Change::Drained { resource: word("resource", &from.resource)? },
+        From::Undrained(from) => Change::Undrained { resource: word("resource", &from.resource)? },
+        From::MaintenanceCreated(from) => network::maintenance_created(from, at_ms)?,
+        From::MaintenanceEnded(from) => {
+            Change::MaintenanceEnded { id: network::maintenance_id(&from.id)? }
+        }
         From::SessionOpened(from) => {
             Change::SessionOpened { id: session_id(&from.id)?, agent: word("agent", &from.agent)? }
         }
@@ -241,6 +273,7 @@ fn change(from: &wire::event::Change) -> Result<Change, Unreadable> {
             reservations: each(&from.reservations, reservation_id)?,
             sessions: each(&from.sessions, session_id)?,
             requests: each(&from.requests, |it| bits("requests", it).map(RequestId::from_u128))?,
+            maintenances: each(&from.maintenances, network::maintenance_id)?,
         },
     })
 }
@@ -250,19 +283,6 @@ fn each<T>(
     read: impl Fn(&[u8]) -> Result<T, Unreadable>,
 ) -> Result<Vec<T>, Unreadable> {
     list.iter().map(|entry| read(entry)).collect()
-}
-
-fn topology_applied(applied: &wire::TopologyApplied) -> Result<Change, Unreadable> {
-    let from = applied.topology.as_ref().ok_or_else(|| bad("topology", "it is missing"))?;
-    let mut fields = Fields::default();
-    let spec: Option<TopologySpec> = topology::from_wire(&mut fields, from);
-    let faulty = |faults: Vec<tidegate_core::FieldFault>| {
-        let first = faults.first().map_or(String::new(), |it| format!("{}: {}", it.field, it.why));
-        bad("topology", first)
-    };
-    let spec = fields.finish(spec).map_err(faulty)?;
-    let version = u64::try_from(from.version).map_err(|_| bad("version", "it is negative"))?;
-    Ok(Change::TopologyApplied { spec: Box::new(spec), version })
 }
 
 fn interval(start_ms: i64, end_ms: i64) -> Result<Interval, Unreadable> {

@@ -2,9 +2,11 @@
 
 use super::*;
 use tidegate_core::topology::spec::{
-    Capacity, Framing, HostSpec, LinkSpec, NicSpec, Node, RouteSpec, StorageSpec,
+    BundleSpec, Capacity, Framing, HostSpec, LinkSpec, NicSpec, Node, RouteSpec, SteeringHow,
+    SteeringSpec, StorageSpec,
 };
-use tidegate_policy::Span;
+use tidegate_core::{Losses, Maintenance, TopologySpec, Victim};
+use tidegate_policy::{MaintenanceId, Mark, MarkKind, Resource, Span};
 
 fn name(text: &str) -> Name {
     text.parse().unwrap()
@@ -83,7 +85,7 @@ fn one_of_each() -> Vec<Event> {
     let route = between(vec![]);
     let unbound = Reserved { hold_until: None, session: None, route, ..reserved.clone() };
     let changes = [
-        Change::TopologyApplied { spec: Box::new(spec()), version: 7 },
+        Change::TopologyApplied { spec: Box::new(spec()), version: 7, losses: Losses::default() },
         Change::SessionOpened { id: session, agent: name("compute-1") },
         Change::Reserved(Box::new(reserved)),
         Change::Reserved(Box::new(unbound)),
@@ -100,9 +102,10 @@ fn one_of_each() -> Vec<Event> {
             reservations: vec![id],
             sessions: vec![session],
             requests: vec![RequestId::from_u128(3)],
+            maintenances: vec![],
         },
     ];
-    as_events(changes)
+    marked(changes)
 }
 
 fn between(via: Vec<Name>) -> Route {
@@ -152,7 +155,7 @@ fn one_of_each_since() -> Vec<Event> {
         booked,
         kept: vec![Kept { lane, over: over(9_000, 91_000), amount: 1_000_000_000 }],
     };
-    as_events([
+    marked([
         Change::Reserved(Box::new(steered)),
         Change::Reserved(Box::new(named)),
         Change::Modified(Box::new(modified)),
@@ -161,7 +164,8 @@ fn one_of_each_since() -> Vec<Event> {
     ])
 }
 
-fn as_events<const N: usize>(changes: [Change; N]) -> Vec<Event> {
+/// Changes one second after another, every other one asked for.
+fn marked(changes: impl IntoIterator<Item = Change>) -> Vec<Event> {
     let mark = RequestMark { id: RequestId::from_u128(3), fingerprint: [9; 32] };
     let mut clock = at(1_000);
     changes
@@ -174,9 +178,69 @@ fn as_events<const N: usize>(changes: [Change; N]) -> Vec<Event> {
         .collect()
 }
 
+/// What operators do to the network.
+fn network() -> Vec<Event> {
+    let id = ReservationId::from_u128(1);
+    let window = MaintenanceId::from_u128(4);
+    let victim = Victim {
+        reservation: id,
+        session: Some(SessionId::from_u128(2)),
+        lane: LaneName::new("links/l/forward"),
+        lost: at(50_000),
+        end: at(61_000),
+    };
+    let unbound = Victim { session: None, ..victim.clone() };
+    let losses = Losses { victims: vec![victim, unbound], count: 3 };
+    let maintenance = Box::new(Maintenance {
+        id: window,
+        resource: Resource::Link(name("l")),
+        over: Interval::new(at(50_000), at(90_000)).unwrap(),
+        left_ppm: 250_000,
+        comment: "new optics".into(),
+        created: at(4_000),
+        ended: None,
+    });
+    let mut whole = spec();
+    whole.links[0].bundle =
+        Some(BundleSpec { members: 4, ecmp_share_ppm: Some(400_000), streams_min: 16 });
+    whole.links[0].capacity.allocation_ratio_ppm = Some(1_500_000);
+    whole.storage.push(StorageSpec {
+        name: name("mirror"),
+        mirrors: vec![name("swift")],
+        ..whole.storage[0].clone()
+    });
+    let marks = ["10", "20"].map(|value| Mark::new(MarkKind::Dscp, value).unwrap());
+    let (from, to) = (Node::Host(name("h")), Node::Switch(name("t")));
+    let how = SteeringHow::Marks(MarkKind::Dscp, marks.to_vec());
+    whole.steerings.push(SteeringSpec { from: from.clone(), to, paths: 2, how });
+    let to = Node::Switch(name("s"));
+    let how = SteeringHow::Controller(name("faucet"));
+    whole.steerings.push(SteeringSpec { from, to, paths: 3, how });
+    marked([
+        Change::TopologyApplied { spec: Box::new(whole), version: 8, losses: losses.clone() },
+        Change::Curtailed { id, end: at(50_000), free_from: at(52_000) },
+        Change::MaintenanceCreated { maintenance, losses },
+        Change::MaintenanceEnded { id: window },
+        Change::Drained { resource: Resource::Nic(name("h"), name("eth0")) },
+        Change::Undrained { resource: Resource::Nic(name("h"), name("eth0")) },
+        Change::Closed {
+            id,
+            why: CloseWhy::CapacityLost,
+            free_from: at(52_000),
+            used: ByteCount::new(12),
+        },
+        Change::Forgotten {
+            reservations: vec![],
+            sessions: vec![],
+            requests: vec![],
+            maintenances: vec![window],
+        },
+    ])
+}
+
 #[test]
 fn every_event_reads_back_as_it_was() {
-    for events in [one_of_each(), one_of_each_since()] {
+    for events in [one_of_each(), one_of_each_since(), network()] {
         assert_eq!(decode(&encode(&events)).unwrap(), events);
     }
     let whys = [
@@ -199,6 +263,7 @@ fn the_bytes_are_those_of_every_version_before() {
     let golden = [
         (one_of_each(), include_str!("../tests/golden/events-1.hex")),
         (one_of_each_since(), include_str!("../tests/golden/events-2.hex")),
+        (network(), include_str!("../tests/golden/events-3.hex")),
     ];
     for (events, golden) in golden {
         let hex: String = encode(&events).iter().map(|byte| format!("{byte:02x}")).collect();

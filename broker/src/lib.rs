@@ -9,15 +9,20 @@ pub mod durable;
 pub mod journal;
 
 mod broker;
+mod changes;
 mod clock;
 mod convert;
 mod deadline;
 mod fields;
+mod filter;
+mod pokes;
 mod recorder;
 mod rpc;
+mod scope;
 mod serve;
 mod status;
 mod view;
+mod watch;
 mod writer;
 
 pub use broker::{Broker, RunError, StartError};

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tidegate_core::{Fault, FieldFault};
+use tidegate_proto::v1;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::convert::reply;
 
 /// The domain of every error reason.
 const DOMAIN: &str = "tidegate.v1";
@@ -25,6 +28,13 @@ pub(crate) enum Failure {
     AnswerLate,
     /// The broker is stopping, or its journal failed: whether it was carried out is unknown.
     Stopped,
+    /// A watcher takes changes more slowly than they are made. It resumes with this token, if it
+    /// had one.
+    WatchBehind(Option<String>),
+    /// A watch ends because the broker is stopping. It resumes with this token, if it had one.
+    WatchStopped(Option<String>),
+    /// Somebody does not take the answers on its stream.
+    NotRead,
 }
 
 impl From<Fault> for Failure {
@@ -39,6 +49,22 @@ impl From<Vec<FieldFault>> for Failure {
     }
 }
 
+/// For one question of a stream: what a call would be told.
+impl From<Failure> for v1::AdmitError {
+    fn from(failure: Failure) -> Self {
+        let status = Status::from(failure);
+        let bad = status.get_details_bad_request();
+        let bad = bad.into_iter().flat_map(|bad| bad.field_violations);
+        Self {
+            code: i32::from(status.code()),
+            message: status.message().into(),
+            field_violations: bad
+                .map(|it| v1::FieldViolation { field: it.field, description: it.description })
+                .collect(),
+        }
+    }
+}
+
 /// How long a caller whose request was shed waits before it asks again.
 const SHED_RETRY: Duration = Duration::from_millis(100);
 
@@ -46,7 +72,7 @@ impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         let (code, reason) = code(&failure);
         let mut details = ErrorDetails::new();
-        details.set_error_info(reason, DOMAIN, HashMap::new());
+        details.set_error_info(reason, DOMAIN, metadata(&failure));
         let message = match &failure {
             Failure::Fault(fault) => {
                 detail(&mut details, fault);
@@ -77,8 +103,34 @@ impl From<Failure> for Status {
                 "the broker is stopping; ask again with the same request id to learn the outcome"
                     .into()
             }
+            Failure::WatchBehind(token) => {
+                format!("changes are made faster than this watch takes them; {}", resume(token))
+            }
+            Failure::WatchStopped(token) => format!("the broker is stopping; {}", resume(token)),
+            Failure::NotRead => {
+                "the answers on this stream were not read; read them while asking, and ask again \
+                 with the same request ids to learn the outcomes"
+                    .into()
+            }
         };
         Self::with_error_details(code, message, details)
+    }
+}
+
+/// What a program reads instead of the message.
+fn metadata(failure: &Failure) -> HashMap<String, String> {
+    match failure {
+        Failure::WatchBehind(Some(token)) | Failure::WatchStopped(Some(token)) => {
+            HashMap::from([("resume_token".into(), token.clone())])
+        }
+        _ => HashMap::new(),
+    }
+}
+
+fn resume(token: &Option<String>) -> String {
+    match token {
+        Some(token) => format!("watch again with resume_token {token}"),
+        None => "watch again from the beginning".into(),
     }
 }
 
@@ -89,7 +141,9 @@ fn code(failure: &Failure) -> (Code, &'static str) {
         Failure::Shed => (Code::ResourceExhausted, "SHED"),
         Failure::DeadlinePassed => (Code::DeadlineExceeded, "DEADLINE_PASSED"),
         Failure::AnswerLate => (Code::DeadlineExceeded, "ANSWER_LATE"),
-        Failure::Stopped => (Code::Unavailable, "STOPPING"),
+        Failure::Stopped | Failure::WatchStopped(_) => (Code::Unavailable, "STOPPING"),
+        Failure::WatchBehind(_) => (Code::ResourceExhausted, "WATCH_BEHIND"),
+        Failure::NotRead => (Code::ResourceExhausted, "ANSWERS_NOT_READ"),
         Failure::Fault(fault) => match fault {
             Fault::Invalid(_) => (Code::InvalidArgument, "FIELDS_INVALID"),
             Fault::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
@@ -101,7 +155,7 @@ fn code(failure: &Failure) -> (Code, &'static str) {
             Fault::Stale { .. } => (Code::Aborted, "ETAG_STALE"),
             Fault::SessionEnded(_) => (Code::FailedPrecondition, "SESSION_ENDED"),
             Fault::NotHolder { .. } => (Code::FailedPrecondition, "NOT_HOLDER"),
-            Fault::LanesInUse(_) => (Code::FailedPrecondition, "LANES_IN_USE"),
+            Fault::LanesInUse { .. } => (Code::FailedPrecondition, "LANES_IN_USE"),
             Fault::Full { .. } => (Code::ResourceExhausted, "FULL"),
         },
     }
@@ -114,8 +168,9 @@ fn detail(details: &mut ErrorDetails, fault: &Fault) {
             let kind = what.split('/').next().unwrap_or_default();
             details.set_resource_info(kind, what, "", "it does not exist");
         }
-        Fault::LanesInUse(lanes) => {
-            let mut room = DETAILS_MAX;
+        Fault::LanesInUse { lanes, losses } => {
+            // Of each kind as many as fit into one half.
+            let mut room = DETAILS_MAX / 2;
             for lane in lanes {
                 let why = format!(
                     "{} bit/s promised until {}, {} bit/s left",
@@ -125,6 +180,15 @@ fn detail(details: &mut ErrorDetails, fault: &Fault) {
                     break;
                 }
                 details.add_precondition_failure_violation("LANE", lane.lane.as_str(), why);
+            }
+            let mut room = DETAILS_MAX / 2;
+            for victim in &losses.victims {
+                let name = reply::reservation_name(victim.reservation);
+                let why = format!("would be lost at {} on {}", victim.lost, victim.lane);
+                if !fits(&mut room, &name, &why) {
+                    break;
+                }
+                details.add_precondition_failure_violation("RESERVATION", name, why);
             }
         }
         Fault::IllegalStep { id, step, .. } => {

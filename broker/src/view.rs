@@ -7,11 +7,17 @@
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use tidegate_core::{Corrupt, Event, Machine, Note};
+use tokio::sync::Notify;
+
+use crate::changes::{self, Changes};
+use crate::pokes::Pokes;
 
 /// The published state, for whoever reads.
 #[derive(Debug)]
 pub(crate) struct View {
     shared: RwLock<Published>,
+    pokes: Pokes,
+    moved: Notify,
 }
 
 /// The published state.
@@ -20,17 +26,30 @@ pub(crate) struct Published {
     pub(crate) machine: Machine,
     /// The last batch of the journal that it has followed.
     pub(crate) sequence: u64,
+    /// What led to it lately.
+    pub(crate) changes: Changes,
 }
 
 impl View {
-    pub(crate) fn new(machine: Machine, sequence: u64) -> Self {
-        Self { shared: RwLock::new(Published { machine, sequence }) }
+    pub(crate) fn new(machine: Machine, sequence: u64, changes: Changes) -> Self {
+        let shared = RwLock::new(Published { machine, sequence, changes });
+        Self { shared, pokes: Pokes::default(), moved: Notify::new() }
     }
 
     /// The state as it is published now. Hold it for as long as one answer takes.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Published> {
         // A reader cannot leave the state half changed, and a writer that panics ends the process.
         self.shared.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The streams that hear of changes to their session.
+    pub(crate) fn pokes(&self) -> &Pokes {
+        &self.pokes
+    }
+
+    /// Waits until something was published since the last wait ended. For one that waits.
+    pub(crate) async fn moved(&self) {
+        self.moved.notified().await;
     }
 
     /// Follows what has become durable.
@@ -41,13 +60,28 @@ impl View {
         sequence: u64,
     ) -> Result<(), Corrupt> {
         let mut published = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+        let Published { machine, sequence: followed, changes } = &mut *published;
+        let mut concerned = Vec::new();
         for event in events {
-            published.machine.apply(event)?;
+            let touched = changes.before(machine, &event.change);
+            machine.apply(event)?;
+            for before in touched {
+                changes.push(machine, sequence, before);
+            }
+            concerned.extend(changes::concerned(&event.change, machine));
         }
         for note in notes {
-            published.machine.note(note);
+            machine.note(note);
         }
-        published.sequence = sequence;
+        *followed = sequence;
+        // Nobody is waited for: what follows wakes others and returns.
+        drop(published);
+        for session in concerned {
+            self.pokes.poke(session);
+        }
+        if !events.is_empty() {
+            self.moved.notify_one();
+        }
         Ok(())
     }
 }

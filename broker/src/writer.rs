@@ -70,11 +70,22 @@ impl Queue {
         mutation: Mutation,
         deadline: Instant,
     ) -> Result<Answered, Failure> {
+        let answer = self.ask(mutation, deadline)?;
+        answer.await.unwrap_or(Err(Failure::Stopped))
+    }
+
+    /// Asks for a mutation: what is asked first is decided first. The answer comes when its
+    /// outcome is durable; if the broker ends before, it never does.
+    pub(crate) fn ask(
+        &self,
+        mutation: Mutation,
+        deadline: Instant,
+    ) -> Result<oneshot::Receiver<Result<Answered, Failure>>, Failure> {
         let (reply, answer) = oneshot::channel();
         let mutation = Box::new(mutation);
         // Shed at once rather than let a queue of requests grow old.
         self.sender.try_send(Work::Mutate { mutation, deadline, reply }).map_err(refused)?;
-        answer.await.unwrap_or(Err(Failure::Stopped))
+        Ok(answer)
     }
 
     /// Hands in a beat. It waits for its place: liveness is shed last.
@@ -227,8 +238,7 @@ impl Writer {
             self.note(used, decided);
             let settled = self.machine.settle(now, id, (*reservation, *plan));
             self.apply(settled.into_iter().collect(), decided)?;
-            let found = self.machine.reservation(*reservation);
-            grants.push(reply::grant_status(*reservation, found, now));
+            grants.push(reply::grant_status(*reservation, &self.machine, now));
         }
         Ok(Ok(Beaten { session, grants }))
     }

@@ -15,10 +15,12 @@ use std::collections::BTreeSet;
 
 use prost_reflect::prost::Message;
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage};
+use support::raw::Answer;
 use table::{Expect, Row, World};
 use target::{Standing, Target, nothing_panicked, put};
+use tidegate_proto::v1;
 use tonic::{Code, Status};
-use tonic_types::StatusExt;
+use tonic_types::{ErrorDetails, StatusExt};
 
 /// Sends a row and says what is wrong with the answer.
 async fn check(target: &Target, row: &Row, before: &Standing) -> Result<(), String> {
@@ -27,7 +29,7 @@ async fn check(target: &Target, row: &Row, before: &Standing) -> Result<(), Stri
         put(&mut request, path, value);
     }
     let answer = target.raw.call(row.rpc, &request.encode_to_vec()).await;
-    verdict(&row.expect, &answer.status)?;
+    verdict(&row.expect, &said(row.rpc, answer))?;
     if target.standing().await != *before {
         return Err("the state has changed".into());
     }
@@ -35,6 +37,21 @@ async fn check(target: &Target, row: &Row, before: &Standing) -> Result<(), Stri
         return Err("something panicked".into());
     }
     Ok(())
+}
+
+/// What an answer says: on a stream, what is said of the only question.
+fn said(rpc: &str, answer: Answer) -> Status {
+    let body = answer.body.get(5..).filter(|_| rpc == table::ADMIT);
+    let said = body.and_then(|body| v1::AdmitResponse::decode(body).ok()?.outcome);
+    let Some(v1::admit_response::Outcome::Error(error)) = said else { return answer.status };
+    let mut details = ErrorDetails::new();
+    for it in error.field_violations {
+        details.add_bad_request_violation(it.field, it.description);
+    }
+    if error.code == i32::from(Code::NotFound) {
+        details.set_resource_info("", "", "", "an answer on a stream has no such detail");
+    }
+    Status::with_error_details(Code::from_i32(error.code), error.message, details)
 }
 
 /// The most that an answer says: proxies and clients take no larger headers.

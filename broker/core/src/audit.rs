@@ -7,23 +7,28 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_policy::{Interval, SessionId, Timestamp};
 
-use crate::lane::LaneName;
+use crate::lane::{Lane, LaneName};
 use crate::machine::Machine;
+use crate::maintenance::{Window, cuts};
 use crate::reservation::Reservation;
 use crate::timeline::Timeline;
 
-/// What does not hold, one sentence each; empty if the ledger is sound. Bookings over the
-/// capacity are looked for from `now` on: the past may have been promised on larger lanes.
+/// What does not hold, one sentence each; empty if the ledger is sound. Promises over the capacity
+/// are looked for from `now` on: the past may have been promised on larger lanes. Only what is
+/// live is promised: where capacity was lost, a lane may for a while be booked over what is left
+/// by reservations that are closed, whose holders have yet to stop.
 #[must_use]
 pub fn audit(machine: &Machine, now: Timestamp) -> Vec<String> {
     let mut faults = Vec::new();
-    timelines(machine, now, &mut faults);
+    timelines(machine, &mut faults);
+    promises(machine, now, &mut faults);
+    maintenance(machine, &mut faults);
     sessions(machine, &mut faults);
     counts(machine, &mut faults);
     faults
 }
 
-fn timelines(machine: &Machine, now: Timestamp, faults: &mut Vec<String>) {
+fn timelines(machine: &Machine, faults: &mut Vec<String>) {
     let mut expected: BTreeMap<&LaneName, Timeline> = BTreeMap::new();
     for reservation in machine.reservations(None) {
         for (lane, over, amount) in reservation.bookings() {
@@ -37,16 +42,78 @@ fn timelines(machine: &Machine, now: Timestamp, faults: &mut Vec<String>) {
         if booked != lane.timeline {
             faults.push(format!("{name}: the timeline is not the sum of the reservations"));
         }
-        let peak = Interval::new(now, Timestamp::MAX).map_or(0, |ahead| booked.peak(ahead));
-        if lane.capacity() < peak {
-            faults.push(format!("{name}: {peak} bit/s booked of {}", lane.capacity()));
-        }
         if lane.def.is_none() && lane.timeline.is_empty() {
             faults.push(format!("{name}: kept although it left the topology and is empty"));
         }
     }
     for name in expected.keys() {
         faults.push(format!("{name}: booked, but there is no such lane"));
+    }
+}
+
+/// What is live fits, at every instant from `now` on.
+fn promises(machine: &Machine, now: Timestamp, faults: &mut Vec<String>) {
+    let mut promised: BTreeMap<&LaneName, Timeline> = BTreeMap::new();
+    for reservation in machine.reservations(None).filter(|reservation| reservation.is_live()) {
+        let Some(over) = reservation.interval.from(now) else { continue };
+        for booked in &reservation.booked {
+            let timeline = promised.entry(&booked.lane).or_default();
+            if timeline.book(over, booked.amount).is_err() {
+                faults.push(format!("{}: the promises overflow", booked.lane));
+            }
+        }
+    }
+    for (name, mut load) in promised {
+        let lane = machine.ledger().lanes.get(name);
+        let added = lane.map_or(Ok(()), |lane| load.add(lane.cuts()));
+        let ahead = Interval::new(now, Timestamp::MAX);
+        let peak = ahead.map_or(0, |ahead| load.peak(ahead));
+        let capacity = lane.map_or(0, Lane::capacity);
+        if added.is_err() || capacity < peak {
+            faults.push(format!(
+                "{name}: {peak} bit/s promised or in maintenance at one instant, of {capacity}"
+            ));
+        }
+    }
+}
+
+/// Lanes know of the windows and drains of their resources, and of no others.
+fn maintenance(machine: &Machine, faults: &mut Vec<String>) {
+    let (ledger, topology) = (machine.ledger(), machine.topology());
+    let mut windows: BTreeMap<&LaneName, Vec<Window>> = BTreeMap::new();
+    let mut ends = BTreeSet::new();
+    for found in machine.maintenances(None) {
+        ends.insert((found.over.end(), found.id));
+        let Some(lanes) = topology.lanes_of(&found.resource) else {
+            faults.push(format!("maintenances/{}: there is no {}", found.id, found.resource));
+            continue;
+        };
+        for lane in lanes {
+            let window = Window { over: found.over, left_ppm: found.left_ppm };
+            windows.entry(lane).or_default().push(window);
+        }
+    }
+    if ends != ledger.maintenance_ends {
+        faults.push("the index of maintenance windows is not that of those to come".into());
+    }
+    let mut drained = BTreeSet::new();
+    for resource in machine.drained() {
+        match topology.lanes_of(resource) {
+            Some(lanes) => drained.extend(lanes),
+            None => faults.push(format!("{resource}: drained, but there is no such resource")),
+        }
+    }
+    for (name, lane) in &ledger.lanes {
+        let windows = windows.remove(name).unwrap_or_default();
+        if !matches!(cuts(lane.capacity(), windows), Ok(cuts) if cuts == *lane.cuts()) {
+            faults.push(format!("{name}: what is taken away is not what its windows take"));
+        }
+        if !lane.is_sound() {
+            faults.push(format!("{name}: its load is not what is booked and taken away"));
+        }
+        if lane.is_drained() != drained.contains(name) {
+            faults.push(format!("{name}: whether it is drained differs from its resources"));
+        }
     }
 }
 
@@ -81,7 +148,8 @@ fn counts(machine: &Machine, faults: &mut Vec<String>) {
     let made_one = |found: &&Reservation| found.created_by.is_some();
     let lasting = ledger.reservations.values().filter(made_one).count();
     let answers = ledger.requests.len().saturating_sub(lasting);
-    let past = ended.saturating_add(closed).saturating_add(answers);
+    let over = ledger.maintenances.values().filter(|window| window.ended.is_some()).count();
+    let past = ended.saturating_add(closed).saturating_add(answers).saturating_add(over);
     if (live, past) != (ledger.ends.len(), ledger.past.len()) {
         let found = (ledger.ends.len(), ledger.past.len());
         faults

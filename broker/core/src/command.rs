@@ -1,12 +1,13 @@
 //! What may be asked, fully checked for form: after this no unchecked number exists.
 
 use tidegate_policy::{
-    BitRate, ByteCount, Endpoint, Interval, Name, ProjectId, ReservationId, SessionId, Span,
-    Timestamp,
+    BitRate, ByteCount, Endpoint, Interval, MaintenanceId, Name, ProjectId, ReservationId,
+    Resource, SessionId, Span, Timestamp,
 };
 
 use crate::event::RequestMark;
 use crate::lane::{LaneName, Terms};
+use crate::maintenance::MaintenanceAsk;
 use crate::topology::TopologySpec;
 
 /// A mutation that somebody asks for.
@@ -38,7 +39,20 @@ pub enum Command {
     /// End a session and release what is bound to it.
     CloseSession(SessionId),
     /// Replace the topology.
-    ApplyTopology(Box<TopologySpec>),
+    ApplyTopology {
+        /// The whole of it.
+        spec: Box<TopologySpec>,
+        /// Takes capacity away even where it is promised.
+        accept_losses: bool,
+    },
+    /// Take a resource out of use for everything new.
+    Drain(Resource),
+    /// Put it back into use.
+    Undrain(Resource),
+    /// Take capacity away for a time.
+    CreateMaintenance(Box<MaintenanceAsk>),
+    /// Call a maintenance window off, or end it.
+    DeleteMaintenance(MaintenanceId),
 }
 
 /// A reservation that is to change, as its asker knows it.

@@ -6,12 +6,14 @@
 use std::fmt;
 
 use tidegate_policy::{
-    BitRate, ByteCount, Endpoint, Interval, Name, ProjectId, RequestId, ReservationId, SessionId,
-    Timestamp,
+    BitRate, ByteCount, Endpoint, Interval, MaintenanceId, Name, ProjectId, RequestId,
+    ReservationId, Resource, SessionId, Timestamp,
 };
 
 use crate::ids;
 use crate::lane::{LaneName, Terms};
+use crate::losses::Losses;
+use crate::maintenance::Maintenance;
 use crate::topology::{Steer, TopologySpec};
 
 /// One thing that happened.
@@ -58,6 +60,8 @@ pub enum Change {
         spec: Box<TopologySpec>,
         /// How many were applied so far, this one included.
         version: u64,
+        /// What its asker was told about the promises that it broke.
+        losses: Losses,
     },
     /// Lanes were booked.
     Reserved(Box<Reserved>),
@@ -96,6 +100,16 @@ pub enum Change {
         /// Bytes reported as moved.
         used: ByteCount,
     },
+    /// The end of a reservation was brought forward, because capacity is lost from then on.
+    Curtailed {
+        /// Which.
+        id: ReservationId,
+        /// Its end now.
+        end: Timestamp,
+        /// From when its lanes are free: later than its end where its holder may not have heard
+        /// of it by then.
+        free_from: Timestamp,
+    },
     /// A session began.
     SessionOpened {
         /// Which.
@@ -110,6 +124,28 @@ pub enum Change {
         /// Whether it was lost rather than closed.
         lost: bool,
     },
+    /// A resource was taken out of use for everything new.
+    Drained {
+        /// Which.
+        resource: Resource,
+    },
+    /// It was put back into use.
+    Undrained {
+        /// Which.
+        resource: Resource,
+    },
+    /// Capacity was taken away for a time.
+    MaintenanceCreated {
+        /// From what, when and how much.
+        maintenance: Box<Maintenance>,
+        /// What its asker was told about the promises that it broke.
+        losses: Losses,
+    },
+    /// A maintenance window was over, or called off.
+    MaintenanceEnded {
+        /// Which.
+        id: MaintenanceId,
+    },
     /// Closed things were dropped from memory.
     Forgotten {
         /// These reservations, and the answers that made them.
@@ -118,6 +154,8 @@ pub enum Change {
         sessions: Vec<SessionId>,
         /// These answers.
         requests: Vec<RequestId>,
+        /// These maintenance windows.
+        maintenances: Vec<MaintenanceId>,
     },
 }
 

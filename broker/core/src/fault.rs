@@ -8,7 +8,9 @@ use std::fmt;
 use tidegate_policy::{RequestId, ReservationId, SessionId, Span, Timestamp};
 
 use crate::lane::LaneName;
+use crate::losses::Losses;
 use crate::reservation::State;
+use crate::topology::PathFault;
 
 /// Why a command was not carried out. Nothing has changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,8 +57,13 @@ pub enum Fault {
         /// The session.
         session: SessionId,
     },
-    /// The change would take away what is promised on these lanes.
-    LanesInUse(Vec<LaneInUse>),
+    /// The change would take away what is promised.
+    LanesInUse {
+        /// On these lanes.
+        lanes: Vec<LaneInUse>,
+        /// To these reservations.
+        losses: Losses,
+    },
     /// A bound on what the broker keeps is reached.
     Full {
         /// What there is too much of.
@@ -101,12 +108,27 @@ impl FieldFault {
 pub struct LaneInUse {
     /// The lane.
     pub lane: LaneName,
-    /// What the change would leave, in bits per second.
+    /// What the change would leave at the instant at which most is missing, in bits per second.
     pub capacity: u64,
-    /// The most that is promised at one instant from now on, in bits per second.
+    /// What is promised at that instant, in bits per second.
     pub promised: u64,
     /// When the last promise ends.
     pub until: Timestamp,
+}
+
+impl From<PathFault> for Fault {
+    fn from(fault: PathFault) -> Self {
+        match fault {
+            PathFault::Unknown(what) => Self::NotFound { what },
+            PathFault::NotServed { storage, served_via } => {
+                let names: Vec<String> =
+                    served_via.iter().map(|host| format!("hosts/{host}")).collect();
+                let why = format!("{storage} is served via {}; name one of them", names.join(", "));
+                Self::Invalid(vec![FieldFault::new("via", why)])
+            }
+            PathFault::Disconnected => Self::Invalid(Vec::new()),
+        }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -145,7 +167,7 @@ impl fmt::Display for Fault {
                 "reservation {id} is not bound to session {session}; leave the session out to \
                  release it as somebody else"
             ),
-            Self::LanesInUse(lanes) => write!(f, "{}", in_use(lanes)),
+            Self::LanesInUse { lanes, losses } => write!(f, "{}", in_use(lanes, losses)),
             Self::Full { what, limit } => {
                 write!(f, "the broker keeps at most {limit} {what}; wait until some have ended")
             }
@@ -168,7 +190,7 @@ fn explain(state: &State) -> String {
 /// How many lanes in use an error names one by one.
 const NAMED_MAX: usize = 8;
 
-fn in_use(lanes: &[LaneInUse]) -> String {
+fn in_use(lanes: &[LaneInUse], losses: &Losses) -> String {
     let mut text = String::from("the change would break promises: ");
     let named: Vec<String> = lanes
         .iter()
@@ -184,6 +206,9 @@ fn in_use(lanes: &[LaneInUse]) -> String {
     if NAMED_MAX < lanes.len() {
         text.push_str(&format!("; and {} more", lanes.len().saturating_sub(NAMED_MAX)));
     }
-    text.push_str("; release those reservations first or wait until they end");
+    text.push_str(&format!(
+        "; {losses}; release those reservations first, wait until they end, or accept that they \
+         are lost"
+    ));
     text
 }

@@ -1,10 +1,12 @@
 //! One capacity over time, and how a payload rate becomes an amount on it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use tidegate_policy::{BitRate, Interval, Span, Timestamp};
+use tidegate_policy::{BitRate, Interval, MaintenanceId, Span, Timestamp};
 
+use crate::maintenance::{self, Window};
 use crate::timeline::{Imbalance, Timeline};
 
 /// The name of a lane: its resource and its direction, such as `links/spine-1/forward`.
@@ -65,7 +67,9 @@ pub struct Lane {
     pub def: Option<LaneDef>,
     /// What is booked; only [`Lane::book`] and [`Lane::unbook`] change it.
     pub timeline: Timeline,
-    /// What maintenance takes away.
+    /// The maintenance windows that it lies in.
+    windows: BTreeMap<MaintenanceId, Window>,
+    /// What they take away.
     cuts: Timeline,
     /// Both together, kept only while something is taken away.
     load: Option<Timeline>,
@@ -155,11 +159,48 @@ impl Lane {
         }
     }
 
+    /// The maintenance windows that it lies in.
+    pub(crate) fn windows(&self) -> impl Iterator<Item = Window> + '_ {
+        self.windows.values().copied()
+    }
+
+    pub(crate) fn open_window(
+        &mut self,
+        id: MaintenanceId,
+        window: Window,
+    ) -> Result<(), Imbalance> {
+        self.add_window(id, window);
+        self.refresh()
+    }
+
+    pub(crate) fn close_window(&mut self, id: MaintenanceId) -> Result<(), Imbalance> {
+        match self.windows.remove(&id) {
+            Some(_) => self.refresh(),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds a window without its effect: [`Self::refresh`] follows.
+    pub(crate) fn add_window(&mut self, id: MaintenanceId, window: Window) {
+        self.windows.insert(id, window);
+    }
+
+    /// Drops all windows without their effect: [`Self::refresh`] follows.
+    pub(crate) fn forget_windows(&mut self) {
+        self.windows.clear();
+    }
+
+    /// Takes away what the windows take of the present capacity.
+    pub(crate) fn refresh(&mut self) -> Result<(), Imbalance> {
+        if self.windows.is_empty() && self.cuts.is_empty() {
+            return Ok(());
+        }
+        let cuts = maintenance::cuts(self.capacity(), self.windows())?;
+        self.set_cuts(cuts)
+    }
+
     /// Lets maintenance take away this much and nothing else.
-    ///
-    /// # Errors
-    /// [`Imbalance`] if a level would pass 64 bits; nothing has changed then.
-    pub fn set_cuts(&mut self, cuts: Timeline) -> Result<(), Imbalance> {
+    fn set_cuts(&mut self, cuts: Timeline) -> Result<(), Imbalance> {
         let load = if cuts.is_empty() {
             None
         } else {
@@ -171,24 +212,31 @@ impl Lane {
         Ok(())
     }
 
-    /// Lets it take nothing new, or everything again.
-    pub fn set_drained(&mut self, drained: bool) {
+    pub(crate) fn set_drained(&mut self, drained: bool) {
         self.drained = drained;
     }
 
     /// The lane as somebody sees it who may have nothing of it but `own` from `now` on: what a
     /// drained lane is to a reservation that stands on it.
     pub(crate) fn with_only(&self, own: &Timeline, now: Timestamp) -> Self {
-        let most = own.steps().map(|(_, level)| level).max().unwrap_or(0);
+        let capacity = self.capacity();
         let mut taken = Timeline::default();
         let ahead = Interval::new(now, Timestamp::MAX);
         let pieces = ahead.into_iter().flat_map(|ahead| own.pieces(ahead));
         for (piece, level) in pieces {
-            let booked = taken.book(piece, most.saturating_sub(level));
-            debug_assert!(booked.is_ok(), "no more than the most is taken at once");
+            let booked = taken.book(piece, capacity.saturating_sub(level));
+            debug_assert!(booked.is_ok(), "no more than all of it is taken");
         }
-        let def = self.def.clone().map(|def| LaneDef { capacity: most, ..def });
-        Self { def, timeline: taken, cuts: Timeline::default(), load: None, drained: false }
+        Self { def: self.def.clone(), timeline: taken, ..Self::default() }
+    }
+
+    /// Whether what is kept for speed is what it stands for.
+    pub(crate) fn is_sound(&self) -> bool {
+        let mut load = self.timeline.clone();
+        let added = load.add(&self.cuts).is_ok();
+        added
+            && self.load.as_ref().unwrap_or(&self.timeline) == &load
+            && self.load.is_none() == self.cuts.is_empty()
     }
 
     /// What can be booked by something new, were nothing booked.

@@ -30,6 +30,8 @@ pub struct Reservation {
     pub booked: Vec<Booked>,
     /// What earlier terms leave booked beyond that.
     pub kept: Vec<Kept>,
+    /// Its end was brought forward because capacity is lost from then on.
+    pub curtailed: bool,
     /// Counts the changes that somebody asked for, from 1: what an etag stands for.
     pub revision: u64,
     /// Counts what may be sent, from 1: rate, interval and way, and the close.
@@ -141,6 +143,24 @@ impl Reservation {
         self
     }
 
+    /// The reservation with its end brought forward; its lanes stay booked until they are free from
+    /// what its holder may still be sending.
+    pub(crate) fn curtailed(mut self, end: Timestamp, free_from: Timestamp) -> Option<Self> {
+        let interval = Interval::new(self.interval.start(), end)?;
+        let tail = Interval::new(end, free_from.min(self.interval.end()));
+        self.kept.extend(self.booked.iter().filter_map(|booked| {
+            let Booked { lane, amount } = booked.clone();
+            tail.map(|over| Kept { lane, over, amount })
+        }));
+        if let State::Held { until } = &mut self.state {
+            *until = end.min(*until);
+        }
+        self.interval = interval;
+        self.curtailed = true;
+        self.plan_version = self.plan_version.saturating_add(1);
+        Some(self)
+    }
+
     /// A granted request as a reservation.
     pub(crate) fn granted(
         reserved: Reserved,
@@ -164,6 +184,7 @@ impl Reservation {
             session,
             booked,
             kept: Vec::new(),
+            curtailed: false,
             revision: 1,
             plan_version: 1,
             metered: ByteCount::ZERO,

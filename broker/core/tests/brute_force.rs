@@ -105,7 +105,7 @@ impl Told {
             links: vec![link("a", case.capacity[0]), link("b", case.capacity[1])],
             ..TopologySpec::default()
         };
-        told.ask(Command::ApplyTopology(spec.into()));
+        told.ask(Command::ApplyTopology { spec: spec.into(), accept_losses: false });
         // Those that do not fit beside the ones before are no part of the case.
         let fits = |booking: &Booking, told: &mut Self| {
             let (from, to, lane, amount) = *booking;

@@ -112,9 +112,7 @@ fn ways(fields: &mut Fields, said: &Said<'_>) -> Option<Ways> {
                 fields.word::<Endpoint>(at, text)
             });
         let destination = fields.word::<Endpoint>("destination", said.destination);
-        let via = list(fields, "via", said.via, (0, VIA_MAX), |fields, at, text| {
-            fields.named::<Name>(at, "hosts", text)
-        });
+        let via = hosts(fields, said.via);
         let path = said.path.map(|path| path_number(fields, path));
         let path = path.map_or(Some(None), |checked| checked.map(Some));
         return Some(Ways::Between {
@@ -142,6 +140,13 @@ fn ways(fields: &mut Fields, said: &Said<'_>) -> Option<Ways> {
         (!text.is_empty()).then(|| LaneName::new(text))
     });
     lanes.map(Ways::Lanes)
+}
+
+/// Relays that a request names.
+pub(super) fn hosts(fields: &mut Fields, texts: &[String]) -> Option<Vec<Name>> {
+    list(fields, "via", texts, (0, VIA_MAX), |fields, at, text| {
+        fields.named::<Name>(at, "hosts", text)
+    })
 }
 
 /// The highest number of a path that steering can allow.

@@ -1,8 +1,11 @@
-//! Wire to core and back. After [`request`] no unchecked number exists; [`reply`] forms answers.
+//! Wire to core and back. After [`request`] and [`reads`] no unchecked number exists; [`reply`]
+//! forms answers.
 
 pub(crate) mod ask;
 pub(crate) mod look;
+pub(crate) mod network;
 pub(crate) mod offer;
+pub(crate) mod reads;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod topology;

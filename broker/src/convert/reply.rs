@@ -1,13 +1,11 @@
 //! Answers for the wire.
 
 use prost_types::{Duration, Timestamp as WireTimestamp};
-use tidegate_core::lane::{Lane, LaneName};
-use tidegate_core::machine::LaneChange;
 use tidegate_core::reservation::{Phase, State};
 use tidegate_core::topology::{How, Steer};
 use tidegate_core::{
-    Blocker, CloseWhy, CounterOffer, OfferKind, Reason, Refusal, Reservation, Route, Session,
-    SessionState, Terms,
+    Blocker, CloseWhy, CounterOffer, Machine, OfferKind, Reason, Refusal, Reservation, Route,
+    Session, SessionState, Terms,
 };
 use tidegate_policy::{ByteCount, MarkKind, Name, ReservationId, SessionId, Span, Timestamp};
 use tidegate_proto::v1;
@@ -43,7 +41,7 @@ pub(crate) fn session_name(id: SessionId) -> String {
     format!("sessions/{id}")
 }
 
-pub(super) fn hosts(names: &[Name]) -> Vec<String> {
+pub(crate) fn hosts(names: &[Name]) -> Vec<String> {
     names.iter().map(|name| format!("hosts/{name}")).collect()
 }
 
@@ -87,6 +85,7 @@ pub(crate) fn reservation(
         assurance: assurance(reservation.terms).into(),
         path: reservation.route.path().map_or(0, i32::from),
         steers: reservation.route.steers().iter().map(steer).collect(),
+        curtailed: reservation.curtailed,
         ..v1::Reservation::default()
     }
 }
@@ -153,7 +152,7 @@ pub(crate) fn why_closed(why: CloseWhy) -> v1::CloseReason {
 /// How a reservation stands that a beat named; one that is unknown is closed.
 pub(crate) fn grant_status(
     id: ReservationId,
-    found: Option<&Reservation>,
+    machine: &Machine,
     now: Timestamp,
 ) -> v1::GrantStatus {
     let closed = v1::GrantStatus {
@@ -161,16 +160,32 @@ pub(crate) fn grant_status(
         state: v1::reservation::State::Closed.into(),
         ..v1::GrantStatus::default()
     };
-    let Some(found) = found else { return closed };
+    let Some(found) = machine.reservation(id) else { return closed };
     v1::GrantStatus {
         state: state(found.state).into(),
         close_reason: close_reason(found.state).into(),
         rate_bps: int(found.rate.bps()),
-        ends_in: Some(duration(found.interval.end().since(now))),
         starts_in: Some(duration(found.interval.start().since(now))),
+        ends_in: Some(duration(found.interval.end().since(now))),
         plan_version: int(found.plan_version),
+        notices: notices(found, machine),
         ..closed
     }
+}
+
+/// What the holder of a reservation should know.
+fn notices(found: &Reservation, machine: &Machine) -> Vec<v1::Notice> {
+    let draining = machine.draining(found).map(|lane| v1::Notice {
+        kind: v1::notice::Kind::Draining.into(),
+        lane: lane.to_string(),
+        time: None,
+    });
+    let curtailed = found.curtailed.then(|| v1::Notice {
+        kind: v1::notice::Kind::Curtailed.into(),
+        lane: String::new(),
+        time: Some(time(found.interval.end())),
+    });
+    draining.chain(curtailed).collect()
 }
 
 /// A refusal as it stands at `now`.
@@ -223,7 +238,8 @@ fn offer(offer: &CounterOffer) -> v1::CounterOffer {
     }
 }
 
-pub(crate) fn session(session: &Session, config: &SessionConfig) -> v1::Session {
+/// A session, with what `machine` knows of it.
+pub(crate) fn session(session: &Session, machine: &Machine, config: &SessionConfig) -> v1::Session {
     let state = match session.state {
         SessionState::Open => v1::session::State::Open,
         SessionState::Closed { .. } => v1::session::State::Closed,
@@ -237,32 +253,7 @@ pub(crate) fn session(session: &Session, config: &SessionConfig) -> v1::Session 
         lease: Some(duration(config.lease)),
         grace: Some(duration(config.grace)),
         create_time: Some(time(session.created)),
-        ..v1::Session::default()
-    }
-}
-
-pub(crate) fn lane_change(change: &LaneChange) -> v1::LaneChange {
-    let kind = match (change.before, change.after) {
-        (None, _) => v1::lane_change::Kind::Added,
-        (Some(_), None) => v1::lane_change::Kind::Removed,
-        (Some(_), Some(_)) => v1::lane_change::Kind::Resized,
-    };
-    v1::LaneChange {
-        kind: kind.into(),
-        lane: change.lane.to_string(),
-        old_bps: int(change.before.unwrap_or(0)),
-        new_bps: int(change.after.unwrap_or(0)),
-    }
-}
-
-/// A lane with the most that is booked on it and what is used.
-pub(crate) fn lane(name: &LaneName, lane: &Lane, booked: u64, used: u64) -> v1::Lane {
-    v1::Lane {
-        name: name.to_string(),
-        nominal_bps: int(lane.def.as_ref().map_or(0, |def| def.nominal)),
-        capacity_bps: int(lane.capacity()),
-        booked_bps: int(booked),
-        used_bps: int(used),
-        ..v1::Lane::default()
+        reservation_count: count(machine.bound(session.id)),
+        heard_time: machine.heard(session.id).map(time),
     }
 }

@@ -4,15 +4,12 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use tidegate_core::command::BATCH_MAX;
 use tidegate_core::event::RequestMark;
-use tidegate_core::lane::LaneName;
 use tidegate_core::{Ask, Batch, Command, Modify, Release, Request, Target};
-use tidegate_policy::{
-    ByteCount, Interval, Name, ProjectId, RequestId, ReservationId, SessionId, Span, Timestamp,
-};
+use tidegate_policy::{ByteCount, Name, ProjectId, RequestId, ReservationId, SessionId, Span};
 use tidegate_proto::v1;
 
+use super::Checked;
 use super::ask::ask;
-use super::{Checked, topology};
 use crate::fields::Fields;
 
 /// A mutation as the writer takes it.
@@ -23,7 +20,7 @@ pub(crate) struct Mutation {
 }
 
 /// The parts of a mutation that all of them have.
-trait Marked: Message + Clone + Default {
+pub(super) trait Marked: Message + Clone + Default {
     const RPC: &'static str;
     fn request_id(&self) -> &str;
     fn clear_request_id(&mut self);
@@ -57,10 +54,14 @@ marked! {
     OpenSessionRequest "OpenSession"
     CloseSessionRequest "CloseSession"
     ApplyTopologyRequest "ApplyTopology"
+    DrainResourceRequest "DrainResource"
+    UndrainResourceRequest "UndrainResource"
+    CreateMaintenanceRequest "CreateMaintenance"
+    DeleteMaintenanceRequest "DeleteMaintenance"
 }
 
 /// Checks the id of a mutation, and the rest of it by `command`.
-fn mutation<M: Marked>(
+pub(super) fn mutation<M: Marked>(
     message: &M,
     command: impl FnOnce(&mut Fields) -> Option<Command>,
 ) -> Checked<Mutation> {
@@ -190,7 +191,7 @@ fn target(
     Some(Target { id: id?, revision })
 }
 
-/// A project to create in.
+/// A project to create or to look in.
 pub(super) fn project(fields: &mut Fields, field: &str, text: &str) -> Option<ProjectId> {
     if text.is_empty() {
         return Some(ProjectId::default_project());
@@ -261,13 +262,6 @@ pub(crate) fn close_session(message: &v1::CloseSessionRequest) -> Checked<Mutati
     })
 }
 
-pub(crate) fn apply_topology(message: &v1::ApplyTopologyRequest) -> Checked<Mutation> {
-    mutation(message, |fields| {
-        let topology = fields.required("topology", message.topology.as_ref())?;
-        topology::from_wire(fields, topology).map(|spec| Command::ApplyTopology(Box::new(spec)))
-    })
-}
-
 /// A reservation that somebody wants to see.
 pub(crate) fn get(message: &v1::GetReservationRequest) -> Checked<ReservationId> {
     let mut fields = Fields::default();
@@ -320,61 +314,7 @@ pub(crate) struct Page<T> {
 const PAGE_DEFAULT: u32 = 100;
 const PAGE_MAX: u32 = 1000;
 
-fn page_size(fields: &mut Fields, size: i32) -> Option<usize> {
+pub(super) fn page_size(fields: &mut Fields, size: i32) -> Option<usize> {
     let size = fields.number("page_size", size, PAGE_MAX)?;
     usize::try_from(if size == 0 { PAGE_DEFAULT } else { size }).ok()
-}
-
-/// Reservations that somebody wants to see.
-#[derive(Clone, Debug)]
-pub(crate) struct ListReservations {
-    pub(crate) page: Page<ReservationId>,
-    pub(crate) show_closed: bool,
-}
-
-pub(crate) fn list_reservations(
-    message: &v1::ListReservationsRequest,
-) -> Checked<ListReservations> {
-    let mut fields = Fields::default();
-    if message.parent != "projects/-" {
-        project(&mut fields, "parent", &message.parent);
-    }
-    let size = page_size(&mut fields, message.page_size);
-    let token = &message.page_token;
-    let after = fields.optional("page_token", "reservations", token);
-    let page = size.map(|size| Page { size, after });
-    fields.finish(page.map(|page| ListReservations { page, show_closed: message.show_closed }))
-}
-
-/// Lanes that somebody wants to see, and when.
-#[derive(Clone, Debug)]
-pub(crate) struct ListResources {
-    pub(crate) page: Page<LaneName>,
-    pub(crate) over: Interval,
-}
-
-pub(crate) fn list_resources(
-    message: &v1::ListResourcesRequest,
-    now: Timestamp,
-) -> Checked<ListResources> {
-    let mut fields = Fields::default();
-    let size = page_size(&mut fields, message.page_size);
-    let start = message.start_time.map(|time| fields.start("start_time", time));
-    let start = start.unwrap_or(Some(now));
-    let end = message.end_time.map(|time| fields.end("end_time", time));
-    let instant = Span::from_ms(1).unwrap_or_default();
-    let end = end.unwrap_or_else(|| start.map(|start| start.plus(instant)));
-    let over = start.zip(end).and_then(|(start, end)| {
-        let over = Interval::new(start, end);
-        if over.is_none() {
-            fields.fault("end_time", format!("it is {end}, not after the start at {start}"));
-        }
-        over
-    });
-    let after = message.page_token.strip_prefix("lanes/").map(LaneName::new);
-    if after.is_none() && !message.page_token.is_empty() {
-        fields.fault("page_token", "it is not of this list; begin again without it");
-    }
-    let page = size.map(|size| Page { size, after });
-    fields.finish(page.zip(over).map(|(page, over)| ListResources { page, over }))
 }

@@ -1,9 +1,12 @@
 //! The handlers, one screen each: check, hand over, form the reply.
 
 mod admin;
+mod admit;
+mod list;
 mod reservation;
 mod session;
 mod topology;
+mod watch;
 
 use std::sync::Arc;
 
@@ -13,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::view::View;
+use crate::watch::Watching;
 use crate::writer::Queue;
 
 /// What every handler works with.
@@ -23,6 +27,7 @@ pub(crate) struct Rpc {
     pub(crate) clock: Arc<Clock>,
     pub(crate) config: Arc<Config>,
     pub(crate) started: Timestamp,
+    pub(crate) watching: Watching,
     /// Cancelled when the broker is told to stop.
     pub(crate) stop: CancellationToken,
 }

@@ -4,10 +4,11 @@ use tidegate_core::{Answer, Fault};
 use tidegate_policy::Timestamp;
 use tidegate_proto::v1;
 use tidegate_proto::v1::reservation_service_server::ReservationService;
-use tonic::{Request, Response, Status};
+use tonic::codegen::BoxStream;
+use tonic::{Request, Response, Status, Streaming};
 
 use super::Rpc;
-use crate::convert::{Checked, ask, look, reply, request};
+use crate::convert::{Checked, ask, look, reads, reply, request};
 use crate::deadline;
 use crate::status::Failure;
 use crate::writer::Answered;
@@ -32,7 +33,11 @@ impl Rpc {
         }
     }
 
-    fn outcome(&self, answered: Answered) -> Option<v1::create_reservation_response::Outcome> {
+    /// What a mutation of a reservation came to.
+    pub(super) fn outcome(
+        &self,
+        answered: Answered,
+    ) -> Option<v1::create_reservation_response::Outcome> {
         self.formed(&answered.answer, answered.now)
     }
 
@@ -48,7 +53,12 @@ impl Rpc {
                 Some(Outcome::Reservation(reply::reservation(it, now, used)))
             }
             Answer::Refusal(refusal) => Some(Outcome::Refusal(reply::refusal(refusal, now))),
-            Answer::Batch(_) | Answer::Session(_) | Answer::Topology { .. } => None,
+            Answer::Batch(_)
+            | Answer::Session(_)
+            | Answer::Topology { .. }
+            | Answer::Maintenance { .. }
+            | Answer::Drained(_)
+            | Answer::Undrained(_) => None,
         }
     }
 }
@@ -149,20 +159,8 @@ impl ReservationService for Rpc {
         &self,
         request: Request<v1::ListReservationsRequest>,
     ) -> Reply<v1::ListReservationsResponse> {
-        let list = request::list_reservations(request.get_ref()).map_err(Failure::from)?;
-        let published = self.view.read();
-        let now = self.clock.now();
-        let machine = &published.machine;
-        let mut rest = machine
-            .reservations(list.page.after)
-            .filter(|found| list.show_closed || found.is_live());
-        let shown: Vec<_> = rest.by_ref().take(list.page.size).collect();
-        let more = rest.next().is_some();
-        let last = shown.last().filter(|_| more).map(|last| format!("reservations/{}", last.id));
-        let reservations =
-            shown.iter().map(|it| reply::reservation(it, now, machine.used(it.id))).collect();
-        let next_page_token = last.unwrap_or_default();
-        Ok(Response::new(v1::ListReservationsResponse { reservations, next_page_token }))
+        let list = reads::list_reservations(request.get_ref()).map_err(Failure::from)?;
+        Ok(Response::new(self.page(&list).await))
     }
 
     async fn release_reservation(
@@ -170,5 +168,18 @@ impl ReservationService for Rpc {
         request: Request<v1::ReleaseReservationRequest>,
     ) -> Reply<v1::Reservation> {
         self.change(request, request::release).await
+    }
+    async fn watch_reservations(
+        &self,
+        request: Request<v1::WatchReservationsRequest>,
+    ) -> Reply<BoxStream<v1::WatchReservationsResponse>> {
+        self.watch(&request)
+    }
+
+    async fn admit(
+        &self,
+        request: Request<Streaming<v1::AdmitRequest>>,
+    ) -> Reply<BoxStream<v1::AdmitResponse>> {
+        Ok(self.admitted(request))
     }
 }

@@ -121,6 +121,36 @@ impl Clients {
     }
 }
 
+/// Asks all of it on one stream: the answers, in the order in which they come.
+pub(crate) async fn admit(
+    clients: &Clients,
+    asked: Vec<v1::AdmitRequest>,
+) -> Vec<v1::AdmitResponse> {
+    let mut reservations = clients.reservations.clone();
+    let mut answers = reservations.admit(tokio_stream::iter(asked)).await.unwrap().into_inner();
+    let mut all = Vec::new();
+    while let Some(answer) = answers.message().await.unwrap() {
+        all.push(answer);
+    }
+    all
+}
+
+/// Many reservations at once.
+pub(crate) async fn create_many(
+    clients: &Clients,
+    requests: impl IntoIterator<Item = v1::CreateReservationRequest>,
+) {
+    let question = |(create, sequence)| {
+        let ask = Some(v1::admit_request::Ask::Create(create));
+        v1::AdmitRequest { sequence, ask }
+    };
+    let asked: Vec<_> = requests.into_iter().zip(0..).map(question).collect();
+    for answer in admit(clients, asked).await {
+        let made = matches!(&answer.outcome, Some(v1::admit_response::Outcome::Reservation(_)));
+        assert!(made, "{answer:?}");
+    }
+}
+
 /// The reservation that was granted.
 pub(crate) fn granted(response: v1::CreateReservationResponse) -> v1::Reservation {
     match response.outcome.unwrap() {

@@ -44,7 +44,14 @@ impl Raw {
             Ok(response) => response,
             Err(error) => return failed(&error),
         };
-        let (parts, body) = response.into_parts();
+        let (parts, mut body) = response.into_parts();
+        if path.ends_with("/WatchReservations") && !parts.headers.contains_key("grpc-status") {
+            // It does not end by itself: what comes first is the answer.
+            let first = body.frame().await.map(|frame| frame.map(|frame| frame.into_data()));
+            if let Some(Ok(Ok(body))) = first {
+                return Answer { http: parts.status, status: Status::new(Code::Ok, ""), body };
+            }
+        }
         let body = match body.collect().await {
             Ok(body) => body,
             Err(error) => return failed(&error),

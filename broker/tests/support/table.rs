@@ -50,6 +50,8 @@ pub(crate) struct World {
 
 #[path = "methods.rs"]
 mod methods;
+#[path = "streams.rs"]
+mod streams;
 
 pub(crate) use methods::*;
 
@@ -331,8 +333,9 @@ fn reads() -> Vec<Table> {
     list.too_large("page_token");
     list.bad("page_token", text("lanes/x"));
     list.bad("page_token", text("reservations/x"));
-    list.fine("page_token", text(format!("reservations/{UNKNOWN}")));
+    list.bad("page_token", text(format!("reservations/{UNKNOWN}")));
     list.fine("show_closed", Put::Flag(true));
+    list.filter();
     let mut lanes = Table { rpc: RESOURCES, rows: Vec::new() };
     lanes.page();
     lanes.bad("page_token", text("g".repeat(10_000_000)));
@@ -353,37 +356,6 @@ fn reads() -> Vec<Table> {
     ];
     lanes.row(&last, Expect::Bad(vec!["end_time".into()]));
     vec![get, list, lanes]
-}
-
-fn sessions(world: &World) -> Vec<Table> {
-    let mut open = Table { rpc: OPEN, rows: Vec::new() };
-    open.mutation(world.now_s);
-    open.word("agent");
-    open.too_large("agent");
-    let mut close = Table { rpc: CLOSE, rows: Vec::new() };
-    close.mutation(world.now_s);
-    close.bad("name", text(""));
-    close.named("name", "sessions");
-    close.says("name", text(format!("sessions/{UNKNOWN}")), Code::NotFound);
-    let mut beat = Table { rpc: BEAT, rows: Vec::new() };
-    beat.bad("session", text(""));
-    beat.named("session", "sessions");
-    beat.says("session", text(format!("sessions/{UNKNOWN}")), Code::NotFound);
-    for sequence in [-1, 0, i64::MIN, i64::MAX] {
-        beat.fine("sequence", Put::Number(sequence));
-    }
-    beat.bad("usage", times(Put::Empty, 1001));
-    beat.bad("usage", times(Put::Empty, HUGE));
-    beat.reservation("usage[0].reservation");
-    let missing = format!("projects/default/reservations/{UNKNOWN}");
-    beat.fine("usage[0].reservation", text(missing));
-    beat.numbers("usage[0].used_bytes", &NOT_SIZES);
-    beat.fine("usage[0].used_bytes", Put::Number(i64::MAX));
-    let both = [("usage[1].reservation", text("x")), ("usage[0].used_bytes", Put::Number(-1))];
-    let fields = both.iter().map(|(path, _)| (*path).to_owned()).collect();
-    beat.row(&both, Expect::Bad(fields));
-    beat.row(&[("usage", times(Put::Empty, 1000))], Expect::BadEntries("usage[".into()));
-    vec![open, close, beat]
 }
 
 fn capacity(t: &mut Table, at: &str) {
@@ -488,6 +460,6 @@ pub(crate) fn rows(world: &World) -> Vec<Row> {
     let mut tables = vec![create(world), apply(world)];
     tables.extend(steps(world));
     tables.extend(reads());
-    tables.extend(sessions(world));
+    tables.extend(streams::tables(world));
     tables.into_iter().flat_map(|table| table.rows).collect()
 }

@@ -103,12 +103,16 @@ impl Target {
             table::BEAT => {
                 v1::KeepAliveRequest { usage, ..support::beat(session, 7) }.encode_to_vec()
             }
+            table::ADMIT => {
+                let ask = Some(v1::admit_request::Ask::Create(create));
+                v1::AdmitRequest { sequence: 7, ask }.encode_to_vec()
+            }
             _ => Vec::new(),
         };
         let mut good = DynamicMessage::decode(self.method(rpc).input(), bytes.as_slice()).unwrap();
         let named = match rpc {
             table::EXTEND | table::GET => Some(("name", held)),
-            table::CLOSE => Some(("name", session)),
+            table::CLOSE | table::GET_SESSION => Some(("name", session)),
             _ => None,
         };
         let puts = [

@@ -1,53 +1,15 @@
 //! Follows an event. Nothing here refuses: what does not follow from the state is a journal that
 //! is not this machine's, and the process stops.
 
-use std::collections::BTreeMap;
-
 use tidegate_policy::{ByteCount, RequestId, ReservationId, SessionId, Timestamp};
 
 use super::due::Past;
 use super::{Machine, Outcome, Remembered};
 use crate::event::{Change, CloseWhy, Corrupt, Event, Modified, RequestMark, Reserved};
 use crate::lane::{Lane, LaneName};
+use crate::losses::Losses;
 use crate::reservation::{Reservation, State};
 use crate::session::{Session, SessionState};
-use crate::topology::spec::TopologySpec;
-use crate::topology::{Topology, compile};
-
-/// One lane that came, went or changed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LaneChange {
-    /// The lane.
-    pub lane: LaneName,
-    /// What it could carry before, in bits per second; `None` if it was not there.
-    pub before: Option<u64>,
-    /// What it can carry now; `None` if it is gone.
-    pub after: Option<u64>,
-}
-
-/// What a new topology changes about the lanes.
-pub(super) fn differences(
-    lanes: &BTreeMap<LaneName, Lane>,
-    topology: &Topology,
-) -> Vec<LaneChange> {
-    let mut changes = Vec::new();
-    let old = |name: &LaneName| lanes.get(name).and_then(|lane| lane.def.as_ref());
-    for (name, lane) in lanes {
-        if lane.def.is_some() && !topology.lanes.contains_key(name) {
-            let before = Some(lane.capacity());
-            changes.push(LaneChange { lane: name.clone(), before, after: None });
-        }
-    }
-    for (name, def) in &topology.lanes {
-        let before = old(name).map(|def| def.capacity);
-        let after = Some(def.capacity);
-        if before != after {
-            changes.push(LaneChange { lane: name.clone(), before, after });
-        }
-    }
-    changes.sort_by(|a, b| a.lane.cmp(&b.lane));
-    changes
-}
 
 impl Machine {
     /// Follows one event.
@@ -61,8 +23,8 @@ impl Machine {
         self.state.clock = event.at;
         let mark = event.request;
         match &event.change {
-            Change::TopologyApplied { spec, version } => {
-                self.topology_applied(spec, *version, event)?
+            Change::TopologyApplied { spec, version, losses } => {
+                self.topology_applied(spec, (*version, losses), event)?;
             }
             Change::Reserved(reserved) => self.reserved(reserved, event)?,
             Change::Confirmed { id } => {
@@ -83,6 +45,7 @@ impl Machine {
                 self.closed(*id, event.at, (*why, *free_from, *used))?;
                 self.remember(mark, Outcome::Reservation(*id), event.at);
             }
+            Change::Curtailed { id, end, free_from } => self.curtailed(*id, *end, *free_from)?,
             Change::SessionOpened { id, agent } => {
                 let state = SessionState::Open;
                 let session = Session { id: *id, agent: agent.clone(), created: event.at, state };
@@ -97,33 +60,31 @@ impl Machine {
                 self.session_ended(*id, event.at, *lost)?;
                 self.remember(mark, Outcome::Session(*id), event.at);
             }
-            Change::Forgotten { reservations, sessions, requests } => {
+            Change::Drained { resource } => {
+                self.drain_applied(resource);
+                self.remember(mark, Outcome::Drain(resource.clone()), event.at);
+            }
+            Change::Undrained { resource } => {
+                self.undrain_applied(resource);
+                self.remember(mark, Outcome::Undrain(resource.clone()), event.at);
+            }
+            Change::MaintenanceCreated { maintenance, losses } => {
+                self.maintenance_created(maintenance)?;
+                let outcome = Outcome::Maintenance(maintenance.id, losses.clone());
+                self.remember(mark, outcome, event.at);
+            }
+            Change::MaintenanceEnded { id } => {
+                self.maintenance_ended(*id, event.at)?;
+                let outcome = Outcome::Maintenance(*id, Losses::default());
+                self.remember(mark, outcome, event.at);
+            }
+            Change::Forgotten { reservations, sessions, requests, maintenances } => {
                 self.forgotten(reservations, sessions, requests)?;
+                for id in maintenances {
+                    self.maintenance_forgotten(*id)?;
+                }
             }
         }
-        Ok(())
-    }
-
-    fn topology_applied(
-        &mut self,
-        spec: &TopologySpec,
-        version: u64,
-        event: &Event,
-    ) -> Result<(), Corrupt> {
-        let topology = compile::compile(spec)
-            .map_err(|faults| corrupt(format!("topology {version} is faulty: {faults:?}")))?;
-        let changes = differences(&self.state.lanes, &topology);
-        for lane in self.state.lanes.values_mut() {
-            lane.def = None;
-        }
-        for (name, def) in &topology.lanes {
-            let lane = self.state.lanes.entry(name.clone()).or_default();
-            lane.def = Some(def.clone());
-        }
-        self.state.lanes.retain(|_, lane| lane.def.is_some() || !lane.timeline.is_empty());
-        self.state.topology = topology;
-        self.state.topology_version = version;
-        self.remember(event.request, Outcome::Topology { version, changes }, event.at);
         Ok(())
     }
 
@@ -205,6 +166,25 @@ impl Machine {
         Ok(())
     }
 
+    /// Brings the end of a live reservation forward; some of what is behind it may stay booked.
+    fn curtailed(
+        &mut self,
+        id: ReservationId,
+        end: Timestamp,
+        free_from: Timestamp,
+    ) -> Result<(), Corrupt> {
+        let before = self.known(id)?.clone();
+        let curtailable = before.is_live() && end < before.interval.end();
+        let after = before.clone().curtailed(end, free_from).filter(|_| curtailable);
+        let after =
+            after.ok_or_else(|| corrupt(format!("reservation {id} cannot end at {end}")))?;
+        self.state.ends.remove(&ends(&before));
+        self.state.ends.insert(ends(&after));
+        self.rebook(&before, &after)?;
+        self.state.reservations.insert(id, after);
+        Ok(())
+    }
+
     fn settled(&mut self, id: ReservationId, at: Timestamp) -> Result<(), Corrupt> {
         let before = self.known(id)?.clone();
         let mut after = Reservation { kept: Vec::new(), ..before.clone() };
@@ -234,13 +214,17 @@ impl Machine {
         Ok(())
     }
 
-    fn known(&self, id: ReservationId) -> Result<&Reservation, Corrupt> {
+    pub(super) fn known(&self, id: ReservationId) -> Result<&Reservation, Corrupt> {
         let found = self.state.reservations.get(&id);
         found.ok_or_else(|| corrupt(format!("no reservation {id}")))
     }
 
     /// Books on the lanes what a reservation books now instead of before.
-    fn rebook(&mut self, before: &Reservation, after: &Reservation) -> Result<(), Corrupt> {
+    pub(super) fn rebook(
+        &mut self,
+        before: &Reservation,
+        after: &Reservation,
+    ) -> Result<(), Corrupt> {
         // Booked first, so that a lane which left the topology is not dropped in between.
         self.book(after)?;
         self.free(before)
@@ -313,7 +297,7 @@ impl Machine {
         Ok(())
     }
 
-    fn remember(&mut self, mark: Option<RequestMark>, outcome: Outcome, at: Timestamp) {
+    pub(super) fn remember(&mut self, mark: Option<RequestMark>, outcome: Outcome, at: Timestamp) {
         let Some(RequestMark { id, fingerprint }) = mark else { return };
         self.state.requests.insert(id, Remembered { fingerprint, outcome, at });
         self.state.past.insert((at, Past::Request(id)));

@@ -19,7 +19,7 @@ impl Machine {
         if let Command::ReserveAll(batch) = &request.command {
             return self.reserve_all(stamp, &request.mark, batch);
         }
-        if let Some(answer) = self.answered(&request.mark)? {
+        if let Some(answer) = self.answered(stamp, &request.mark)? {
             return Ok(Decision { events: Vec::new(), answer });
         }
         self.check_window(stamp, &request.mark)?;
@@ -33,7 +33,13 @@ impl Machine {
             Command::Release(release) => self.release(stamp, release),
             Command::OpenSession(agent) => self.open_session(stamp, agent.clone()),
             Command::CloseSession(id) => self.close_session(stamp, *id),
-            Command::ApplyTopology(spec) => self.apply_topology(stamp, spec),
+            Command::ApplyTopology { spec, accept_losses } => {
+                self.apply_topology(stamp, spec, *accept_losses)
+            }
+            Command::Drain(resource) => self.drain(stamp, resource),
+            Command::Undrain(resource) => self.undrain(stamp, resource),
+            Command::CreateMaintenance(ask) => self.create_maintenance(stamp, ask),
+            Command::DeleteMaintenance(id) => self.delete_maintenance(stamp, *id),
         }?;
         // The mark goes with the last event: with it, all of the decision has happened.
         if let Some(last) = decision.events.last_mut() {
@@ -46,7 +52,11 @@ impl Machine {
     }
 
     /// What the same request was answered before.
-    pub(super) fn answered(&self, mark: &RequestMark) -> Result<Option<Answer>, Fault> {
+    pub(super) fn answered(
+        &self,
+        stamp: Stamp,
+        mark: &RequestMark,
+    ) -> Result<Option<Answer>, Fault> {
         let same = |fingerprint: &[u8; 32]| {
             if *fingerprint == mark.fingerprint {
                 Ok(())
@@ -70,9 +80,16 @@ impl Machine {
             Outcome::Session(id) => {
                 self.state.sessions.get(id).cloned().map(|found| Answer::Session(found.into()))
             }
-            Outcome::Topology { version, changes } => {
-                Some(Answer::Topology { version: *version, changes: changes.clone() })
+            Outcome::Topology { version, changes, losses } => {
+                let (changes, losses) = (changes.clone(), losses.clone());
+                Some(Answer::Topology { version: *version, changes, losses })
             }
+            Outcome::Maintenance(id, losses) => self.state.maintenances.get(id).map(|found| {
+                let maintenance = Box::new(found.clone());
+                Answer::Maintenance { maintenance, losses: losses.clone() }
+            }),
+            Outcome::Drain(resource) => Some(self.drained_answer(stamp.now, resource)),
+            Outcome::Undrain(resource) => Some(self.undrained_answer(resource)),
         })
     }
 

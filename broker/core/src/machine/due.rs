@@ -1,6 +1,6 @@
 //! What time alone brings about: ends, expiries, silence, forgetting.
 
-use tidegate_policy::{RequestId, ReservationId, SessionId, Span, Timestamp};
+use tidegate_policy::{MaintenanceId, RequestId, ReservationId, SessionId, Span, Timestamp};
 
 use super::{Machine, SILENCE_MARGIN};
 use crate::event::{Change, CloseWhy, Event};
@@ -15,6 +15,8 @@ pub(crate) enum Past {
     Session(SessionId),
     /// An answer.
     Request(RequestId),
+    /// A maintenance window that is over.
+    Maintenance(MaintenanceId),
 }
 
 /// The most things that are forgotten or metered by one event.
@@ -26,6 +28,7 @@ enum Due {
     Silence(SessionId),
     End(ReservationId),
     Metering,
+    Window(MaintenanceId),
     Forgetting,
 }
 
@@ -33,12 +36,15 @@ impl Machine {
     /// The events that are due first, if any are due at `now`. Apply them and ask again.
     #[must_use]
     pub fn due(&self, now: Timestamp) -> Vec<Event> {
-        let entries = self.next();
-        let first = entries.into_iter().flatten().min().filter(|(when, _)| *when <= now);
+        let first = self.next_of_each().min().filter(|(when, _)| *when <= now);
         match first {
             Some((_, Due::Silence(session))) => self.session_lost(now, session),
             Some((_, Due::End(id))) => self.end_of(now, id).into_iter().collect(),
             Some((_, Due::Metering)) => vec![self.meter(now)],
+            Some((_, Due::Window(id))) => {
+                let change = Change::MaintenanceEnded { id };
+                vec![Event { at: now, request: None, change }]
+            }
             Some((_, Due::Forgetting)) => vec![self.forget(now)],
             None => Vec::new(),
         }
@@ -47,12 +53,15 @@ impl Machine {
     /// When something is due next.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.next().into_iter().flatten().map(|(when, _)| when).min()
+        self.next_of_each().map(|(when, _)| when).min()
     }
 
-    fn next(&self) -> [Option<(Timestamp, Due)>; 4] {
+    fn next_of_each(&self) -> impl Iterator<Item = (Timestamp, Due)> {
+        let window = self.state.maintenance_ends.first();
+        let window = window.map(|(when, id)| (*when, Due::Window(*id)));
         let metering = self.recent.to_meter().next().map(|(when, _)| (when, Due::Metering));
-        [self.next_silence(), self.next_end(), metering, self.next_forgetting()]
+        let (silence, forgetting) = (self.next_silence(), self.next_forgetting());
+        [silence, self.next_end(), metering, window, forgetting].into_iter().flatten()
     }
 
     /// Until when the holder of a session may be sending by its own count, and a second more.
@@ -82,12 +91,13 @@ impl Machine {
     }
 
     fn end_of(&self, now: Timestamp, id: ReservationId) -> Option<Event> {
-        let why = match self.state.reservations.get(&id)?.state {
-            State::Held { .. } => CloseWhy::Expired,
-            State::Confirmed => CloseWhy::Completed,
-            State::Closed { .. } => return None,
-        };
-        Some(self.close(now, id, why))
+        let found = self.state.reservations.get(&id)?;
+        match (found.state, found.curtailed) {
+            (State::Held { .. }, _) => Some(self.close(now, id, CloseWhy::Expired)),
+            (State::Confirmed, false) => Some(self.close(now, id, CloseWhy::Completed)),
+            (State::Confirmed, true) => Some(self.close(now, id, CloseWhy::CapacityLost)),
+            (State::Closed { .. }, _) => None,
+        }
     }
 
     /// A close whose lanes are free at once.
@@ -114,16 +124,18 @@ impl Machine {
 
     /// Everything that need not be remembered at `now`, up to a bound.
     fn forget(&self, now: Timestamp) -> Event {
-        let (mut reservations, mut sessions, mut requests) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut reservations, mut sessions) = (Vec::new(), Vec::new());
+        let (mut requests, mut maintenances) = (Vec::new(), Vec::new());
         let old = self.state.past.iter().take_while(|(since, _)| since.plus(self.keep()) <= now);
         for (_, past) in old.take(FORGET_MAX) {
             match past {
                 Past::Reservation(id) => reservations.push(*id),
                 Past::Session(id) => sessions.push(*id),
                 Past::Request(id) => requests.push(*id),
+                Past::Maintenance(id) => maintenances.push(*id),
             }
         }
-        let change = Change::Forgotten { reservations, sessions, requests };
+        let change = Change::Forgotten { reservations, sessions, requests, maintenances };
         Event { at: now, request: None, change }
     }
 }

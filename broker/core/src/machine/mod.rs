@@ -1,36 +1,49 @@
 //! The machine: a state, a function that decides, and one that applies.
 //!
 //! - `decide` looks and changes nothing ([`Machine::decide`], in `decide`, `reserve`, `offers`,
-//!   `modify`, `retopo`, with the lanes as `sight` shows them);
+//!   `modify`, `retopo`, `maintenance`, `drain`, with the lanes as `sight` shows them; what a loss
+//!   of capacity costs is in `capacity`);
 //! - `apply` follows an event and cannot refuse (in `apply`);
 //! - `due` says what time alone brings about (in `due`): no timer mutates anything;
 //! - `recent` is what is remembered only while the process runs: beats, usage, refusals.
 
 mod apply;
+mod capacity;
 mod decide;
+mod drain;
 mod due;
 mod look;
+mod maintenance;
 mod modify;
 mod offers;
+mod reads;
 mod recent;
 mod reserve;
 mod retopo;
 mod sight;
+mod twins;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_policy::{ByteCount, Interval, RequestId, ReservationId, SessionId, Span, Timestamp};
+use tidegate_policy::{
+    ByteCount, Interval, MaintenanceId, RequestId, ReservationId, Resource, SessionId, Span,
+    Timestamp,
+};
 
 use crate::event::Event;
 use crate::lane::{Lane, LaneName};
+use crate::losses::Losses;
+use crate::maintenance::Maintenance;
 use crate::refusal::Refusal;
 use crate::reservation::Reservation;
 use crate::session::Session;
 use crate::topology::Topology;
 
-pub use apply::LaneChange;
+pub use crate::topology::shape::LaneChange;
+pub use drain::{Drained, LISTED_MAX};
 pub use look::{Availability, Explanation, Holder, LaneCheck, Query, WayCheck, Window, Windows};
+pub use maintenance::COMMENT_MAX;
 
 /// Every bound and every span that decisions depend on. Applying an event depends on none.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,6 +68,8 @@ pub struct Limits {
     pub sessions_max: usize,
     /// The most live reservations bound to one session.
     pub per_session_max: usize,
+    /// The most maintenance windows remembered, those that are over included.
+    pub maintenances_max: usize,
 }
 
 impl Default for Limits {
@@ -70,6 +85,7 @@ impl Default for Limits {
             reservations_max: 1_000_000,
             sessions_max: 100_000,
             per_session_max: 1000,
+            maintenances_max: 10_000,
         }
     }
 }
@@ -112,7 +128,20 @@ pub enum Answer {
         version: u64,
         /// The lanes that came, went or changed.
         changes: Vec<LaneChange>,
+        /// Who lost what was promised.
+        losses: Losses,
     },
+    /// The maintenance window as it is after the decision.
+    Maintenance {
+        /// The window.
+        maintenance: Box<Maintenance>,
+        /// Who lost what was promised, if it was made just then.
+        losses: Losses,
+    },
+    /// What takes nothing new.
+    Drained(Box<Drained>),
+    /// The lanes that take new bookings again.
+    Undrained(Vec<LaneName>),
 }
 
 impl Answer {
@@ -121,7 +150,12 @@ impl Answer {
         let made = match &mut self {
             Self::Reservation(made) => Some(made),
             Self::Refusal(refusal) => refusal.held.as_mut(),
-            Self::Batch(_) | Self::Session(_) | Self::Topology { .. } => None,
+            Self::Batch(_)
+            | Self::Session(_)
+            | Self::Topology { .. }
+            | Self::Maintenance { .. }
+            | Self::Drained(_)
+            | Self::Undrained(_) => None,
         };
         if let Some(made) = made {
             made.created_by = Some(request);
@@ -186,6 +220,12 @@ pub(crate) struct LedgerState {
     pub(crate) ends: BTreeSet<(Timestamp, ReservationId)>,
     /// Since when each thing of the past could be forgotten.
     pub(crate) past: BTreeSet<(Timestamp, due::Past)>,
+    /// Maintenance windows, those that are over included while they are remembered.
+    pub(crate) maintenances: BTreeMap<MaintenanceId, Maintenance>,
+    /// When each window that is not over ends.
+    pub(crate) maintenance_ends: BTreeSet<(Timestamp, MaintenanceId)>,
+    /// What takes nothing new.
+    pub(crate) drained: BTreeSet<Resource>,
     /// Reservations held or confirmed.
     pub(crate) live: usize,
     /// The time of the last event.
@@ -205,7 +245,10 @@ pub(crate) struct Remembered {
 pub(crate) enum Outcome {
     Reservation(ReservationId),
     Session(SessionId),
-    Topology { version: u64, changes: Vec<LaneChange> },
+    Topology { version: u64, changes: Vec<LaneChange>, losses: Losses },
+    Maintenance(MaintenanceId, Losses),
+    Drain(Resource),
+    Undrain(Resource),
 }
 
 impl Default for LedgerState {
@@ -220,6 +263,9 @@ impl Default for LedgerState {
             requests: BTreeMap::new(),
             ends: BTreeSet::new(),
             past: BTreeSet::new(),
+            maintenances: BTreeMap::new(),
+            maintenance_ends: BTreeSet::new(),
+            drained: BTreeSet::new(),
             live: 0,
             clock: Timestamp::EPOCH,
         }

@@ -151,7 +151,9 @@ impl Reservation {
     pub(super) fn modified(self, modified: Modified) -> Self {
         let Modified { id: _, rate, interval, from, booked, kept } = modified;
         let (revision, plan) = (self.revision, self.plan_version);
-        let mut after = Self { rate, interval, from, booked, kept, ..self };
+        // It ends as it was asked again, unless only the rest of it is other than before.
+        let curtailed = self.curtailed && interval.end() == self.interval.end();
+        let mut after = Self { rate, interval, from, booked, kept, curtailed, ..self };
         after.revision = revision.saturating_add(1);
         after.plan_version = plan.saturating_add(1);
         if let State::Held { until } = after.state {

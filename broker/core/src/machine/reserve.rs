@@ -17,7 +17,7 @@ use crate::ids;
 use crate::lane::{LaneNeed, Terms};
 use crate::refusal::{CounterOffer, Reason, Refusal};
 use crate::reservation::Reservation;
-use crate::topology::{Path, PathFault};
+use crate::topology::Path;
 
 /// How long the best offer is held where nothing else is said.
 const OFFER_HOLD: Span = Span::from_secs(60);
@@ -58,7 +58,7 @@ impl Machine {
                 return Err(Fault::Invalid(vec![FieldFault::new(field, why)]));
             }
             let mark = mark.entry(index);
-            if let Some(answer) = self.answered(&mark)? {
+            if let Some(answer) = self.answered(stamp, &mark)? {
                 answers.push(answer);
                 continue;
             }
@@ -191,7 +191,7 @@ impl Machine {
         };
         let mut ways = Vec::new();
         for source in sources {
-            let paths = topology.paths(source, via, destination).map_err(path_fault)?;
+            let paths = topology.paths(source, via, destination).map_err(Fault::from)?;
             // Where there is no choice, the only path is the first.
             let meant = |path: &Path| only.is_none_or(|only| path.path.unwrap_or(0) == only);
             for Path { via, path, steers, needs } in paths.into_iter().filter(meant) {
@@ -273,18 +273,5 @@ impl Way {
             Booked { lane: need.lane.clone(), amount }
         };
         needs.map(booked).collect()
-    }
-}
-
-pub(super) fn path_fault(fault: PathFault) -> Fault {
-    match fault {
-        PathFault::Unknown(what) => Fault::NotFound { what },
-        PathFault::NotServed { storage, served_via } => {
-            let names: Vec<String> =
-                served_via.iter().map(|host| format!("hosts/{host}")).collect();
-            let why = format!("{storage} is served via {}; name one of them", names.join(", "));
-            Fault::Invalid(vec![FieldFault::new("via", why)])
-        }
-        PathFault::Disconnected => Fault::Invalid(Vec::new()),
     }
 }

@@ -1,12 +1,18 @@
-//! Decides a new topology: what differs, and whether any promise would be left without a lane.
+//! Decides and follows a new topology: what differs, and whose promise would be left without a
+//! lane.
 
-use tidegate_policy::{Interval, Timestamp};
+use std::collections::BTreeMap;
 
-use super::apply::differences;
-use super::decide::happens;
-use super::{Answer, Decision, Machine, Stamp};
-use crate::event::Change;
-use crate::fault::{Fault, LaneInUse};
+use super::capacity::{Ceiling, Ceilings};
+use super::decide::unchanged;
+use super::twins::Twins;
+use super::{Answer, Decision, Machine, Outcome, Stamp};
+use crate::event::{Change, Corrupt, Event};
+use crate::fault::Fault;
+use crate::lane::LaneName;
+use crate::losses::Losses;
+use crate::maintenance::{Window, cuts};
+use crate::topology::shape::differences;
 use crate::topology::spec::TopologySpec;
 use crate::topology::{Topology, compile};
 
@@ -15,31 +21,68 @@ impl Machine {
         &self,
         stamp: Stamp,
         spec: &TopologySpec,
+        accept_losses: bool,
     ) -> Result<Decision, Fault> {
-        let topology = compile::compile(spec).map_err(Fault::Invalid)?;
-        let in_use = self.lanes_in_use(stamp.now, &topology);
-        if !in_use.is_empty() {
-            return Err(Fault::LanesInUse(in_use));
+        let (version, losses) = (self.state.topology_version, Losses::default());
+        if *spec == self.state.topology.spec {
+            return Ok(unchanged(Answer::Topology { version, changes: Vec::new(), losses }));
         }
-        let changes = differences(&self.state.lanes, &topology);
-        let version = self.state.topology_version.saturating_add(1);
-        let answer = Answer::Topology { version, changes };
-        let change = Change::TopologyApplied { spec: spec.clone().into(), version };
-        Ok(happens(stamp, change, answer))
+        let topology = compile::compile(spec).map_err(Fault::Invalid)?;
+        let ceilings = self.ceilings_of(&topology);
+        let (mut events, losses) = self.give_up(stamp, &ceilings, accept_losses)?;
+        let changes = differences(&self.state.topology, &topology);
+        let version = version.saturating_add(1);
+        let answer = Answer::Topology { version, changes, losses: losses.clone() };
+        let change = Change::TopologyApplied { spec: spec.clone().into(), version, losses };
+        events.push(Event { at: stamp.now, request: None, change });
+        Ok(Decision { events, answer })
     }
 
-    /// The lanes on which more is promised from `now` on than `topology` would leave.
-    fn lanes_in_use(&self, now: Timestamp, topology: &Topology) -> Vec<LaneInUse> {
-        let Some(ahead) = Interval::new(now, Timestamp::MAX) else { return Vec::new() };
-        let mut in_use = Vec::new();
-        for (name, lane) in &self.state.lanes {
-            let capacity = topology.lanes.get(name).map_or(0, |def| def.capacity);
-            let promised = lane.timeline.peak(ahead);
-            if capacity < promised {
-                let until = lane.timeline.steps().last().map_or(now, |(instant, _)| instant);
-                in_use.push(LaneInUse { lane: name.clone(), capacity, promised, until });
+    /// What every lane could carry if `topology` stood, maintenance included.
+    fn ceilings_of(&self, topology: &Topology) -> Ceilings {
+        let mut windows: BTreeMap<&LaneName, Vec<Window>> = BTreeMap::new();
+        for found in self.maintenances(None) {
+            let window = Window { over: found.over, left_ppm: found.left_ppm };
+            for lane in topology.lanes_of(&found.resource).unwrap_or_default() {
+                windows.entry(lane).or_default().push(window);
             }
         }
-        in_use
+        let ceiling = |name: &LaneName| {
+            let capacity = topology.lanes.get(name).map_or(0, |def| def.capacity);
+            let windows = windows.get(name).into_iter().flatten().copied();
+            // A cut is at most the capacity, so it cannot overflow.
+            Ceiling { capacity, cuts: cuts(capacity, windows).unwrap_or_default() }
+        };
+        let twins = Twins::between(&self.state.topology, topology);
+        let staying = self.state.lanes.keys().filter(|name| !twins.gone.contains(*name));
+        // A twin that is new has no bookings yet that could be looked at: its lane has them all.
+        let bound = |name| twins.new.get(name).unwrap_or(name);
+        staying.map(|name| (name.clone(), ceiling(bound(name)))).collect()
+    }
+
+    pub(super) fn topology_applied(
+        &mut self,
+        spec: &TopologySpec,
+        (version, losses): (u64, &Losses),
+        event: &Event,
+    ) -> Result<(), Corrupt> {
+        let topology = compile::compile(spec).map_err(|faults| Corrupt {
+            what: format!("topology {version} is faulty: {faults:?}"),
+        })?;
+        let changes = differences(&self.state.topology, &topology);
+        for lane in self.state.lanes.values_mut() {
+            lane.def = None;
+        }
+        for (name, def) in &topology.lanes {
+            self.state.lanes.entry(name.clone()).or_default().def = Some(def.clone());
+        }
+        let old = std::mem::replace(&mut self.state.topology, topology);
+        self.fit_twins(&old)?;
+        self.state.lanes.retain(|_, lane| lane.def.is_some() || !lane.timeline.is_empty());
+        self.state.topology_version = version;
+        self.refit(event.at)?;
+        let outcome = Outcome::Topology { version, changes, losses: losses.clone() };
+        self.remember(event.request, outcome, event.at);
+        Ok(())
     }
 }

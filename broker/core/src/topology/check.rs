@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use tidegate_policy::{BitRate, Name};
+use tidegate_policy::{BitRate, Mark, MarkKind, Name};
 
-use super::spec::{BundleSpec, Capacity, Framing, MTU_MIN, Node, StorageSpec, TopologySpec};
+use super::spec::{
+    BundleSpec, Capacity, Framing, MTU_MIN, Node, SteeringHow, StorageSpec, TopologySpec,
+};
 use crate::fault::FieldFault;
 
 /// The most hosts, switches, links or backends of a topology, each.
@@ -17,6 +19,12 @@ pub(super) const ROUTE_LINKS_MAX: usize = 64;
 pub(super) const SERVED_VIA_MAX: usize = 16;
 /// The most mirrors of a backend.
 pub(super) const MIRRORS_MAX: usize = 16;
+/// The most pairs of places between which bytes can be steered: their paths are looked for with
+/// every topology that is applied.
+const STEERINGS_MAX: usize = 1000;
+/// How many paths there are to choose from.
+const PATHS_MIN: u32 = 2;
+const PATHS_MAX: u32 = 4;
 /// The most links of a bundle.
 const MEMBERS_MAX: u32 = 1024;
 /// The highest allocation ratio, in parts per million.
@@ -50,6 +58,7 @@ pub(super) fn check(spec: &TopologySpec) -> Vec<FieldFault> {
     checker.links(spec);
     checker.storage(spec);
     checker.routes(spec);
+    checker.steerings(spec);
     checker.faults
 }
 
@@ -198,6 +207,56 @@ impl<'a> Checker<'a> {
                     let why = format!("there is no link '{link}'; declare it under links");
                     self.fault(format!("{field}.links[{link_index}]"), why);
                 }
+            }
+        }
+    }
+
+    fn steerings(&mut self, spec: &TopologySpec) {
+        self.bound("topology.steerings", spec.steerings.len(), STEERINGS_MAX);
+        let routes: BTreeSet<(&Node, &Node)> =
+            spec.routes.iter().map(|route| (&route.from, &route.to)).collect();
+        let mut seen = BTreeSet::new();
+        for (index, steering) in spec.steerings.iter().enumerate() {
+            let field = format!("topology.steerings[{index}]");
+            let (from, to) = (&steering.from, &steering.to);
+            self.node(&format!("{field}.from"), from);
+            self.node(&format!("{field}.to"), to);
+            if from == to {
+                self.fault(format!("{field}.to"), "it is where it starts; name two places");
+            }
+            if !seen.insert((from, to)) {
+                self.fault(field.clone(), format!("{from} to {to} can be steered already"));
+            }
+            if routes.contains(&(from, to)) {
+                let why = format!(
+                    "{from} to {to} has a declared route, so there is no choice; take one of the \
+                     two out"
+                );
+                self.fault(field.clone(), why);
+            }
+            if !(PATHS_MIN..=PATHS_MAX).contains(&steering.paths) {
+                let why = format!("it is {}; write {PATHS_MIN} to {PATHS_MAX}", steering.paths);
+                self.fault(format!("{field}.paths"), why);
+            }
+            if let SteeringHow::Marks(kind, marks) = &steering.how {
+                self.marks(&format!("{field}.marks.values"), (*kind, marks), steering.paths);
+            }
+        }
+    }
+
+    /// One mark for each path, all of this kind, all different.
+    fn marks(&mut self, field: &str, (kind, marks): (MarkKind, &[Mark]), paths: u32) {
+        if u32::try_from(marks.len()) != Ok(paths) {
+            let why = format!("there are {} for {paths} paths; write one for each", marks.len());
+            self.fault(field.into(), why);
+        }
+        let mut seen = BTreeSet::new();
+        for (index, mark) in marks.iter().enumerate() {
+            if mark.kind() != kind {
+                self.fault(format!("{field}[{index}]"), format!("{mark} is no {kind}"));
+            } else if !seen.insert(mark) {
+                let why = format!("{mark} marks another path already; write another value");
+                self.fault(format!("{field}[{index}]"), why);
             }
         }
     }

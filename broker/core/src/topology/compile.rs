@@ -21,6 +21,7 @@ pub fn compile(spec: &TopologySpec) -> Result<Topology, Vec<FieldFault>> {
     topology.add_hosts(spec);
     topology.add_links(spec);
     topology.add_storage(spec);
+    topology.resources.values_mut().for_each(|lanes| lanes.sort_unstable());
     let mut faults = Vec::new();
     for (index, route) in spec.routes.iter().enumerate() {
         match routes::compile(&topology, route) {
@@ -30,6 +31,7 @@ pub fn compile(spec: &TopologySpec) -> Result<Topology, Vec<FieldFault>> {
             Err(why) => faults.push(FieldFault::new(format!("topology.routes[{index}]"), why)),
         }
     }
+    faults.extend(topology.add_steerings(&spec.steerings));
     if faults.is_empty() { Ok(topology) } else { Err(faults) }
 }
 

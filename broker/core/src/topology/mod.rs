@@ -5,12 +5,14 @@
 
 pub mod compile;
 pub mod path;
+pub mod shape;
 pub mod spec;
 pub mod steer;
 
 mod bundle;
 mod check;
 mod routes;
+mod yen;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +38,7 @@ pub struct Topology {
     /// The links that leave each switch.
     links: BTreeMap<Name, Vec<Edge>>,
     routes: BTreeMap<(spec::Node, spec::Node), routes::Route>,
+    steerings: BTreeMap<(spec::Node, spec::Node), steer::Steering>,
 }
 
 /// A NIC: the way from its host to its switch and back.

@@ -4,14 +4,15 @@
 //! the destination's write lane. A leg takes the declared route where there is one, else the
 //! cheapest way over switches (Dijkstra 1959), the one with fewer links among equals, and of those
 //! the first in the order of names: the same question always gets the same path. Hosts
-//! are never passed through unless they are named as relays.
+//! are never passed through unless they are named as relays. Where a leg can be steered, each of
+//! its paths is an alternative.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_policy::{Endpoint, Name};
 
 use super::spec::Node;
-use super::{Nic, Steer, Storage, Topology, routes};
+use super::{Nic, Steer, Storage, Topology};
 use crate::lane::{LaneName, LaneNeed};
 
 /// The ordered lanes from a source to a destination.
@@ -46,11 +47,14 @@ pub enum PathFault {
 
 /// The most ways that one source is tried through its relays and the destination's.
 const WAYS_MAX: usize = 64;
+/// The most ways through one chain of relays.
+const CHAIN_WAYS_MAX: usize = 4;
 
 impl Topology {
-    /// Every way from `source` to `destination`, best first: one through each relay that serves
-    /// them, or exactly through `via` where the request names its relays. Ways that are not
-    /// connected are left out.
+    /// Every way from `source` to `destination`, best first: through each relay that serves them,
+    /// or exactly through `via` where the request names its relays. Where bytes can be steered, a
+    /// chain of relays has up to four ways, in the order of what they cost; else it has one. Ways
+    /// that are not connected are left out.
     ///
     /// # Errors
     /// [`PathFault::Unknown`] and [`PathFault::NotServed`]: no state of the network helps.
@@ -73,8 +77,11 @@ impl Topology {
                     chain.extend(first.iter().cloned());
                     chain.extend(last.iter().filter(|_| first != last).cloned());
                 }
-                match self.path_through(source, &chain, destination) {
-                    Ok(path) => paths.push(path),
+                if WAYS_MAX <= paths.len() {
+                    break;
+                }
+                match self.paths_through(source, &chain, destination) {
+                    Ok(through) => paths.extend(through),
                     Err(PathFault::Disconnected) => {}
                     Err(fault) => return Err(fault),
                 }
@@ -107,28 +114,32 @@ impl Topology {
         Err(PathFault::NotServed { storage: endpoint.clone(), served_via: served_via.clone() })
     }
 
-    fn path_through(
+    fn paths_through(
         &self,
         source: &Endpoint,
         via: &[Name],
         destination: &Endpoint,
-    ) -> Result<Path, PathFault> {
+    ) -> Result<Vec<Path>, PathFault> {
         let (start, reads) = self.end(source, |storage| &storage.read)?;
         let (end, writes) = self.end(destination, |storage| &storage.write)?;
         let mut waypoints = vec![start];
         waypoints.extend(via.iter().cloned().map(Node::Host));
         waypoints.push(end);
-        let mut lanes: Vec<&LaneName> = reads.iter().collect();
+        let mut ways = vec![Way { lanes: reads.iter().collect(), ..Way::default() }];
         for pair in waypoints.windows(2) {
             if let [from, to] = pair
                 && from != to
             {
-                lanes.extend(self.leg(from, to).ok_or(PathFault::Disconnected)?);
+                let legs = self.leg(from, to).ok_or(PathFault::Disconnected)?;
+                ways = combined(&ways, &legs);
             }
         }
-        lanes.extend(writes);
-        let needs = self.needs(lanes);
-        Ok(Path { via: via.to_vec(), path: None, steers: Vec::new(), needs })
+        let path = |(index, mut way): (usize, Way<'_>)| {
+            way.lanes.extend(writes);
+            let path = u8::try_from(index).ok().filter(|_| !way.steers.is_empty());
+            Path { via: via.to_vec(), path, needs: self.needs(way.lanes), steers: way.steers }
+        };
+        Ok(ways.into_iter().enumerate().map(path).collect())
     }
 
     /// Where an endpoint meets the network, and the lanes of its storage.
@@ -147,18 +158,15 @@ impl Topology {
         }
     }
 
-    /// The lanes between two different nodes.
-    fn leg<'a>(&'a self, from: &'a Node, to: &'a Node) -> Option<Vec<&'a LaneName>> {
+    /// The ways between two different nodes, best first; `None` if there is none.
+    fn leg<'a>(&'a self, from: &'a Node, to: &'a Node) -> Option<Vec<Way<'a>>> {
         let leaves = self.exits(from);
         let enters = self.exits(to);
-        if let Some(lanes) = self.declared(from, to, (&leaves, &enters)) {
-            return Some(lanes);
+        if let Some(ways) = self.declared(from, to, (&leaves, &enters)) {
+            return Some(ways);
         }
         let (exit, links, enter) = self.cheapest(&leaves, &enters)?;
-        let mut lanes: Vec<&LaneName> = exit.into_iter().flat_map(|nic| &nic.egress).collect();
-        lanes.extend(links);
-        lanes.extend(enter.into_iter().flat_map(|nic| &nic.ingress));
-        Some(lanes)
+        Some(vec![Way { lanes: through(exit, links, enter), ..Way::default() }])
     }
 
     /// The switches at which a node meets the network, each with the NIC in between.
@@ -172,14 +180,15 @@ impl Topology {
         }
     }
 
-    /// A declared route: one between the very nodes wins over one between their switches.
+    /// What is declared, a route or a choice: what is between the very nodes wins over what is
+    /// between their switches.
     fn declared<'a>(
         &'a self,
         from: &Node,
         to: &Node,
         (leaves, enters): (&Exits<'a>, &Exits<'a>),
-    ) -> Option<Vec<&'a LaneName>> {
-        if self.routes.is_empty() {
+    ) -> Option<Vec<Way<'a>>> {
+        if self.routes.is_empty() && self.steerings.is_empty() {
             return None;
         }
         let at = |exits: &Exits<'a>| -> Vec<Node> {
@@ -187,16 +196,29 @@ impl Topology {
         };
         let starts: Vec<Node> = [from.clone()].into_iter().chain(at(leaves)).collect();
         let ends: Vec<Node> = [to.clone()].into_iter().chain(at(enters)).collect();
-        let pairs = starts.iter().flat_map(|start| ends.iter().map(move |end| (start, end)));
-        let route: &routes::Route = pairs
-            .filter_map(|(start, end)| self.routes.get(&(start.clone(), end.clone())))
-            .next()?;
-        let exit = leaves.iter().find(|(switch, _)| **switch == route.from)?.1;
-        let enter = enters.iter().find(|(switch, _)| **switch == route.to)?.1;
-        let mut lanes: Vec<&LaneName> = exit.into_iter().flat_map(|nic| &nic.egress).collect();
-        lanes.extend(&route.lanes);
-        lanes.extend(enter.into_iter().flat_map(|nic| &nic.ingress));
-        Some(lanes)
+        let nic = |exits: &Exits<'a>, at: &Name| {
+            exits.iter().find(|(switch, _)| *switch == at).map(|(_, nic)| *nic)
+        };
+        for start in &starts {
+            for end in &ends {
+                let pair = (start.clone(), end.clone());
+                if let Some(route) = self.routes.get(&pair) {
+                    let (exit, enter) = (nic(leaves, &route.from)?, nic(enters, &route.to)?);
+                    let lanes = through(exit, &route.lanes, enter);
+                    return Some(vec![Way { lanes, ..Way::default() }]);
+                }
+                if let Some(steering) = self.steerings.get(&pair) {
+                    // The NICs of a host that is steered from or to are part of the choice.
+                    let outside = |node: &Node, exits: &Exits<'a>| match node {
+                        Node::Switch(name) => nic(exits, name).flatten(),
+                        Node::Host(_) => None,
+                    };
+                    let ends = (outside(start, leaves), outside(end, enters));
+                    return Some(steering.ways(&pair, ends));
+                }
+            }
+        }
+        None
     }
 
     /// The cheapest way over switches from any of `leaves` to any of `enters`.
@@ -236,6 +258,44 @@ impl Topology {
         }
         None
     }
+}
+
+/// One way through some legs.
+#[derive(Clone, Default)]
+pub(super) struct Way<'a> {
+    pub(super) cost: u64,
+    pub(super) links: u32,
+    pub(super) lanes: Vec<&'a LaneName>,
+    pub(super) steers: Vec<Steer>,
+}
+
+/// The best of the ways through a chain and then through one of the alternatives of its next leg,
+/// in the order of their cost, then links, then of the alternatives leg by leg. None that is left
+/// out could become one of the best by a further leg.
+fn combined<'a>(ways: &[Way<'a>], legs: &[Way<'a>]) -> Vec<Way<'a>> {
+    let pairs = ways.iter().flat_map(|way| legs.iter().map(move |leg| (way, leg)));
+    let joined = pairs.map(|(way, leg)| Way {
+        cost: way.cost.saturating_add(leg.cost),
+        links: way.links.saturating_add(leg.links),
+        lanes: way.lanes.iter().chain(&leg.lanes).copied().collect(),
+        steers: way.steers.iter().chain(&leg.steers).cloned().collect(),
+    });
+    let mut joined: Vec<Way<'a>> = joined.collect();
+    joined.sort_by_key(|way| (way.cost, way.links));
+    joined.truncate(CHAIN_WAYS_MAX);
+    joined
+}
+
+/// Out by one NIC, over links, in by another.
+pub(super) fn through<'a>(
+    exit: Option<&'a Nic>,
+    links: impl IntoIterator<Item = &'a LaneName>,
+    enter: Option<&'a Nic>,
+) -> Vec<&'a LaneName> {
+    let mut lanes: Vec<&LaneName> = exit.into_iter().flat_map(|nic| &nic.egress).collect();
+    lanes.extend(links);
+    lanes.extend(enter.into_iter().flat_map(|nic| &nic.ingress));
+    lanes
 }
 
 type Exits<'a> = [(&'a Name, Option<&'a Nic>)];

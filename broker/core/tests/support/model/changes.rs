@@ -47,7 +47,10 @@ impl Oracle {
             Err(fields) => return fields,
         };
         let others = self.booked.iter().filter(|(id, _)| *id != found.id);
-        let load = Load::new(others.map(|(_, booking)| booking), now);
+        let network = (self.cuts(), self.drained_lanes());
+        let mut load = Load::new(others.map(|(_, booking)| booking), now, network);
+        let own = self.booked.iter().filter(|(id, _)| *id == found.id).map(|(_, it)| it);
+        load.leave_own(&self.net, &own.collect::<Vec<_>>(), now);
         let Some((way, rate, (from, to))) = load.place(&self.net, &ways, &wish) else {
             let mut refusal = load.refusal(&self.net, &ways, &wish);
             refusal.offers.retain(|offer| offer.kind == OfferKind::LowerRateNow);
@@ -62,6 +65,7 @@ impl Oracle {
         after.booked = booked.collect();
         after.rate = BitRate::from_bps(rate).unwrap();
         (after.interval, after.from) = (interval, at(from));
+        after.curtailed = found.curtailed && interval.end() == found.interval.end();
         after.revision += 1;
         after.plan_version += 1;
         if let State::Held { until } = after.state {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tidegate_core::audit::audit;
 use tidegate_core::event::{Change, RequestMark};
 use tidegate_core::{
-    Answer, Command, CounterOffer, Decision, Event, Fault, Limits, Machine, Modify, Note,
+    Answer, CloseWhy, Command, CounterOffer, Decision, Event, Fault, Limits, Machine, Modify, Note,
     OfferKind, Reason, Refusal, Request, Stamp, State,
 };
 use tidegate_policy::{Interval, RequestId, ReservationId, SessionId, Timestamp};
@@ -146,9 +146,11 @@ impl Driver {
         happened.closed.sort();
         happened.lost.sort();
         happened.metered.sort();
-        happened.forgotten.0.sort();
-        happened.forgotten.1.sort();
-        happened.forgotten.2.sort();
+        happened.windows.sort();
+        happened.forgotten.reservations.sort();
+        happened.forgotten.sessions.sort();
+        happened.forgotten.requests.sort();
+        happened.forgotten.windows.sort();
         if happened != expected {
             self.fail(&format!("time brought about\n{happened:?}, not\n{expected:?}"));
         }
@@ -159,23 +161,29 @@ impl Driver {
 
     fn collect(&mut self, event: &Event, into: &mut Passed) {
         match &event.change {
-            Change::Closed { id, why, free_from, .. } if *free_from == at(self.now) => {
-                into.closed.push((*id, why.to_string()));
-                self.count(match why.to_string().as_str() {
-                    "completed" => "completed",
-                    "expired" => "expired",
+            Change::Closed { id, why, free_from, .. } => {
+                into.closed.push((*id, why.to_string(), *free_from));
+                self.count(match why {
+                    CloseWhy::Completed => "completed",
+                    CloseWhy::Expired => "expired",
+                    CloseWhy::CapacityLost => "capacity lost later",
                     _ => "session lost",
                 });
+            }
+            Change::MaintenanceEnded { id } => {
+                into.windows.push(*id);
+                self.count("window over");
             }
             Change::SessionEnded { id, lost: true } => into.lost.push(*id),
             Change::Metered { used } => {
                 into.metered.extend(used.iter().map(|(id, bytes)| (*id, bytes.bytes())));
                 self.count("metered");
             }
-            Change::Forgotten { reservations, sessions, requests } => {
-                into.forgotten.0.extend(reservations);
-                into.forgotten.1.extend(sessions);
-                into.forgotten.2.extend(requests);
+            Change::Forgotten { reservations, sessions, requests, maintenances } => {
+                into.forgotten.reservations.extend(reservations);
+                into.forgotten.sessions.extend(sessions);
+                into.forgotten.requests.extend(requests);
+                into.forgotten.windows.extend(maintenances);
                 self.count("forgotten");
             }
             other => self.fail(&format!("time brought about {other:?}")),
@@ -259,12 +267,23 @@ impl Driver {
     fn decided(&mut self, request: &Request, decision: &Decision) {
         for event in &decision.events {
             self.follow(event);
+            match &event.change {
+                Change::Curtailed { .. } => self.count("curtailed"),
+                Change::Closed { why: CloseWhy::CapacityLost, .. } => self.count("capacity lost"),
+                _ => {}
+            }
         }
         let changed = !decision.events.is_empty();
         self.count(label(&decision.answer, changed));
         match &decision.answer {
             Answer::Reservation(made) if changed => {
                 self.generator.learn((Some(made.id), None));
+                self.never_over();
+            }
+            Answer::Topology { .. } | Answer::Maintenance { .. } if changed => {
+                if let Answer::Maintenance { maintenance, .. } = &decision.answer {
+                    self.generator.learn_window(maintenance.id);
+                }
                 self.never_over();
             }
             Answer::Session(made) if changed => self.generator.learn((None, Some(made.id))),
@@ -297,12 +316,12 @@ impl Driver {
         self.machine.note(&Note::Refused { mark, refusal, at });
     }
 
-    /// No lane is booked over its capacity at any instant to come.
+    /// No lane has promised more than it can carry, at any instant to come.
     fn never_over(&self) {
-        let load = self.oracle.load(self.now);
+        let load = self.oracle.promises(self.now);
         for lane in 0..LANES {
             let capacity = u128::from(self.oracle.net.capacity(lane).unwrap_or(0));
-            if capacity < load.peak(lane, self.now, i64::MAX) {
+            if capacity < load.peak_with_cuts(lane, self.now, i64::MAX) {
                 self.fail(&format!("{} is overbooked", lane_name(lane)));
             }
         }
@@ -352,6 +371,7 @@ impl Driver {
             let same = match &event.change {
                 Change::Closed { id, .. }
                 | Change::Confirmed { id }
+                | Change::Curtailed { id, .. }
                 | Change::HoldExtended { id, .. } => {
                     self.machine.reservation(*id) == self.oracle.reservations.get(id)
                 }
@@ -381,6 +401,13 @@ impl Driver {
         }
         if !self.machine.reservations(None).eq(self.oracle.reservations.values()) {
             self.fail("the reservations differ");
+        }
+        let open = self.oracle.windows.values().filter(|window| window.ended.is_none());
+        if !self.machine.maintenances(None).eq(open) {
+            self.fail("the maintenance windows differ");
+        }
+        if !self.machine.drained().eq(&self.oracle.drained) {
+            self.fail("what is drained differs");
         }
         if self.machine.topology_version() != self.oracle.version {
             self.fail("the topologies differ");
@@ -430,7 +457,7 @@ fn fault_label(fault: &Fault) -> &'static str {
         Fault::Stale { .. } => "stale",
         Fault::SessionEnded(_) => "session ended",
         Fault::NotHolder { .. } => "not holder",
-        Fault::LanesInUse(_) => "lanes in use",
+        Fault::LanesInUse { .. } => "lanes in use",
         Fault::Full { .. } => "full",
     }
 }
@@ -450,6 +477,9 @@ fn label(answer: &Answer, changed: bool) -> &'static str {
         _ if !changed => "unchanged",
         Answer::Session(_) => "session step",
         Answer::Topology { .. } => "topology",
+        Answer::Maintenance { .. } => "maintenance",
+        Answer::Drained(_) => "drained",
+        Answer::Undrained(_) => "undrained",
         Answer::Reservation(made) => match made.state {
             State::Held { .. } | State::Confirmed if !made.kept.is_empty() => {
                 "changed, still booked"

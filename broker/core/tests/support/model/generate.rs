@@ -4,11 +4,12 @@ use tidegate_core::command::{Ask, Shape};
 use tidegate_core::event::RequestMark;
 use tidegate_core::lane::LaneName;
 use tidegate_core::{
-    Batch, Command, Limits, Modify, Note, Release, Request, Target, Terms, Until, Ways,
+    Batch, Command, Limits, MaintenanceAsk, Modify, Note, Release, Request, Target, Terms,
+    TopologySpec, Until, Ways,
 };
 use tidegate_policy::{
-    BitRate, ByteCount, Endpoint, Name, ProjectId, RequestId, ReservationId, SessionId, Span,
-    Timestamp,
+    BitRate, ByteCount, Endpoint, MaintenanceId, Name, ProjectId, RequestId, ReservationId,
+    Resource, SessionId, Span, Timestamp,
 };
 
 use super::load::at;
@@ -42,6 +43,7 @@ pub(crate) struct Generator {
     asked: Vec<(Request, Option<Net>)>,
     reservations: Vec<ReservationId>,
     sessions: Vec<SessionId>,
+    windows: Vec<MaintenanceId>,
 }
 
 fn keep<T>(list: &mut Vec<T>, item: T) {
@@ -62,7 +64,8 @@ fn span(ms: i64) -> Span {
 impl Generator {
     pub(crate) fn new(rng: Rng, scale: u64) -> Self {
         let (asked, reservations, sessions) = (Vec::new(), Vec::new(), Vec::new());
-        Self { rng, scale, serial: 0, asked, reservations, sessions }
+        let windows = Vec::new();
+        Self { rng, scale, serial: 0, asked, reservations, sessions, windows }
     }
 
     /// How much time passes before the next command.
@@ -85,14 +88,18 @@ impl Generator {
         }
     }
 
+    pub(crate) fn learn_window(&mut self, id: MaintenanceId) {
+        keep(&mut self.windows, id);
+    }
+
     /// The first command: without a topology there is nothing to ask for.
     pub(crate) fn first(&mut self, now: i64, net: &Net) -> Next {
-        let command = Command::ApplyTopology(net.spec().into());
+        let command = Command::ApplyTopology { spec: net.spec().into(), accept_losses: false };
         self.ask(now, command, Some(net.clone()))
     }
 
     pub(crate) fn next(&mut self, now: i64, oracle: &Oracle) -> Next {
-        let live: Vec<ReservationId> = oracle.live();
+        let live: Vec<ReservationId> = oracle.living().map(|found| found.id).collect();
         if BOOKED_MAX < live.len() {
             let id = self.rng.pick(&live);
             let release = Release { target: id.into(), holder: None, used: ByteCount::ZERO };
@@ -107,33 +114,50 @@ impl Generator {
                 let batch = self.batch(now, oracle);
                 self.ask(now, Command::ReserveAll(batch.into()), None)
             }
-            345..425 => {
+            345..435 => {
                 let modify = self.modify(now, oracle);
                 self.ask(now, Command::Modify(modify.into()), None)
             }
-            425..440 => self.obey(oracle),
-            440..520 => {
+            435..450 => self.obey(oracle),
+            450..525 => {
                 let command = Command::Confirm(self.target(oracle));
                 self.ask(now, command, None)
             }
-            520..555 => {
+            525..555 => {
                 let by =
                     self.rng.pick(&[0, 1, 5000, 60_000, ms(oracle.limits.hold_max), 86_400_000]);
                 let command = Command::ExtendHold(self.target(oracle), span(by));
                 self.ask(now, command, None)
             }
-            555..700 => {
+            555..695 => {
                 let release = self.release(oracle);
                 self.ask(now, Command::Release(release), None)
             }
-            700..820 => self.note(now, oracle),
-            820..850 => self.ask(now, Command::OpenSession(name("agent")), None),
-            850..865 => {
+            695..805 => self.note(now, oracle),
+            805..830 => self.ask(now, Command::OpenSession(name("agent")), None),
+            830..842 => {
                 let command = Command::CloseSession(self.session(oracle));
                 self.ask(now, command, None)
             }
-            865..920 => self.retopo(now, oracle),
-            920..999 => self.again(),
+            842..886 => self.retopo(now, oracle),
+            886..890 => {
+                let command = Command::Drain(self.resource());
+                self.ask(now, command, None)
+            }
+            890..908 => {
+                let drained: Vec<&Resource> = oracle.drained.iter().collect();
+                let any = self.rng.chance(20) || drained.is_empty();
+                let resource = if any { self.resource() } else { self.rng.pick(&drained).clone() };
+                self.ask(now, Command::Undrain(resource), None)
+            }
+            908..919 => self.maintain(now, oracle),
+            919..928 => {
+                let never = MaintenanceId::from_u128(u128::MAX);
+                let known = self.rng.chance(90) && !self.windows.is_empty();
+                let id = if known { self.rng.pick(&self.windows) } else { never };
+                self.ask(now, Command::DeleteMaintenance(id), None)
+            }
+            928..999 => self.again(),
             _ => Next::Restart,
         }
     }
@@ -175,9 +199,60 @@ impl Generator {
             && let Some(link) = spec.links.first_mut()
         {
             link.capacity.out = BitRate::ZERO;
-            return self.ask(now, Command::ApplyTopology(spec.into()), None);
+            return self.apply(now, spec, None);
         }
-        self.ask(now, Command::ApplyTopology(spec.into()), Some(net))
+        self.apply(now, spec, Some(net))
+    }
+
+    fn apply(&mut self, now: i64, spec: TopologySpec, net: Option<Net>) -> Next {
+        let accept_losses = self.rng.chance(35);
+        self.ask(now, Command::ApplyTopology { spec: spec.into(), accept_losses }, net)
+    }
+
+    fn resource(&mut self) -> Resource {
+        let names = [
+            "hosts/a",
+            "hosts/b/nics/eth0",
+            "hosts/r",
+            "hosts/r/nics/eth0",
+            "hosts/x",
+            "switches/s1",
+            "switches/s2",
+            "links/l1",
+            "links/l2",
+            "storage/d",
+            "storage/p",
+            "storage/q",
+            "links/ghost",
+        ];
+        self.rng.pick(&names).parse().unwrap()
+    }
+
+    fn maintain(&mut self, now: i64, oracle: &Oracle) -> Next {
+        let start = match self.rng.below(100) {
+            0..40 => None,
+            40..50 => self.times(now, oracle).0,
+            _ => Some(at((now / GRID_MS + self.rng.ms(12)) * GRID_MS)),
+        };
+        let from = start.map_or(now, Timestamp::as_ms).max(now);
+        let ahead = ms(Span::MAX);
+        let end = match self.rng.below(100) {
+            0..4 => from - self.rng.ms(2),
+            4..8 => now + ahead + self.rng.ms(2),
+            8..30 => self.edge(oracle).filter(|edge| from < *edge).unwrap_or(from + GRID_MS),
+            _ => from + GRID_MS * (1 + self.rng.ms(6)),
+        };
+        let left_ppm =
+            self.rng.pick(&[0, 1, 333_333, 500_000, 700_000, 900_000, 999_999, 1_000_000]);
+        let ask = MaintenanceAsk {
+            resource: self.resource(),
+            start,
+            end: at(end),
+            left_ppm,
+            comment: String::new(),
+            accept_losses: self.rng.chance(40),
+        };
+        self.ask(now, Command::CreateMaintenance(ask.into()), None)
     }
 
     fn note(&mut self, now: i64, oracle: &Oracle) -> Next {
@@ -467,10 +542,17 @@ pub(crate) fn tight() -> Limits {
         reservations_max: 38,
         sessions_max: 9,
         per_session_max: 5,
+        maintenances_max: 4,
     }
 }
 
 /// The limits of a broker, but for the counts.
 pub(crate) fn usual() -> Limits {
-    Limits { reservations_max: 400, sessions_max: 110, per_session_max: 6, ..Limits::default() }
+    Limits {
+        reservations_max: 400,
+        sessions_max: 110,
+        per_session_max: 6,
+        maintenances_max: 12,
+        ..Limits::default()
+    }
 }

@@ -14,9 +14,15 @@ pub(crate) struct Booking {
     pub(crate) lanes: Vec<(usize, u64)>,
 }
 
+/// What is taken of each lane: from, to and how much.
+pub(crate) type Taken = Vec<Vec<(i64, i64, u128)>>;
+
 /// The bookings of each lane.
 pub(crate) struct Load {
-    on: Vec<Vec<(i64, i64, u128)>>,
+    on: Taken,
+    /// What maintenance takes away.
+    cuts: Taken,
+    drained: Vec<bool>,
 }
 
 /// What is asked, with its times settled.
@@ -40,14 +46,48 @@ pub(crate) fn at(ms: i64) -> Timestamp {
 }
 
 impl Load {
-    pub(crate) fn new<'a>(list: impl Iterator<Item = &'a Booking>, from: i64) -> Self {
+    pub(crate) fn new<'a>(
+        list: impl Iterator<Item = &'a Booking>,
+        from: i64,
+        (cuts, drained): (Taken, Vec<bool>),
+    ) -> Self {
         let mut on = vec![Vec::new(); LANES];
         for booking in list.filter(|booking| from < booking.to) {
             for (lane, amount) in &booking.lanes {
                 on[*lane].push((booking.from, booking.to, u128::from(*amount)));
             }
         }
-        Self { on }
+        Self { on, cuts, drained }
+    }
+
+    /// Leaves of each drained lane what these bookings have of it, and nothing else: they stand on
+    /// it, and may be changed into less.
+    pub(crate) fn leave_own(&mut self, net: &Net, own: &[&Booking], from: i64) {
+        for lane in (0..LANES).filter(|lane| self.drained[*lane]).collect::<Vec<usize>>() {
+            let part = |it: &&Booking| {
+                let amounts = it.lanes.iter().filter(|(known, _)| *known == lane);
+                let amount: u128 = amounts.map(|(_, amount)| u128::from(*amount)).sum();
+                (it.from, it.to, amount)
+            };
+            let own: Vec<(i64, i64, u128)> =
+                own.iter().map(part).filter(|it| 0 < it.2 && from < it.1).collect();
+            if own.is_empty() {
+                continue;
+            }
+            let mut edges: Vec<i64> = own.iter().flat_map(|it| [it.0.max(from), it.1]).collect();
+            edges.extend([from, i64::MAX]);
+            edges.sort_unstable();
+            edges.dedup();
+            let capacity = u128::from(net.capacity(lane).unwrap_or(0));
+            let level = |instant: i64| -> u128 {
+                own.iter().filter(|it| it.0 <= instant && instant < it.1).map(|it| it.2).sum()
+            };
+            let pieces = edges.windows(2);
+            let taken = |pair: &[i64]| (pair[0], pair[1], capacity.saturating_sub(level(pair[0])));
+            self.on[lane] = pieces.map(taken).collect();
+            self.cuts[lane].clear();
+            self.drained[lane] = false;
+        }
     }
 
     fn level(&self, lane: usize, instant: i64) -> u128 {
@@ -62,14 +102,25 @@ impl Load {
         begins.chain([from]).map(|instant| self.level(lane, instant)).max().unwrap_or(0)
     }
 
-    /// When the last booking of a lane ends.
-    pub(crate) fn last_end(&self, lane: usize) -> Option<i64> {
-        self.on[lane].iter().map(|booking| booking.1).max()
+    /// The most booked or in maintenance at one instant.
+    pub(crate) fn peak_with_cuts(&self, lane: usize, from: i64, to: i64) -> u128 {
+        let parts = || self.on[lane].iter().chain(&self.cuts[lane]);
+        let begins = parts().map(|part| part.0).filter(|begin| from < *begin && *begin < to);
+        let taken = |instant: i64| -> u128 {
+            parts().filter(|part| part.0 <= instant && instant < part.1).map(|part| part.2).sum()
+        };
+        begins.chain([from]).map(taken).max().unwrap()
     }
 
-    fn fits(&self, net: &Net, need: (usize, u32), rate: u64, (from, to): (i64, i64)) -> bool {
-        let free = u128::from(net.capacity(need.0).unwrap_or(0));
-        self.peak(need.0, from, to) + net.amount(need, rate) <= free
+    /// The least that is free for something new.
+    fn free(&self, net: &Net, lane: usize, (from, to): (i64, i64)) -> u128 {
+        let most = self.peak_with_cuts(lane, from, to);
+        let capacity = if self.drained[lane] { 0 } else { net.capacity(lane).unwrap_or(0) };
+        u128::from(capacity).saturating_sub(most)
+    }
+
+    fn fits(&self, net: &Net, need: (usize, u32), rate: u64, over: (i64, i64)) -> bool {
+        net.amount(need, rate) <= self.free(net, need.0, over)
     }
 
     fn carries(&self, net: &Net, way: &Way, rate: u64, over: (i64, i64)) -> bool {
@@ -79,8 +130,9 @@ impl Load {
     /// Every instant from `from` to `to` at which something can change on these lanes, the first
     /// one included.
     fn edges(&self, needs: &[(usize, u32)], from: i64, to: i64) -> Vec<i64> {
-        let bookings = needs.iter().flat_map(|(lane, _)| &self.on[*lane]);
-        let mut edges: Vec<i64> = bookings.flat_map(|booking| [booking.0, booking.1]).collect();
+        let parts =
+            needs.iter().flat_map(|(lane, _)| self.on[*lane].iter().chain(&self.cuts[*lane]));
+        let mut edges: Vec<i64> = parts.flat_map(|part| [part.0, part.1]).collect();
         edges.push(from);
         edges.retain(|edge| from <= *edge && *edge <= to);
         edges.sort_unstable();
@@ -119,7 +171,10 @@ impl Load {
 
     /// The highest rate that a way carries over an interval.
     fn highest(&self, net: &Net, way: &Way, over: (i64, i64)) -> u64 {
-        let carries = |rate: u64| self.carries(net, way, rate, over);
+        let needs = way.lanes.iter();
+        let free: Vec<((usize, u32), u128)> =
+            needs.map(|need| (*need, self.free(net, need.0, over))).collect();
+        let carries = |rate: u64| free.iter().all(|(need, free)| net.amount(*need, rate) <= *free);
         let (mut fits, mut too_much) = (0, BitRate::MAX.bps() + 1);
         while fits + 1 < too_much {
             let middle = fits + (too_much - fits) / 2;
@@ -143,6 +198,9 @@ impl Load {
         let reason = match ways {
             [] => Reason::NoPath,
             _ if ways.iter().all(too_small) => Reason::RateAboveCapacity,
+            _ if ways.iter().all(|way| way.lanes.iter().any(|(lane, _)| self.drained[*lane])) => {
+                Reason::Drained
+            }
             _ => Reason::NoHeadroom,
         };
         let mut blockers: Vec<Blocker> =
@@ -156,7 +214,7 @@ impl Load {
         let blocked = way.lanes.iter().filter(|need| !self.fits(net, **need, wish.min, over));
         let blocker = |need: &(usize, u32)| {
             let limit = net.capacity(need.0).unwrap_or(0);
-            let free = u128::from(limit).saturating_sub(self.peak(need.0, over.0, over.1));
+            let free = self.free(net, need.0, over);
             let last = wish.horizon - wish.span;
             Blocker {
                 source: way.route.source().cloned(),

@@ -6,6 +6,7 @@ pub(crate) mod driver;
 mod generate;
 mod load;
 mod net;
+mod network;
 mod oracle;
 mod rng;
 mod steps;

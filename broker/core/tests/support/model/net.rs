@@ -10,7 +10,7 @@ use tidegate_core::topology::spec::{
     Capacity, Framing, HostSpec, LinkSpec, NicSpec, Node, StorageSpec,
 };
 use tidegate_core::{Fault, Route, TopologySpec, Ways};
-use tidegate_policy::{BitRate, Endpoint, Name};
+use tidegate_policy::{BitRate, Endpoint, Name, Resource as Declared};
 
 use super::rng::Rng;
 
@@ -142,16 +142,46 @@ impl Net {
         Some(u64::try_from(millionths / 1_000_000).unwrap())
     }
 
-    /// What a payload rate takes of a lane that is crossed so often.
-    pub(crate) fn amount(&self, (lane, times): (usize, u32), rate: u64) -> u128 {
+    /// What a lane is like besides what can be booked on it.
+    pub(crate) fn shape(&self, lane: usize) -> (u64, u128) {
+        (self.resources[lane / 3].rates[lane % 3], self.headers(lane))
+    }
+
+    /// The lanes of a resource; `None` if there is no such resource.
+    pub(crate) fn lanes_of(&self, resource: &Declared) -> Option<Vec<usize>> {
+        let (a, b, r) = (0, 1, 2);
+        let of: Vec<usize> = match resource.to_string().as_str() {
+            "hosts/a" | "hosts/a/nics/eth0" => vec![a],
+            "hosts/b" | "hosts/b/nics/eth0" => vec![b],
+            "hosts/r" | "hosts/r/nics/eth0" => vec![r],
+            "hosts/x" => Vec::new(),
+            "switches/s1" => vec![a, r, L1, L2],
+            "switches/s2" => vec![b, L1, L2],
+            "links/l1" if self.resources[L1].present => vec![L1],
+            "links/l2" if self.resources[L2].present => vec![L2],
+            "storage/d" if self.resources[D].present => vec![D],
+            "storage/p" => vec![P],
+            "storage/q" => vec![Q],
+            _ => return None,
+        };
+        let lanes = of.into_iter().flat_map(|resource| 3 * resource..3 * resource + 3);
+        Some(lanes.filter(|lane| self.capacity(*lane).is_some()).collect())
+    }
+
+    /// Headers on top of the payload, in parts per million of it.
+    fn headers(&self, lane: usize) -> u128 {
         let framing = self.resources[lane / 3].framing;
-        let headers: u128 = match (framing.overhead_ppm, framing.mtu) {
+        match (framing.overhead_ppm, framing.mtu) {
             _ if D <= lane / 3 => 0,
             (Some(said), _) => said.into(),
             (None, Some(9000)) => 12_321,
             _ => 77_031,
-        };
-        let millionths = u128::from(rate) * (1_000_000 + headers);
+        }
+    }
+
+    /// What a payload rate takes of a lane that is crossed so often.
+    pub(crate) fn amount(&self, (lane, times): (usize, u32), rate: u64) -> u128 {
+        let millionths = u128::from(rate) * (1_000_000 + self.headers(lane));
         let rest = u128::from(!millionths.is_multiple_of(1_000_000));
         (millionths / 1_000_000 + rest) * u128::from(times)
     }

@@ -1,16 +1,20 @@
 //! What should be answered: the rules of reservations, holds, sessions and repeated requests over
 //! plain lists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_core::command::{Ask, Batch};
 use tidegate_core::event::{Booked, RequestMark};
 use tidegate_core::lane::LaneName;
 use tidegate_core::machine::LaneChange;
 use tidegate_core::{
-    Answer, Command, Fault, Limits, Reason, Refusal, Request, Reservation, Session, State,
+    Answer, Command, Fault, Limits, Losses, Maintenance, Reason, Refusal, Request, Reservation,
+    Session, State,
 };
-use tidegate_policy::{BitRate, ByteCount, Interval, RequestId, ReservationId, SessionId, Span};
+use tidegate_policy::{
+    BitRate, ByteCount, Interval, MaintenanceId, RequestId, ReservationId, Resource, SessionId,
+    Span,
+};
 
 use super::load::{Booking, Load, Place, at};
 use super::net::{LANES, Net, Unasked, lane_name};
@@ -39,7 +43,9 @@ pub(super) enum About {
     Made(ReservationId),
     Reservation(ReservationId),
     Session(SessionId),
-    Topology(u64, Vec<LaneChange>),
+    Topology(u64, Vec<LaneChange>, Losses),
+    Drain(Resource, bool),
+    Window(MaintenanceId, Losses),
 }
 
 #[derive(Clone)]
@@ -49,6 +55,8 @@ pub(crate) struct Oracle {
     pub(crate) version: u64,
     pub(crate) reservations: BTreeMap<ReservationId, Reservation>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) windows: BTreeMap<MaintenanceId, Maintenance>,
+    pub(crate) drained: BTreeSet<Resource>,
     /// The list that every question is answered from; a reservation stands there once for what it
     /// books now, and once for each piece that its earlier terms left.
     pub(crate) booked: Vec<(ReservationId, Booking)>,
@@ -81,6 +89,8 @@ impl Oracle {
             version: 0,
             reservations: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            windows: BTreeMap::new(),
+            drained: BTreeSet::new(),
             booked: Vec::new(),
             heard: BTreeMap::new(),
             used: BTreeMap::new(),
@@ -93,7 +103,19 @@ impl Oracle {
 
     /// What is booked from an instant on.
     pub(crate) fn load(&self, from: i64) -> Load {
-        Load::new(self.booked.iter().map(|(_, booking)| booking), from)
+        let network = (self.cuts(), self.drained_lanes());
+        Load::new(self.booked.iter().map(|(_, booking)| booking), from, network)
+    }
+
+    /// What is promised from an instant on: what is closed and still booked is not.
+    pub(crate) fn promises(&self, from: i64) -> Load {
+        let live = self.living().map(|found| Booking {
+            from: found.from.as_ms(),
+            to: found.interval.end().as_ms(),
+            lanes: found.booked.iter().map(|it| (lane_of(&it.lane), it.amount)).collect(),
+        });
+        let live: Vec<Booking> = live.collect();
+        Load::new(live.iter(), from, (self.cuts(), self.drained_lanes()))
     }
 
     /// Answers a request and carries it out. A new topology comes along as the network it means.
@@ -106,7 +128,7 @@ impl Oracle {
         if let Command::ReserveAll(batch) = &request.command {
             return self.reserve_all((now, fresh), batch, request.mark);
         }
-        if let Some(answered) = self.answered(&request.mark) {
+        if let Some(answered) = self.answered(now, &request.mark) {
             if let Expected::Answer(Answer::Refusal(refusal)) = &answered {
                 self.note_refusal(now, request.mark, refusal);
             }
@@ -125,8 +147,12 @@ impl Oracle {
             Command::Release(release) => self.release(now, release, mark),
             Command::OpenSession(agent) => self.open(now, (fresh, agent), mark),
             Command::CloseSession(id) => self.close_session(now, *id, mark),
-            Command::ApplyTopology(_) => match net {
-                Some(net) => self.retopo(now, net, mark),
+            Command::Drain(resource) => self.drain(now, (resource, true), mark),
+            Command::Undrain(resource) => self.drain(now, (resource, false), mark),
+            Command::CreateMaintenance(ask) => self.maintain((now, fresh), ask, mark),
+            Command::DeleteMaintenance(id) => self.cancel(now, *id, mark),
+            Command::ApplyTopology { accept_losses, .. } => match net {
+                Some(net) => self.retopo(now, (net, *accept_losses), mark),
                 None => field("topology.links[0].capacity.out_bps"),
             },
         }
@@ -163,7 +189,7 @@ impl Oracle {
                 return field(&format!("requests[{index}].hold_best_offer"));
             }
             let mark = mark.entry(index);
-            let answer = match self.answered(&mark) {
+            let answer = match self.answered(now, &mark) {
                 Some(answered) => answered,
                 None => match self.out_of_window(now, mark.id) {
                     Some(outside) => outside,
@@ -200,7 +226,7 @@ impl Oracle {
         Expected::Answer(Answer::Batch(answers))
     }
 
-    fn answered(&self, mark: &RequestMark) -> Option<Expected> {
+    fn answered(&self, now: i64, mark: &RequestMark) -> Option<Expected> {
         let reused = Expected::Fault(Fault::RequestReused(mark.id));
         if let Some((print, refusal, _)) = self.refusals.get(&mark.id) {
             let same = *print == mark.fingerprint;
@@ -220,10 +246,12 @@ impl Oracle {
                 let found = self.sessions.get(id)?.clone();
                 Some(Expected::Answer(Answer::Session(found.into())))
             }
-            About::Topology(version, changes) => {
-                let (version, changes) = (*version, changes.clone());
-                Some(Expected::Answer(Answer::Topology { version, changes }))
+            About::Topology(version, changes, losses) => {
+                let (version, changes, losses) = (*version, changes.clone(), losses.clone());
+                Some(Expected::Answer(Answer::Topology { version, changes, losses }))
             }
+            About::Drain(resource, drained) => Some(self.drained_answer(now, resource, *drained)),
+            About::Window(id, losses) => self.window_answer(*id, losses),
         }
     }
 
@@ -263,15 +291,13 @@ impl Oracle {
     }
 
     /// The reservations that are held or confirmed.
-    pub(crate) fn live(&self) -> Vec<ReservationId> {
-        let all = self.reservations.values();
-        all.filter(|found| found.is_live()).map(|found| found.id).collect()
+    pub(crate) fn living(&self) -> impl Iterator<Item = &Reservation> {
+        self.reservations.values().filter(|found| found.is_live())
     }
 
     /// The live reservations of a session.
     pub(super) fn bound(&self, session: SessionId) -> Vec<ReservationId> {
-        let all = self.reservations.values();
-        let bound = all.filter(|found| found.is_live() && found.session == Some(session));
+        let bound = self.living().filter(|found| found.session == Some(session));
         bound.map(|found| found.id).collect()
     }
 
@@ -299,6 +325,7 @@ impl Oracle {
             session: ask.session,
             booked: booked.collect(),
             kept: Vec::new(),
+            curtailed: false,
             revision: 1,
             plan_version: 1,
             metered: ByteCount::ZERO,

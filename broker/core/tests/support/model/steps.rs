@@ -3,27 +3,37 @@
 use std::collections::BTreeMap;
 
 use tidegate_core::event::RequestMark;
-use tidegate_core::fault::LaneInUse;
-use tidegate_core::machine::LaneChange;
 use tidegate_core::{
     Answer, CloseWhy, Fault, Note, Release, Reservation, Session, SessionState, State, Target,
 };
-use tidegate_policy::{ByteCount, Name, RequestId, ReservationId, SessionId, Span};
+use tidegate_policy::{
+    ByteCount, MaintenanceId, Name, RequestId, ReservationId, SessionId, Span, Timestamp,
+};
 
 use super::load::at;
-use super::net::{Net, lane_name, lanes_by_name};
 use super::oracle::{About, Expected, Oracle, ms, reply};
 
 /// A second between the instant at which a holder stops and the one at which others may start.
 const MARGIN_MS: i64 = 1000;
 
+/// What was dropped from memory.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub(crate) struct Forgotten {
+    pub(crate) reservations: Vec<ReservationId>,
+    pub(crate) sessions: Vec<SessionId>,
+    pub(crate) requests: Vec<RequestId>,
+    pub(crate) windows: Vec<MaintenanceId>,
+}
+
 /// What time brought about.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub(crate) struct Passed {
-    pub(crate) closed: Vec<(ReservationId, String)>,
+    /// Which, why, and from when their lanes are free.
+    pub(crate) closed: Vec<(ReservationId, String, Timestamp)>,
+    pub(crate) windows: Vec<MaintenanceId>,
     pub(crate) lost: Vec<SessionId>,
     pub(crate) metered: Vec<(ReservationId, u64)>,
-    pub(crate) forgotten: (Vec<ReservationId>, Vec<SessionId>, Vec<RequestId>),
+    pub(crate) forgotten: Forgotten,
 }
 
 fn said(session: &Session) -> Expected {
@@ -153,32 +163,6 @@ impl Oracle {
         self.sessions.get_mut(&id).unwrap().state = state;
     }
 
-    pub(super) fn retopo(&mut self, now: i64, net: &Net, mark: RequestMark) -> Expected {
-        let load = self.load(now);
-        let mut in_use = Vec::new();
-        let mut changes = Vec::new();
-        for lane in lanes_by_name() {
-            let capacity = net.capacity(lane).unwrap_or(0);
-            let promised = u64::try_from(load.peak(lane, now, i64::MAX)).unwrap();
-            if capacity < promised {
-                let until = at(load.last_end(lane).unwrap());
-                in_use.push(LaneInUse { lane: lane_name(lane), capacity, promised, until });
-            }
-            let before = self.net.capacity(lane).filter(|_| 0 < self.version);
-            let after = net.capacity(lane);
-            if before != after {
-                changes.push(LaneChange { lane: lane_name(lane), before, after });
-            }
-        }
-        if !in_use.is_empty() {
-            return Expected::Fault(Fault::LanesInUse(in_use));
-        }
-        self.net = net.clone();
-        self.version += 1;
-        self.remember(now, mark, About::Topology(self.version, changes.clone()));
-        Expected::Answer(Answer::Topology { version: self.version, changes })
-    }
-
     /// What a note leaves behind.
     pub(crate) fn note(&mut self, note: &Note) {
         match note {
@@ -220,9 +204,10 @@ impl Oracle {
     pub(crate) fn pass(&mut self, now: i64) -> Passed {
         let mut passed = Passed { metered: self.meter(now), ..Passed::default() };
         for (id, (_, why)) in self.over(now) {
-            passed.closed.push((id, why.to_string()));
+            passed.closed.push((id, why.to_string(), at(now)));
             self.close(now, id, (why, now, 0));
         }
+        passed.windows = self.windows_over(now);
         let silent = self.heard.keys().copied().filter(|id| self.silence(*id) <= now);
         passed.lost = silent.collect();
         for id in &passed.lost {
@@ -237,13 +222,15 @@ impl Oracle {
     fn over(&self, now: i64) -> BTreeMap<ReservationId, (i64, CloseWhy)> {
         let live = self.reservations.values();
         let ended = live.filter_map(|found| {
-            let (end, why) = match found.state {
-                State::Held { until } => (until.as_ms(), CloseWhy::Expired),
-                State::Confirmed => (found.interval.end().as_ms(), CloseWhy::Completed),
-                State::Closed { .. } => return None,
+            let end = found.interval.end().as_ms();
+            let (end, how) = match (found.state, found.curtailed) {
+                (State::Held { until }, _) => (until.as_ms(), CloseWhy::Expired),
+                (State::Confirmed, false) => (end, CloseWhy::Completed),
+                (State::Confirmed, true) => (end, CloseWhy::CapacityLost),
+                (State::Closed { .. }, _) => return None,
             };
             let silence = found.session.map_or(i64::MAX, |session| self.silence(session));
-            let first = if silence <= end { (silence, CloseWhy::SessionLost) } else { (end, why) };
+            let first = if silence <= end { (silence, CloseWhy::SessionLost) } else { (end, how) };
             (first.0 <= now).then_some((found.id, first))
         });
         ended.collect()
@@ -299,7 +286,7 @@ impl Oracle {
         found
     }
 
-    fn forget(&mut self, now: i64) -> (Vec<ReservationId>, Vec<SessionId>, Vec<RequestId>) {
+    fn forget(&mut self, now: i64) -> Forgotten {
         let keep = ms(self.limits.retain).max(2 * ms(self.limits.request_window));
         let old = |since: i64| since + keep <= now;
         let reservations: Vec<ReservationId> = self
@@ -334,7 +321,11 @@ impl Oracle {
         }
         self.sessions.retain(|id, _| !sessions.contains(id));
         self.answers.retain(|id, _| !requests.contains(id));
-        (reservations, sessions, requests)
+        let windows = self.windows.values();
+        let windows = windows.filter(|window| window.ended.is_some_and(|at| old(at.as_ms())));
+        let windows: Vec<MaintenanceId> = windows.map(|window| window.id).collect();
+        self.windows.retain(|id, _| !windows.contains(id));
+        Forgotten { reservations, sessions, requests, windows }
     }
 }
 

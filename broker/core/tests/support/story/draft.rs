@@ -2,9 +2,10 @@
 
 use tidegate_core::TopologySpec;
 use tidegate_core::topology::spec::{
-    BundleSpec, Capacity, Framing, HostSpec, LinkSpec, NicSpec, Node, RouteSpec, StorageSpec,
+    BundleSpec, Capacity, Framing, HostSpec, LinkSpec, NicSpec, Node, RouteSpec, SteeringHow,
+    SteeringSpec, StorageSpec,
 };
-use tidegate_policy::{BitRate, Name};
+use tidegate_policy::{BitRate, Mark, MarkKind, Name};
 
 /// The options that follow the fixed words of a command.
 struct Options<'a> {
@@ -95,9 +96,27 @@ pub(super) fn declare(draft: &mut TopologySpec, stands: &TopologySpec, words: &[
             let (from, to) = (node(from), node(to));
             draft.routes.push(RouteSpec { from, to, links: names(links) });
         }
+        ["steer", from, "->", to, how @ ..] => steer(draft, (from, to), how),
+        ["remove", "steerings"] => draft.steerings.clear(),
         ["remove", kind, text] => remove(draft, kind, text),
         _ => panic!("no such declaration: {}", words.join(" ")),
     }
+}
+
+fn steer(draft: &mut TopologySpec, (from, to): (&str, &str), words: &[&str]) {
+    let marks = |kind: MarkKind, values: &str| {
+        let marks = values.split(',').map(|value| Mark::new(kind, value).unwrap());
+        SteeringHow::Marks(kind, marks.collect())
+    };
+    let how = match words {
+        ["dscp", values, ..] => marks(MarkKind::Dscp, values),
+        ["vlan", values, ..] => marks(MarkKind::Vlan, values),
+        ["source", values, ..] => marks(MarkKind::SourceAddress, values),
+        ["controller", text, ..] => SteeringHow::Controller(name(text)),
+        _ => panic!("say dscp, vlan, source or controller"),
+    };
+    let paths = Options { words }.word("paths").unwrap().parse().unwrap();
+    draft.steerings.push(SteeringSpec { from: node(from), to: node(to), paths, how });
 }
 
 fn remove(draft: &mut TopologySpec, kind: &str, text: &str) {

@@ -2,8 +2,10 @@
 //! the events.
 //!
 //! Topology, in a draft until `apply`: `switch A B`, `host H at S 10Gbit`, `link L S1 S2 1Gbit`,
-//! `storage P at S read 1Gbit write 1Gbit`, `route FROM -> TO LINK,LINK`, `remove KIND NAME`;
-//! options `raw`, `cost N`, `total RATE`, `overhead PPM`, `reserved PPM`, `mtu N`, `via H,H`.
+//! `storage P at S read 1Gbit write 1Gbit`, `route FROM -> TO LINK,LINK`,
+//! `steer FROM -> TO dscp|vlan|source|controller VALUE,VALUE paths N`, `remove KIND NAME`;
+//! options `raw`, `cost N`, `total RATE`, `overhead PPM`, `reserved PPM`, `mtu N`, `via H,H`,
+//! `ratio PPM`, `bundle N`, `share PPM`, `streams N`, `mirrors P,P`.
 //! A second `host` line of the same name adds a NIC, unless the name stands in the topology.
 //! `raw` lanes carry what they say: nothing is reserved, no headers are counted.
 //!
@@ -14,6 +16,11 @@
 //! `release A [used SIZE]`, each with `by S` (as its holder) and `etag N`; `open S`, `close S`,
 //! `take N` (the last refusal's offer). `made -11m REQUEST` gives it an id made then, `again` repeats the last request, and
 //! `again REQUEST` asks something else under its id.
+//!
+//! The network over time: `apply accepting losses`, `drain RESOURCE`, `undrain RESOURCE`,
+//! `maintain RESOURCE FROM..TO PPM [accepting losses]` (PPM is what is left), `cancel W`,
+//! `windows`, `lane LANE FROM..TO` (what is free, step by step), `paths SOURCE -> DESTINATION
+//! [via H,H]`.
 //!
 //! Time and sight: `at T`, `restart T` (a process that was away until then replays and resumes),
 //! `beat S`, `obey S A VERSION`, `used S A SIZE`, `free LANE T` or `T..T`, `show A`, `usage A`,
@@ -27,12 +34,13 @@ mod request;
 use std::collections::BTreeMap;
 
 use tidegate_core::audit::audit;
+use tidegate_core::lane::Lane;
 use tidegate_core::{
     Answer, Ask, Command, CounterOffer, Event, Limits, Machine, Note, Request, SessionState, Stamp,
     State,
 };
 use tidegate_core::{TopologySpec, event::RequestMark};
-use tidegate_policy::{RequestId, ReservationId, SessionId, Timestamp};
+use tidegate_policy::{MaintenanceId, RequestId, ReservationId, SessionId, Timestamp};
 
 use print::instant;
 
@@ -53,6 +61,7 @@ pub(crate) struct World {
     draft: TopologySpec,
     reservations: BTreeMap<String, ReservationId>,
     sessions: BTreeMap<String, SessionId>,
+    windows: BTreeMap<String, MaintenanceId>,
     /// What identifiers are called here.
     names: Vec<(String, String)>,
     last: Option<Request>,
@@ -72,6 +81,7 @@ impl World {
             draft: TopologySpec::default(),
             reservations: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            windows: BTreeMap::new(),
             names: Vec::new(),
             last: None,
             offers: None,
@@ -83,11 +93,17 @@ impl World {
     pub(crate) fn run(&mut self, line: &str) -> String {
         let words: Vec<&str> = line.split_whitespace().collect();
         let mut out = match words.as_slice() {
-            ["switch" | "host" | "link" | "storage" | "route" | "remove", ..] => {
+            ["switch" | "host" | "link" | "storage" | "route" | "steer" | "remove", ..] => {
                 draft::declare(&mut self.draft, &self.machine.topology().spec, &words);
                 String::new()
             }
-            ["apply"] => self.apply_draft(),
+            ["apply"] => self.apply_draft(false),
+            ["apply", "accepting", "losses"] => self.apply_draft(true),
+            ["paths", source, "->", destination, rest @ ..] => {
+                self.paths((source, destination), rest)
+            }
+            ["windows"] => self.machine.maintenances(None).map(|it| self.window(it)).collect(),
+            ["lane", lane, over] => self.lane_steps(lane, over),
             ["at", time] => self.walk_to(request::time(time)),
             ["restart", time] => self.restart(request::time(time)),
             ["beat", session] => {
@@ -143,9 +159,9 @@ impl World {
         panic!("{}: {why}", self.place)
     }
 
-    fn apply_draft(&mut self) -> String {
+    fn apply_draft(&mut self, accept_losses: bool) -> String {
         let spec = self.draft.clone();
-        let out = self.submit(Command::ApplyTopology(spec.into()), None);
+        let out = self.submit(Command::ApplyTopology { spec: spec.into(), accept_losses }, None);
         self.draft = self.machine.topology().spec.clone();
         out
     }
@@ -271,6 +287,14 @@ impl World {
                     self.name(answer, command);
                 }
             }
+            (Answer::Maintenance { maintenance, .. }, Command::CreateMaintenance(_)) => {
+                let text = maintenance.id.to_string();
+                if self.windows.values().all(|known| *known != maintenance.id) {
+                    let name = format!("w{}", self.windows.len() + 1);
+                    self.names.push((text, name.clone()));
+                    self.windows.insert(name, maintenance.id);
+                }
+            }
             (Answer::Session(made), Command::OpenSession(agent)) => {
                 self.names.push((made.id.to_string(), agent.to_string()));
                 self.sessions.insert(agent.to_string(), made.id);
@@ -301,6 +325,18 @@ impl World {
             }
             Answer::Batch(answers) => return answers.iter().for_each(|it| self.check_answer(it)),
             Answer::Topology { version, .. } => *version == self.machine.topology_version(),
+            Answer::Maintenance { maintenance: told, .. } => {
+                let mut open = self.machine.maintenances(None);
+                open.any(|open| open == &**told) == told.ended.is_none()
+            }
+            Answer::Drained(told) => {
+                let lanes = told.lanes.iter().map(|name| self.lane(name.as_str()));
+                lanes.flatten().all(Lane::is_drained)
+            }
+            Answer::Undrained(told) => {
+                let lanes = told.iter().map(|name| self.lane(name.as_str()));
+                lanes.flatten().all(|lane| !lane.is_drained())
+            }
         };
         if !stands {
             self.fail(&format!("the answer is not what stands: {answer:?}"));

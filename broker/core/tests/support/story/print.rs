@@ -1,13 +1,16 @@
 //! What a story's commands answer, in words.
 
 use tidegate_core::event::Change;
-use tidegate_core::lane::LaneName;
+use tidegate_core::lane::{Lane, LaneName, Terms};
 use tidegate_core::machine::LaneChange;
+use tidegate_core::topology::{How, Steer};
 use tidegate_core::{
-    Answer, CounterOffer, Event, OfferKind, Phase, Refusal, Reservation, Route, State,
+    Answer, CounterOffer, Event, Losses, Maintenance, OfferKind, Phase, Refusal, Reservation,
+    Route, State,
 };
 use tidegate_policy::{BitRate, Interval, Name, Timestamp};
 
+use super::draft::names;
 use super::{BEGIN_MS, World, request};
 
 /// An instant as the time since the story began: `100m`, `1m31s`, `-60s`.
@@ -30,6 +33,17 @@ pub(super) fn over(interval: Interval) -> String {
     format!("{}..{}", instant(interval.start()), instant(interval.end()))
 }
 
+/// An instant, or the time between two.
+fn interval(text: &str) -> Interval {
+    match text.split_once("..") {
+        Some((from, to)) => Interval::new(request::time(from), request::time(to)).unwrap(),
+        None => {
+            let start = request::time(text);
+            Interval::new(start, Timestamp::from_ms(start.as_ms() + 1).unwrap()).unwrap()
+        }
+    }
+}
+
 pub(super) fn rate(bps: u64) -> String {
     BitRate::from_bps(bps).map_or_else(|| format!("{bps}bit/s"), |rate| rate.to_string())
 }
@@ -50,11 +64,45 @@ impl World {
             }
             Answer::Batch(answers) => answers.iter().map(|answer| self.answer(answer)).collect(),
             Answer::Session(found) => self.session_line(found.id),
-            Answer::Topology { version, changes } => {
+            Answer::Topology { version, changes, losses } => {
                 let lines: String = changes.iter().map(change_line).collect();
-                format!("topology {version}\n{lines}")
+                format!("topology {version}\n{lines}{}", self.lost(losses))
+            }
+            Answer::Maintenance { maintenance, losses } => {
+                format!("{}{}", self.window(maintenance), self.lost(losses))
+            }
+            Answer::Drained(drained) => {
+                let lanes =
+                    drained.lanes.iter().map(|lane| format!("  {lane} takes nothing new\n"));
+                let named = drained.reservations.iter().map(|id| self.called(&id.to_string()));
+                let named: Vec<String> = named.collect();
+                let still = drained.empty.map_or(String::new(), |empty| {
+                    format!("  still on it until {}: {}\n", instant(empty), named.join(", "))
+                });
+                format!("drained\n{}{still}", lanes.collect::<String>())
+            }
+            Answer::Undrained(lanes) => {
+                let lanes = lanes.iter().map(|lane| format!("  {lane} takes bookings again\n"));
+                format!("undrained\n{}", lanes.collect::<String>())
             }
         }
+    }
+
+    pub(super) fn window(&self, found: &Maintenance) -> String {
+        let name = self.called(&found.id.to_string());
+        let ended = found.ended.map_or(String::new(), |at| format!(", ended at {}", instant(at)));
+        let (left, when) = (found.left_ppm, over(found.over));
+        format!("{name}: {} {when} leaves {left} ppm{ended}\n", found.resource)
+    }
+
+    fn lost(&self, losses: &Losses) -> String {
+        let lines = losses.victims.iter().map(|victim| {
+            let name = self.called(&victim.reservation.to_string());
+            let (lost, end) = (instant(victim.lost), instant(victim.end));
+            let told = if victim.session.is_some() { ", its holder is told" } else { "" };
+            format!("  loses {name} at {lost} instead of {end}: {}{told}\n", victim.lane)
+        });
+        lines.collect()
     }
 
     /// A reservation and, while it books any, its lanes.
@@ -98,7 +146,8 @@ impl World {
             }
         };
         let way = way(&found.route);
-        format!("{name}: {way} {} {} {state}\n", found.rate, over(found.interval))
+        let curtailed = if found.curtailed { " (curtailed)" } else { "" };
+        format!("{name}: {way} {} {}{curtailed} {state}\n", found.rate, over(found.interval))
     }
 
     /// What time brought about, or a part of a larger decision.
@@ -117,15 +166,20 @@ impl World {
             Change::Reserved(reserved) => {
                 format!("{at} {} reserved\n", named(reserved.id.to_string()))
             }
+            Change::Curtailed { id, end, .. } => {
+                format!("{at} {} now ends at {}\n", named(id.to_string()), instant(*end))
+            }
+            Change::MaintenanceEnded { id } => format!("{at} {} is over\n", named(id.to_string())),
             Change::SessionEnded { id, lost } => {
                 let how = if *lost { "lost" } else { "closed" };
                 format!("{at} session {} {how}\n", named(id.to_string()))
             }
-            Change::Forgotten { reservations, sessions, requests } => {
+            Change::Forgotten { reservations, sessions, requests, maintenances } => {
                 let mut names: Vec<String> =
                     reservations.iter().map(|id| named(id.to_string())).collect();
                 names
                     .extend(sessions.iter().map(|id| format!("session {}", named(id.to_string()))));
+                names.extend(maintenances.iter().map(|id| named(id.to_string())));
                 if !requests.is_empty() {
                     names.push(format!("answers to {} requests", requests.len()));
                 }
@@ -137,19 +191,62 @@ impl World {
 
     /// Of a lane: what is free at an instant, or the least over an interval.
     pub(super) fn free(&self, lane: &str, text: &str) -> String {
-        let lane = LaneName::new(lane);
-        let over = match text.split_once("..") {
-            Some((from, to)) => Interval::new(request::time(from), request::time(to)).unwrap(),
-            None => {
-                let start = request::time(text);
-                Interval::new(start, Timestamp::from_ms(start.as_ms() + 1).unwrap()).unwrap()
+        match self.lane(lane) {
+            Some(found) => format!("{}\n", rate(found.free(interval(text)))),
+            None => format!("there is no lane {lane}\n"),
+        }
+    }
+
+    /// What is free of a lane, step by step.
+    pub(super) fn lane_steps(&self, lane: &str, text: &str) -> String {
+        let Some(found) = self.lane(lane) else { return format!("there is no lane {lane}\n") };
+        let steps = found.steps(interval(text));
+        steps.map(|(from, free)| format!("  from {} {}\n", instant(from), rate(free))).collect()
+    }
+
+    /// Every path that a request could take.
+    pub(super) fn paths(&self, (source, destination): (&str, &str), rest: &[&str]) -> String {
+        let via = match rest {
+            ["via", hosts] => names(hosts),
+            _ => Vec::new(),
+        };
+        let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+        let paths = self.machine.topology().paths(&source, &via, &destination).unwrap();
+        let mut out = String::new();
+        for path in paths {
+            let number = path.path.map_or_else(|| "only".into(), |path| path.to_string());
+            out.push_str(&format!("{number}{}\n", passing(&path.via)));
+            for Steer { from, to, how } in &path.steers {
+                let how = match how {
+                    How::Mark(mark) => format!("by {mark}"),
+                    How::Controller(name) => format!("by controller {name}"),
+                };
+                out.push_str(&format!("  from {from} to {to} {how}\n"));
             }
-        };
-        let Some((_, found)) = self.machine.lanes(None).find(|(name, _)| **name == lane) else {
-            return format!("there is no lane {lane}\n");
-        };
-        let free = found.capacity() - self.machine.peak(&lane, over);
-        format!("{}\n", rate(free))
+            for need in &path.needs {
+                let terms = [
+                    Terms::default(),
+                    Terms { shared: true, ..Terms::default() },
+                    Terms { streams: 16, ..Terms::default() },
+                ];
+                let gigabit = BitRate::from_bps(1_000_000_000).unwrap();
+                let [firm, shared, spread] = terms.map(|terms| rate(need.amount(gigabit, terms)));
+                let mut line = format!("  {} {firm} for 1Gbit/s", need.lane);
+                if shared != firm {
+                    line.push_str(&format!(", {shared} shared"));
+                }
+                if spread != firm {
+                    line.push_str(&format!(", {spread} over 16 streams"));
+                }
+                out.push_str(&format!("{line}\n"));
+            }
+        }
+        out
+    }
+
+    pub(super) fn lane(&self, lane: &str) -> Option<&Lane> {
+        let mut lanes = self.machine.lanes(None);
+        lanes.find(|(name, _)| name.as_str() == lane).map(|(_, found)| found)
     }
 
     /// What the sessions' reports say is moving.
@@ -244,6 +341,7 @@ fn change_line(change: &LaneChange) -> String {
     match (change.before, change.after) {
         (None, Some(after)) => format!("  + {lane} {}\n", rate(after)),
         (Some(before), None) => format!("  - {lane} {}\n", rate(before)),
+        (before, after) if before == after => format!("  {lane} is used in another way\n"),
         (before, after) => {
             let shown = |bps: Option<u64>| bps.map_or_else(|| "nothing".into(), rate);
             format!("  {lane} {} -> {}\n", shown(before), shown(after))

@@ -1,8 +1,10 @@
 //! The requests of a story: from words to a command under a request id.
 
 use tidegate_core::lane::LaneName;
-use tidegate_core::{Ask, Batch, Command, Modify, Release, Shape, Target, Terms, Until, Ways};
-use tidegate_policy::{ByteCount, ProjectId, Span, Timestamp};
+use tidegate_core::{
+    Ask, Batch, Command, MaintenanceAsk, Modify, Release, Shape, Target, Terms, Until, Ways,
+};
+use tidegate_policy::{ByteCount, MaintenanceId, ProjectId, Span, Timestamp};
 
 use super::{BEGIN_MS, World, draft};
 
@@ -58,6 +60,22 @@ impl World {
                 let holder = option(rest, "by").map(|name| self.session(name));
                 Command::Release(Release { target: self.target(id, rest), holder, used })
             }
+            ["drain", resource] => Command::Drain(resource.parse().unwrap()),
+            ["undrain", resource] => Command::Undrain(resource.parse().unwrap()),
+            ["maintain", resource, over, left_ppm, rest @ ..] => {
+                let (start, until) = times(over);
+                let Until::At(end) = until else { self.fail("write FROM..TO") };
+                let ask = MaintenanceAsk {
+                    resource: resource.parse().unwrap(),
+                    start,
+                    end,
+                    left_ppm: left_ppm.parse().unwrap(),
+                    comment: "planned".into(),
+                    accept_losses: rest == ["accepting", "losses"],
+                };
+                Command::CreateMaintenance(ask.into())
+            }
+            ["cancel", window] => Command::DeleteMaintenance(self.window_id(window)),
             ["open", agent] => Command::OpenSession(draft::name(agent)),
             ["close", session] => Command::CloseSession(self.session(session)),
             ["take", number] => {
@@ -67,6 +85,10 @@ impl World {
             }
             _ => self.fail(&format!("no such command: {}", words.join(" "))),
         }
+    }
+
+    fn window_id(&mut self, name: &str) -> MaintenanceId {
+        self.windows.get(name).copied().unwrap_or(MaintenanceId::from_u128(u128::MAX))
     }
 }
 

@@ -1,0 +1,249 @@
+//! What a change of capacity takes away from those who were promised it.
+//!
+//! Every instant at which a lane could overflow is looked at in order of time. Where one does,
+//! reservations are given up until the rest fits: those that are bound to a session before those
+//! that are not, because nobody can tell the latter, and the newest first. One that is given up
+//! frees all its lanes from then on, so a single pass finds all.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidegate_policy::{Interval, ReservationId, Timestamp};
+
+use super::{Machine, Stamp};
+use crate::event::{Change, CloseWhy, Event};
+use crate::fault::{Fault, LaneInUse};
+use crate::lane::LaneName;
+use crate::losses::{LOSSES_MAX, Losses, VICTIMS_MAX, Victim};
+use crate::reservation::Reservation;
+use crate::timeline::Timeline;
+
+/// What a lane can carry under a change.
+#[derive(Debug)]
+pub(super) struct Ceiling {
+    pub(super) capacity: u64,
+    pub(super) cuts: Timeline,
+}
+
+impl Ceiling {
+    fn at(&self, instant: Timestamp) -> u64 {
+        self.capacity.saturating_sub(self.cuts.level_at(instant))
+    }
+
+    /// Whether `booked` fits from `now` on.
+    fn holds(&self, booked: &Timeline, now: Timestamp) -> bool {
+        let Some(ahead) = Interval::new(now, Timestamp::MAX) else { return true };
+        if self.cuts.is_empty() {
+            return booked.peak(ahead) <= self.capacity;
+        }
+        let mut load = booked.clone();
+        load.add(&self.cuts).is_ok() && load.peak(ahead) <= self.capacity
+    }
+}
+
+/// The lanes that a change is about.
+pub(super) type Ceilings = BTreeMap<LaneName, Ceiling>;
+
+/// A reservation that is given up: where it does not fit, and from when on.
+struct Loss<'a> {
+    reservation: &'a Reservation,
+    lane: &'a LaneName,
+    at: Timestamp,
+}
+
+impl Machine {
+    /// What happens to reservations, and what is said about it, if lanes can carry no more than
+    /// their ceilings. Lanes without one stay as they are.
+    ///
+    /// # Errors
+    /// [`Fault::LanesInUse`] if something would be lost and that is not accepted.
+    pub(super) fn give_up(
+        &self,
+        stamp: Stamp,
+        ceilings: &Ceilings,
+        accepted: bool,
+    ) -> Result<(Vec<Event>, Losses), Fault> {
+        let now = stamp.now;
+        let tight: BTreeMap<&LaneName, &Ceiling> = ceilings
+            .iter()
+            .filter(|(name, ceiling)| {
+                let lane = self.state.lanes.get(*name);
+                lane.is_some_and(|lane| !ceiling.holds(&lane.timeline, now))
+            })
+            .collect();
+        if tight.is_empty() {
+            return Ok((Vec::new(), Losses::default()));
+        }
+        let losses = Sweep::over(self, now, &tight).run();
+        let victims = losses.iter().take(VICTIMS_MAX).map(|loss| Victim {
+            reservation: loss.reservation.id,
+            session: loss.reservation.session,
+            lane: loss.lane.clone(),
+            lost: if ends_now(loss, now) { now } else { loss.at },
+            end: loss.reservation.interval.end(),
+        });
+        let count = u64::try_from(losses.len()).unwrap_or(u64::MAX);
+        let told = Losses { victims: victims.collect(), count };
+        if losses.is_empty() || accepted {
+            if LOSSES_MAX < losses.len() {
+                return Err(Fault::Full { what: "losses by one change", limit: LOSSES_MAX });
+            }
+            let events = losses.iter().map(|loss| self.loss_of(now, loss)).collect();
+            return Ok((events, told));
+        }
+        let lanes = tight.iter().filter_map(|(name, ceiling)| self.in_use(now, name, ceiling));
+        Err(Fault::LanesInUse { lanes: lanes.collect(), losses: told })
+    }
+
+    fn loss_of(&self, now: Timestamp, loss: &Loss<'_>) -> Event {
+        let (found, at) = (loss.reservation, loss.at);
+        let end = found.booked_over().map_or(now, Interval::end);
+        let free_from = self.stops(now, found, None).min(end.max(now));
+        let change = if ends_now(loss, now) {
+            let (why, used) = (CloseWhy::CapacityLost, self.used(found.id));
+            Change::Closed { id: found.id, why, free_from, used }
+        } else {
+            let free_from = free_from.max(at);
+            Change::Curtailed { id: found.id, end: at, free_from }
+        };
+        Event { at: now, request: None, change }
+    }
+
+    /// Where most is missing on a lane; `None` if what is promised fits.
+    fn in_use(&self, now: Timestamp, name: &LaneName, ceiling: &Ceiling) -> Option<LaneInUse> {
+        let mut live = Timeline::default();
+        let mut until = now;
+        for reservation in self.live_on(now, |lane| lane == name) {
+            let over = reservation.interval.from(now)?;
+            until = until.max(over.end());
+            for booked in reservation.booked.iter().filter(|booked| booked.lane == *name) {
+                live.book(over, booked.amount).ok()?;
+            }
+        }
+        let instants = [now].into_iter().chain(live.steps().map(|(instant, _)| instant));
+        let instants = instants.chain(ceiling.cuts.steps().map(|(instant, _)| instant));
+        let instants: BTreeSet<Timestamp> = instants.filter(|instant| now <= *instant).collect();
+        let mut worst: Option<(u64, u64)> = None;
+        for instant in instants {
+            let (promised, left) = (live.level_at(instant), ceiling.at(instant));
+            let missing = promised.saturating_sub(left);
+            if worst.map_or(0, |(promised, left)| promised.saturating_sub(left)) < missing {
+                worst = Some((promised, left));
+            }
+        }
+        let (promised, capacity) = worst?;
+        Some(LaneInUse { lane: name.clone(), capacity, promised, until })
+    }
+
+    /// The live reservations that are not over and book one of these lanes.
+    pub(super) fn live_on(
+        &self,
+        now: Timestamp,
+        is_one: impl Fn(&LaneName) -> bool,
+    ) -> impl Iterator<Item = &Reservation> {
+        let live = self.state.reservations.values().filter(|found| found.is_live());
+        let ahead = live.filter(move |found| now < found.interval.end());
+        ahead.filter(move |found| found.booked.iter().any(|booked| is_one(&booked.lane)))
+    }
+}
+
+/// Whether nothing of it is left: the capacity is gone now, or before it begins.
+fn ends_now(loss: &Loss<'_>, now: Timestamp) -> bool {
+    loss.at <= now.max(loss.reservation.interval.start())
+}
+
+/// Who goes first: bound to a session, then the newest.
+type Rank = (bool, Reverse<Timestamp>, Reverse<ReservationId>);
+
+fn rank(reservation: &Reservation) -> Rank {
+    (reservation.session.is_none(), Reverse(reservation.created), Reverse(reservation.id))
+}
+
+/// What changes at one instant.
+#[derive(Default)]
+struct Turn<'a> {
+    ends: Vec<&'a Reservation>,
+    starts: Vec<&'a Reservation>,
+    limits: Vec<&'a LaneName>,
+}
+
+/// One lane while time passes over it.
+struct Swept<'a> {
+    ceiling: &'a Ceiling,
+    load: u64,
+    on: BTreeMap<Rank, &'a Reservation>,
+}
+
+struct Sweep<'a> {
+    turns: BTreeMap<Timestamp, Turn<'a>>,
+    lanes: BTreeMap<&'a LaneName, Swept<'a>>,
+    lost: BTreeSet<ReservationId>,
+}
+
+impl<'a> Sweep<'a> {
+    fn over(
+        machine: &'a Machine,
+        now: Timestamp,
+        tight: &BTreeMap<&'a LaneName, &'a Ceiling>,
+    ) -> Self {
+        let mut turns: BTreeMap<Timestamp, Turn<'a>> = BTreeMap::new();
+        for (name, ceiling) in tight {
+            let later = ceiling.cuts.steps().map(|(instant, _)| instant);
+            for instant in later.filter(|instant| now < *instant).chain([now]) {
+                turns.entry(instant).or_default().limits.push(name);
+            }
+        }
+        for found in machine.live_on(now, |lane| tight.contains_key(lane)) {
+            turns.entry(found.interval.start().max(now)).or_default().starts.push(found);
+            turns.entry(found.interval.end()).or_default().ends.push(found);
+        }
+        let swept = |ceiling| Swept { ceiling, load: 0, on: BTreeMap::new() };
+        let lanes = tight.iter().map(|(name, ceiling)| (*name, swept(*ceiling))).collect();
+        Self { turns, lanes, lost: BTreeSet::new() }
+    }
+
+    fn run(mut self) -> Vec<Loss<'a>> {
+        let mut losses = Vec::new();
+        while let Some((at, turn)) = self.turns.pop_first() {
+            let ends = turn.ends.into_iter().filter(|found| !self.lost.contains(&found.id));
+            for found in ends.collect::<Vec<_>>() {
+                self.shift(found, false);
+            }
+            let mut touched: BTreeSet<&LaneName> = turn.limits.into_iter().collect();
+            for found in turn.starts {
+                self.shift(found, true);
+                touched.extend(found.booked.iter().map(|booked| &booked.lane));
+            }
+            for lane in touched {
+                while let Some(reservation) = self.overfull(lane, at) {
+                    self.shift(reservation, false);
+                    self.lost.insert(reservation.id);
+                    losses.push(Loss { reservation, lane, at });
+                }
+            }
+        }
+        losses
+    }
+
+    /// Who goes first on a lane that carries too much.
+    fn overfull(&self, lane: &LaneName, at: Timestamp) -> Option<&'a Reservation> {
+        let swept = self.lanes.get(lane)?;
+        let (_, first) =
+            swept.on.first_key_value().filter(|_| swept.ceiling.at(at) < swept.load)?;
+        Some(first)
+    }
+
+    /// Counts a reservation on its lanes, or no more.
+    fn shift(&mut self, found: &'a Reservation, begins: bool) {
+        for booked in &found.booked {
+            let Some(swept) = self.lanes.get_mut(&booked.lane) else { continue };
+            if begins {
+                swept.load = swept.load.saturating_add(booked.amount);
+                swept.on.insert(rank(found), found);
+            } else {
+                swept.load = swept.load.saturating_sub(booked.amount);
+                swept.on.remove(&rank(found));
+            }
+        }
+    }
+}

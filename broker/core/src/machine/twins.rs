@@ -1,0 +1,80 @@
+//! Firm twins that come and go with an allocation ratio.
+//!
+//! Where a lane gets a twin, what is firm on it must count there too, or firm bookings to come
+//! would be promised the same capacity again. Where a twin goes, its lane keeps all within what is
+//! there by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidegate_policy::ReservationId;
+
+use super::Machine;
+use crate::event::{Booked, Corrupt, Kept};
+use crate::lane::LaneName;
+use crate::reservation::Reservation;
+use crate::topology::Topology;
+
+/// The lanes that get a twin, and those whose twins go, between two topologies.
+pub(super) struct Twins {
+    pub(super) new: BTreeMap<LaneName, LaneName>,
+    pub(super) gone: BTreeSet<LaneName>,
+}
+
+impl Twins {
+    pub(super) fn between(old: &Topology, new: &Topology) -> Self {
+        let mut twins = Self { new: BTreeMap::new(), gone: BTreeSet::new() };
+        for (name, def) in &old.lanes {
+            let now = new.lanes.get(name).map(|def| &def.twin);
+            match (&def.twin, now) {
+                (Some(twin), Some(None)) => {
+                    twins.gone.insert(twin.clone());
+                }
+                (None, Some(Some(twin))) => {
+                    twins.new.insert(name.clone(), twin.clone());
+                }
+                (Some(_) | None, _) => {}
+            }
+        }
+        twins
+    }
+}
+
+impl Machine {
+    /// Books on new twins what is firm on their lanes, and nothing more on those that went.
+    pub(super) fn fit_twins(&mut self, old: &Topology) -> Result<(), Corrupt> {
+        let twins = Twins::between(old, &self.state.topology);
+        if twins.new.is_empty() && twins.gone.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<ReservationId> = self.state.reservations.keys().copied().collect();
+        for id in ids {
+            let before = self.known(id)?.clone();
+            let after = twins.fit(before.clone());
+            if after != before {
+                self.rebook(&before, &after)?;
+                self.state.reservations.insert(id, after);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Twins {
+    /// A reservation with its bookings on the twins that there are now.
+    fn fit(&self, mut reservation: Reservation) -> Reservation {
+        let new =
+            |lane: &LaneName| self.new.get(lane).filter(|_| !reservation.terms.shared).cloned();
+        let mut booked = Vec::with_capacity(reservation.booked.len());
+        for part in reservation.booked.iter().filter(|part| !self.gone.contains(&part.lane)) {
+            booked.push(part.clone());
+            booked.extend(new(&part.lane).map(|lane| Booked { lane, ..part.clone() }));
+        }
+        let mut kept = Vec::with_capacity(reservation.kept.len());
+        for part in reservation.kept.iter().filter(|part| !self.gone.contains(&part.lane)) {
+            kept.push(part.clone());
+            kept.extend(new(&part.lane).map(|lane| Kept { lane, ..part.clone() }));
+        }
+        (reservation.booked, reservation.kept) = (booked, kept);
+        reservation
+    }
+}

@@ -1,0 +1,133 @@
+//! The rows of sessions, and of what is followed, asked on streams, or filtered.
+
+use super::super::support::request_id;
+use super::{
+    ADMIT, BEAT, CLOSE, CONFIRM, Expect, GET_SESSION, HUGE, LIST_SESSIONS, NOT_SIZES, OPEN, Put,
+    RELEASE, Row, Table, UNKNOWN, WATCH, World, create, steps, text, times,
+};
+use tonic::Code;
+
+impl Table {
+    /// A filter that can be neither read nor asked.
+    pub(super) fn filter(&mut self) {
+        let wrong = ["x", "rate_bps", "rate_bps >", "(", "\u{0}", "ä == 'x'", "state == 'GONE'"];
+        for wrong in wrong {
+            self.bad("filter", text(wrong));
+        }
+        self.bad("filter", text("(".repeat(2048)));
+        self.bad("filter", text("a".repeat(2049)));
+        self.bad("filter", text("\u{202e}".repeat(HUGE)));
+        self.fine("filter", text("state == 'HELD' && rate_bps > 1e9"));
+        self.too_large("filter");
+    }
+}
+
+fn watch() -> Table {
+    let mut t = Table { rpc: WATCH, rows: Vec::new() };
+    for parent in ["x", "projects/", "projects/other", "projects/--", "\u{7}"] {
+        t.bad("parent", text(parent));
+    }
+    t.fine("parent", text("projects/-"));
+    t.too_large("parent");
+    t.filter();
+    t.bad("filter", text("phase == 'ACTIVE'"));
+    t.bad("filter", text("used_bytes > 0"));
+    let token = format!("w1-{}", "0".repeat(72));
+    for wrong in ["x", "w1-", &token[1..], &format!("{token}0"), &"w1-g".repeat(HUGE), &token] {
+        t.bad("resume_token", text(wrong));
+    }
+    t.too_large("resume_token");
+    t
+}
+
+fn sessions(world: &World) -> Vec<Table> {
+    let mut open = Table { rpc: OPEN, rows: Vec::new() };
+    open.mutation(world.now_s);
+    open.word("agent");
+    open.too_large("agent");
+    let mut close = Table { rpc: CLOSE, rows: Vec::new() };
+    close.mutation(world.now_s);
+    close.bad("name", text(""));
+    close.named("name", "sessions");
+    close.says("name", text(format!("sessions/{UNKNOWN}")), Code::NotFound);
+    let mut beat = Table { rpc: BEAT, rows: Vec::new() };
+    beat.bad("session", text(""));
+    beat.named("session", "sessions");
+    beat.says("session", text(format!("sessions/{UNKNOWN}")), Code::NotFound);
+    for sequence in [-1, 0, i64::MIN, i64::MAX] {
+        beat.fine("sequence", Put::Number(sequence));
+    }
+    beat.bad("usage", times(Put::Empty, 1001));
+    beat.bad("usage", times(Put::Empty, HUGE));
+    beat.reservation("usage[0].reservation");
+    let missing = format!("projects/default/reservations/{UNKNOWN}");
+    beat.fine("usage[0].reservation", text(missing));
+    beat.numbers("usage[0].used_bytes", &NOT_SIZES);
+    beat.fine("usage[0].used_bytes", Put::Number(i64::MAX));
+    for version in [-1, 0, i64::MIN, i64::MAX] {
+        beat.fine("usage[0].plan_version", Put::Number(version));
+    }
+    let both = [("usage[1].reservation", text("x")), ("usage[0].used_bytes", Put::Number(-1))];
+    let fields = both.iter().map(|(path, _)| (*path).to_owned()).collect();
+    beat.row(&both, Expect::Bad(fields));
+    beat.row(&[("usage", times(Put::Empty, 1000))], Expect::BadEntries("usage[".into()));
+    vec![open, close, beat]
+}
+
+fn session_reads() -> Vec<Table> {
+    let mut get = Table { rpc: GET_SESSION, rows: Vec::new() };
+    get.bad("name", text(""));
+    get.named("name", "sessions");
+    get.says("name", text(format!("sessions/{UNKNOWN}")), Code::NotFound);
+    let mut list = Table { rpc: LIST_SESSIONS, rows: Vec::new() };
+    list.page();
+    list.too_large("page_token");
+    list.bad("page_token", text("lanes/x"));
+    list.bad("page_token", text("sessions/x"));
+    list.fine("page_token", text(format!("sessions/{UNKNOWN}")));
+    list.fine("show_ended", Put::Flag(true));
+    vec![get, list]
+}
+
+/// The rows of a call, asked on a stream as its question `ask`, with what is good for the rest.
+fn asked(rows: Vec<Row>, ask: &str, good: &[(&str, String)]) -> Vec<Row> {
+    let on_stream = |row: Row| {
+        let touched = |field: &str| row.puts.iter().any(|(path, _)| path.starts_with(field));
+        let rest = good.iter().filter(|(field, _)| !touched(field));
+        let rest = rest.map(|(field, value)| (format!("{ask}.{field}"), text(value.clone())));
+        let rest: Vec<_> = rest.collect();
+        let puts = row.puts.into_iter().map(|(path, put)| (format!("{ask}.{path}"), put));
+        Row { rpc: ADMIT, puts: puts.chain(rest).collect(), expect: row.expect }
+    };
+    rows.into_iter().map(on_stream).collect()
+}
+
+fn admit(world: &World) -> Table {
+    let mut t = Table { rpc: ADMIT, rows: Vec::new() };
+    t.names("create", Put::Absent, &["ask"]);
+    for sequence in [0, -1, i64::MIN, i64::MAX] {
+        let dry = ("create.validate_only", Put::Flag(true));
+        t.row(&[("sequence", Put::Number(sequence)), dry], Expect::Fine);
+    }
+    t.rows.extend(asked(create(world).rows, "create", &[]));
+    for step in steps(world) {
+        let (ask, name) = match step.rpc {
+            CONFIRM => ("confirm", &world.held),
+            RELEASE => ("release", &world.confirmed),
+            _ => continue,
+        };
+        t.rows.extend(asked(
+            step.rows,
+            ask,
+            &[("name", name.clone()), ("request_id", request_id())],
+        ));
+    }
+    t
+}
+
+pub(super) fn tables(world: &World) -> Vec<Table> {
+    let mut tables = vec![watch(), admit(world)];
+    tables.extend(sessions(world));
+    tables.extend(session_reads());
+    tables
+}
