@@ -98,7 +98,7 @@ pub mod grant;
 pub mod http;
 pub mod limited;
 pub mod limiter;
-pub mod network;
+pub mod operator;
 pub mod refusal;
 pub mod reservation;
 pub mod retry;

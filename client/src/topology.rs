@@ -6,6 +6,7 @@ use tidegate_policy::{BitRate, Timestamp};
 use tidegate_proto::v1;
 
 use crate::error::ClientError;
+use crate::operator::Losses;
 use crate::wire;
 
 /// One capacity over time: a resource in one direction, or `total` where both share a budget.
@@ -34,6 +35,8 @@ pub struct Applied {
     pub version: u64,
     /// The differences, lane by lane.
     pub changes: Vec<LaneChange>,
+    /// Who loses what was promised.
+    pub losses: Losses,
 }
 
 /// One lane that came, went or changed.
@@ -119,6 +122,7 @@ impl Applied {
         Ok(Self {
             version: count("version", wire.version)?,
             changes: changes.collect::<Result<_, _>>()?,
+            losses: Losses::from_wire(wire.victims, wire.victim_count)?,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What lanes there are, which lead where, and taking them out of use.
 
 use tidegate_client::clock;
-use tidegate_client::network::Drained;
+use tidegate_client::operator::Drained;
 use tidegate_policy::Interval;
 
 use super::Desk;

@@ -2,7 +2,7 @@
 
 use tidegate_client::clock;
 use tidegate_client::error::ClientError;
-use tidegate_client::network::{Consent, Maintenance, MaintenancePlan};
+use tidegate_client::operator::{Care, Maintenance, MaintenanceAsk};
 use tidegate_policy::{ParseError, Span, TimeText};
 
 use super::Desk;
@@ -22,7 +22,7 @@ pub(super) async fn add(desk: &Desk, typed: AddMaintenance) -> anyhow::Result<Ex
         (None, until) => until.map_or(start, |until| until.at(now)),
     };
     asking::ordered(start, end, "--until")?;
-    let plan = MaintenancePlan {
+    let plan = MaintenanceAsk {
         resource: typed.resource,
         // Now is the broker's to say: this machine's clock may differ.
         start: (typed.start != TimeText::FromNow(Span::ZERO)).then_some(start),
@@ -30,16 +30,16 @@ pub(super) async fn add(desk: &Desk, typed: AddMaintenance) -> anyhow::Result<Ex
         left_ppm: typed.left,
         comment: typed.comment,
     };
-    let consent =
-        Consent { validate_only: typed.change.dry_run, accept_losses: typed.change.accept_losses };
-    match desk.client.create_maintenance(&plan, consent).await {
+    let care =
+        Care { validate_only: typed.change.dry_run, accept_losses: typed.change.accept_losses };
+    match desk.client.create_maintenance(&plan, care).await {
         Ok((maintenance, losses)) => {
             let planned = Planned { maintenance, losses };
             sheet.one_as(&planned, |style| planned_words(&planned, typed.change.dry_run, style))?;
             Ok(permitted(&planned.losses, typed.change))
         }
         Err(error @ ClientError::LanesInUse { .. }) => {
-            let look = Consent { validate_only: true, ..consent };
+            let look = Care { validate_only: true, ..care };
             let (_, losses) = desk.client.create_maintenance(&plan, look).await?;
             in_the_way(desk, &losses);
             Err(error.into())
@@ -50,7 +50,18 @@ pub(super) async fn add(desk: &Desk, typed: AddMaintenance) -> anyhow::Result<Ex
 
 pub(super) async fn ls(desk: &Desk) -> anyhow::Result<Exit> {
     let sheet: Sheet<Maintenance> = desk.printer.sheet()?;
-    sheet.list(&desk.client.list_maintenances().await?)?;
+    let mut found: Vec<Maintenance> = Vec::new();
+    let mut token = String::new();
+    loop {
+        let page = desk.client.list_maintenances(1000, &token).await?;
+        found.extend(page.items);
+        // A page that asks for itself would keep this loop alive forever.
+        if page.next_page_token.is_empty() || page.next_page_token == token {
+            break;
+        }
+        token = page.next_page_token;
+    }
+    sheet.list(&found)?;
     Ok(Exit::Done)
 }
 

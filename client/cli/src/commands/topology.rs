@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use tidegate_client::error::ClientError;
-use tidegate_client::network::{Consent, Losses};
+use tidegate_client::operator::{Care, Losses};
+use tidegate_client::topology::Applied;
 use tidegate_client::topology_file;
 
 use super::Desk;
@@ -11,26 +12,25 @@ use super::batch::text;
 use crate::arguments::Change;
 use crate::exit::{Exit, Mistake};
 use crate::output::{Sheet, hint, print, say};
-use crate::things::{Changed, changed_words, losses_words};
+use crate::things::{applied_words, losses_words};
 
 pub(super) async fn apply(desk: &Desk, file: &Path, change: Change) -> anyhow::Result<Exit> {
-    let sheet: Sheet<Changed> = desk.printer.sheet()?;
+    let sheet: Sheet<Applied> = desk.printer.sheet()?;
     let text = text(file)?;
     let topology = topology_file::parse(&text).map_err(|fault| {
         let file = if file.as_os_str() == "-" { Path::new("standard input") } else { file };
         Mistake::new(format!("{} is wrong: {fault}", file.display()))
     })?;
-    let consent = Consent { validate_only: change.dry_run, accept_losses: change.accept_losses };
-    match desk.client.change_topology(topology.clone(), consent).await {
-        Ok((applied, losses)) => {
-            let changed = Changed { applied, losses };
-            sheet.one_as(&changed, |style| changed_words(&changed, change.dry_run, style))?;
-            Ok(permitted(&changed.losses, change))
+    let care = Care { validate_only: change.dry_run, accept_losses: change.accept_losses };
+    match desk.client.apply_topology_with(topology.clone(), care).await {
+        Ok(applied) => {
+            sheet.one_as(&applied, |style| applied_words(&applied, change.dry_run, style))?;
+            Ok(permitted(&applied.losses, change))
         }
         Err(error @ ClientError::LanesInUse { .. }) => {
-            let look = Consent { validate_only: true, ..consent };
-            let (_, losses) = desk.client.change_topology(topology, look).await?;
-            in_the_way(desk, &losses);
+            let look = Care { validate_only: true, ..care };
+            let would = desk.client.apply_topology_with(topology, look).await?;
+            in_the_way(desk, &would.losses);
             Err(error.into())
         }
         Err(error) => Err(error.into()),

@@ -19,7 +19,7 @@ pub(crate) use overview::Overview;
 pub(crate) use path::words as path_words;
 pub(crate) use told::{Told, words as told_words};
 pub(crate) use topology::{
-    Changed, Planned, Undrained, changed_words, drained_words, losses_words, planned_words,
+    Planned, Undrained, applied_words, drained_words, losses_words, planned_words,
 };
 pub(crate) use way::words as way_words;
 pub(crate) use window::words as window_words;

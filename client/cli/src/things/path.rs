@@ -1,6 +1,6 @@
 //! Which lanes lead from one endpoint to another.
 
-use tidegate_client::network::{ResolvedLane, ResolvedPath};
+use tidegate_client::operator::{ResolvedLane, ResolvedPath};
 
 use crate::output::{Column, Record, Style, Thing, Value, block};
 

@@ -1,16 +1,10 @@
 //! What a change of the network does, and whom it hurts.
 
-use tidegate_client::network::{Drained, Losses, Maintenance, Victim};
+use tidegate_client::operator::{Drained, Losses, Maintenance, Victim};
 use tidegate_client::topology::{Applied, ChangeKind, LaneChange};
 
 use super::counted;
 use crate::output::{Column, Record, Style, Thing, Tone, Value, block, painted};
-
-/// A change of the topology, and who loses by it.
-pub(crate) struct Changed {
-    pub(crate) applied: Applied,
-    pub(crate) losses: Losses,
-}
 
 /// A maintenance window, and who loses by it.
 pub(crate) struct Planned {
@@ -23,15 +17,15 @@ pub(crate) struct Undrained {
     pub(crate) lanes: Vec<String>,
 }
 
-impl Thing for Changed {
+impl Thing for Applied {
     const ONE: &'static str = "change";
     const MANY: &'static str = "changes";
     const COLUMNS: &'static [Column<Self>] = &[
-        Column::new("version", "version", |it| Value::Count(it.applied.version)),
+        Column::new("version", "version", |it| Value::Count(it.version)),
         Column::new("lost", "victim_count", |it| Value::Count(it.losses.count)),
         Column::new("victims", "victims", |it| victims(&it.losses)),
         Column::new("changes", "changes", |it| {
-            Value::Records(it.applied.changes.iter().map(change).collect())
+            Value::Records(it.changes.iter().map(change).collect())
         }),
     ];
 }
@@ -42,8 +36,8 @@ impl Thing for Planned {
     const COLUMNS: &'static [Column<Self>] = &[
         Column::new("id", "id", |it| Value::text(it.maintenance.id)),
         Column::new("resource", "resource", |it| Value::text(&it.maintenance.resource)),
-        Column::new("start", "start_time", |it| Value::Time(it.maintenance.start)),
-        Column::new("end", "end_time", |it| Value::Time(it.maintenance.end)),
+        Column::new("start", "start_time", |it| Value::Time(it.maintenance.interval.start())),
+        Column::new("end", "end_time", |it| Value::Time(it.maintenance.interval.end())),
         Column::new("left", "left_ppm", |it| left(&it.maintenance)),
         Column::new("comment", "comment", |it| comment(&it.maintenance)),
         Column::new("lost", "victim_count", |it| Value::Count(it.losses.count)),
@@ -57,8 +51,8 @@ impl Thing for Maintenance {
     const COLUMNS: &'static [Column<Self>] = &[
         Column::new("id", "id", |it| Value::text(it.id)),
         Column::new("resource", "resource", |it| Value::text(&it.resource)),
-        Column::new("start", "start_time", |it| Value::Time(it.start)),
-        Column::new("end", "end_time", |it| Value::Time(it.end)),
+        Column::new("start", "start_time", |it| Value::Time(it.interval.start())),
+        Column::new("end", "end_time", |it| Value::Time(it.interval.end())),
         Column::new("left", "left_ppm", left),
         Column::new("comment", "comment", comment),
     ];
@@ -142,17 +136,17 @@ pub(crate) fn losses_words(losses: &Losses, done: bool, style: Style) -> String 
 }
 
 /// Who loses first, then the differences lane by lane, and what has become of them.
-pub(crate) fn changed_words(it: &Changed, dry_run: bool, style: Style) -> String {
+pub(crate) fn applied_words(it: &Applied, dry_run: bool, style: Style) -> String {
     let mut lines = Vec::new();
     if 0 < it.losses.count {
         lines.push(losses_words(&it.losses, !dry_run, style));
     }
-    lines.extend(it.applied.changes.iter().map(|change| change_words(change, style)));
-    let lanes = counted(u64::try_from(it.applied.changes.len()).unwrap_or(u64::MAX), "lane");
+    lines.extend(it.changes.iter().map(|change| change_words(change, style)));
+    let lanes = counted(u64::try_from(it.changes.len()).unwrap_or(u64::MAX), "lane");
     lines.push(if dry_run {
         format!("{lanes} would change; nothing was changed")
     } else {
-        format!("{lanes} changed; topology version {} is in force", it.applied.version)
+        format!("{lanes} changed; topology version {} is in force", it.version)
     });
     lines.join("\n")
 }
@@ -177,7 +171,8 @@ pub(crate) fn planned_words(it: &Planned, dry_run: bool, style: Style) -> String
     if 0 < it.losses.count {
         lines.push(losses_words(&it.losses, !dry_run, style));
     }
-    let Maintenance { id, resource, start, end, .. } = &it.maintenance;
+    let Maintenance { id, resource, interval, .. } = &it.maintenance;
+    let (start, end) = (interval.start(), interval.end());
     let left = left(&it.maintenance).exact();
     lines.push(format!("{resource} has {left} of its capacity, {start} to {end}"));
     lines.push(if dry_run {
