@@ -33,7 +33,7 @@ pub(crate) enum Typed {
 pub(crate) fn explain(refusal: &Refusal, ask: &Ask, typed: &Typed) -> String {
     let mut text = format!("refused: {}", refusal.reason);
     for blocker in refusal.blockers.iter().take(NAMED_MAX) {
-        line(&mut text, "  ", &blocked(blocker, 1 < ask.sources().len()));
+        line(&mut text, "  ", &blocked(blocker, refusal.reason, 1 < ask.sources().len()));
     }
     let more = refusal.blockers.len().saturating_sub(NAMED_MAX);
     if 0 < more {
@@ -66,7 +66,7 @@ pub(crate) fn explain(refusal: &Refusal, ask: &Ask, typed: &Typed) -> String {
 pub(crate) fn unchanged(refusal: &Refusal, id: ReservationId) -> String {
     let mut text = format!("refused, and unchanged: {}", refusal.reason);
     for blocker in refusal.blockers.iter().take(NAMED_MAX) {
-        line(&mut text, "  ", &blocked(blocker, false));
+        line(&mut text, "  ", &blocked(blocker, refusal.reason, false));
     }
     if !refusal.offers.is_empty() {
         line(&mut text, "", "what fits instead, and the command that asks for it:");
@@ -117,13 +117,15 @@ fn line(text: &mut String, indent: &str, words: &str) {
     text.push_str(words);
 }
 
-fn blocked(blocker: &Blocker, name_source: bool) -> String {
+fn blocked(blocker: &Blocker, reason: RefusalReason, name_source: bool) -> String {
     let Blocker { source, lane, limit, free, needed, missing, first_free } = blocker;
     let from = match source {
         Some(source) if name_source => format!("from {source}: "),
         _ => String::new(),
     };
-    if missing.bps() == 0 {
+    // A drained lane has no room at all, although it is large enough.
+    let drained = reason == RefusalReason::Drained && first_free.is_none() && needed <= limit;
+    if drained {
         return format!("{from}{lane} is drained: it takes nothing new");
     }
     let room = match first_free {

@@ -12,6 +12,7 @@ mod desk;
 #[path = "support/mask.rs"]
 mod mask;
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use desk::{Desk, text};
@@ -134,6 +135,7 @@ transcripts! {
     mistakes,
     operating,
     reserving,
+    watching,
 }
 
 #[test]
@@ -177,6 +179,35 @@ fn a_file_is_fetched_under_a_grant_and_the_grant_given_back() {
     let said = text(&output.stdout);
     assert!(said.contains("changed or damaged"), "{said}");
     assert!(!directory.join("other").exists());
+}
+
+#[test]
+fn a_watch_tells_what_stands_and_then_what_happens() {
+    let desk = Desk::ready();
+    let ask = "--from storage/images --to hosts/compute-1 --rate 1Gbit --for 10m";
+    let granted = desk.shell(&format!("tidegate reserve {ask} -o csv --columns id | tail -1"));
+    let id = text(&granted.stdout).trim().to_owned();
+    let mut watch = desk.spawn("watch -o csv --columns event,id,state");
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let stands = format!("stands,{id},confirmed");
+    for expected in ["event,id,state", "reset,,", stands.as_str(), "synced,,"] {
+        assert_eq!(lines.next().unwrap(), expected);
+    }
+    assert!(desk.shell(&format!("tidegate release {id}")).status.success());
+    assert_eq!(lines.next().unwrap(), format!("changed,{id},closed"));
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+}
+
+#[test]
+fn agents_that_are_alive_are_listed() {
+    let desk = Desk::ready();
+    let session = desk.agent("agent-7");
+    let listed = desk.shell("tidegate sessions --columns agent,state,grants");
+    let listed = text(&listed.stdout);
+    let rows: Vec<Vec<&str>> = listed.lines().map(|it| it.split_whitespace().collect()).collect();
+    assert_eq!(rows, [["AGENT", "STATE", "GRANTS"], ["agent-7", "open", "0"]]);
+    drop(session);
 }
 
 #[test]

@@ -120,6 +120,14 @@ Examples:
   tidegate maintenance ls
   tidegate maintenance rm 01a20af0-d8cc-758e-b485-64acd3bb72f2";
 
+pub(super) const MAINTENANCE_LS: &str = "\
+Example:
+  tidegate maintenance ls -o csv";
+
+pub(super) const MAINTENANCE_RM: &str = "\
+Example:
+  tidegate maintenance rm 01a20af0-d8cc-758e-b485-64acd3bb72f2 --dry-run";
+
 pub(super) const APPLY: &str = "\
 Examples:
   tidegate apply topology topology.toml --dry-run

@@ -59,8 +59,10 @@ pub(crate) enum Maintenance {
     #[command(after_help = examples::MAINTENANCE)]
     Add(AddMaintenance),
     /// List what is planned
+    #[command(after_help = examples::MAINTENANCE_LS)]
     Ls,
     /// Call one off, or end it
+    #[command(after_help = examples::MAINTENANCE_RM)]
     Rm {
         /// Its id, or its full name
         #[arg(value_name = "MAINTENANCE")]

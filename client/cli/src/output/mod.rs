@@ -199,13 +199,14 @@ impl<T: Thing> Lines<'_, T> {
         let printer = &self.sheet.printer;
         let columns = self.sheet.columns(Seen::Alone);
         match printer.format {
-            Format::Table | Format::Wide if self.sheet.chosen.is_empty() => {
-                words(thing, printer.style).map_or(Ok(()), |line| print(&line))
-            }
-            Format::Table | Format::Wide => {
-                let cells = columns.iter().map(|column| (column.read)(thing).exact());
-                print(&cells.collect::<Vec<_>>().join("  "))
-            }
+            Format::Table | Format::Wide => match words(thing, printer.style) {
+                None => Ok(()),
+                Some(line) if self.sheet.chosen.is_empty() => print(&line),
+                Some(_) => {
+                    let cells = columns.iter().map(|column| (column.read)(thing).exact());
+                    print(&cells.collect::<Vec<_>>().join("  "))
+                }
+            },
             Format::Json | Format::Jsonl => print(&data::one(Format::Jsonl, &columns, thing)?),
             Format::Yaml => print(&format!("---\n{}", data::one(Format::Yaml, &columns, thing)?)),
             Format::Csv => {

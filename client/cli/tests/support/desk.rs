@@ -1,9 +1,10 @@
 //! A broker of its own, and a directory to type in.
 
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use tidegate_broker::Broker;
 use tidegate_broker::config::{Config, JournalPlace};
+use tidegate_client::{Client, Session};
 
 /// One host, one store, and a link between them that is never in the way.
 pub(crate) const TOPOLOGY: &str = r#"switch = [{ name = "tor-1" }, { name = "spine" }]
@@ -50,6 +51,22 @@ impl Desk {
         let applied = desk.shell("tidegate apply topology topology.toml");
         assert!(applied.status.success(), "{}", text(&applied.stdout));
         desk
+    }
+
+    /// A program that goes on while others are typed.
+    pub(crate) fn spawn(&self, line: &str) -> Child {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        program.current_dir(self.directory.path()).env_clear();
+        program.env("TIDEGATE_BROKER", self.broker.address());
+        program.args(line.split_whitespace()).stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// An agent that is alive until it is dropped.
+    pub(crate) fn agent(&self, name: &str) -> Session {
+        self.runtime.block_on(async {
+            let client = Client::connect(&self.broker.address()).unwrap();
+            client.open_session(name).await.unwrap()
+        })
     }
 
     /// Types into a shell; both streams end up in the first, in the order in which they are written.
