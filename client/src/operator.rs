@@ -6,7 +6,8 @@ use v1::topology_service_client::TopologyServiceClient;
 
 use crate::connect::{Client, Page};
 use crate::error::ClientError;
-use crate::reservation::ReservationName;
+use crate::reservation::{ReservationName, relays};
+use crate::steer::Steer;
 use crate::topology::Applied;
 use crate::wire;
 
@@ -87,16 +88,27 @@ pub struct MaintenanceAsk {
 }
 
 /// One path between two endpoints.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedPath {
     /// The relays on the way.
-    pub via: Vec<String>,
+    pub via: Vec<Name>,
     /// Which of the paths that steering allows; `None` where there is no choice.
     pub path: Option<u32>,
     /// How bytes get onto it.
-    pub steers: Vec<v1::Steer>,
+    pub steers: Vec<Steer>,
     /// Its lanes, in order.
-    pub lanes: Vec<v1::ResolvedLane>,
+    pub lanes: Vec<ResolvedLane>,
+}
+
+/// A lane of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedLane {
+    /// Its name.
+    pub lane: String,
+    /// How often the path crosses it.
+    pub times: u32,
+    /// Headers on top of the payload, in parts per million of it.
+    pub overhead_ppm: u32,
 }
 
 impl Client {
@@ -233,13 +245,26 @@ impl Client {
         let send = |channel, request| async move {
             TopologyServiceClient::new(channel).resolve_path(request).await
         };
-        let paths = self.call(request, send).await?.message.paths.into_iter();
-        let path = |path: v1::ResolvedPath| {
-            let number = path.path.map(u32::try_from).transpose();
-            let number = number.map_err(|_| ClientError::bad("path", "it is negative"))?;
-            Ok(ResolvedPath { via: path.via, path: number, steers: path.steers, lanes: path.lanes })
+        let paths = self.call(request, send).await?.message.paths;
+        paths.into_iter().map(ResolvedPath::from_wire).collect()
+    }
+}
+
+impl ResolvedPath {
+    fn from_wire(wire: v1::ResolvedPath) -> Result<Self, ClientError> {
+        let lane = |lane: v1::ResolvedLane| {
+            Ok(ResolvedLane {
+                lane: lane.lane,
+                times: wire::index("lanes.times", lane.times)?,
+                overhead_ppm: wire::index("lanes.overhead_ppm", lane.overhead_ppm)?,
+            })
         };
-        paths.map(path).collect()
+        Ok(Self {
+            via: relays(&wire.via)?,
+            path: wire.path.map(|path| wire::index("paths.path", path)).transpose()?,
+            steers: wire.steers.into_iter().map(Steer::from_wire).collect::<Result<_, _>>()?,
+            lanes: wire.lanes.into_iter().map(lane).collect::<Result<_, ClientError>>()?,
+        })
     }
 }
 

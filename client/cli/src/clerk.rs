@@ -1,8 +1,10 @@
 //! A refusal as a helpful clerk says it: which lane, how much is missing, what would fit, and the
 //! exact command that asks for it.
 
-use tidegate_client::refusal::{Blocker, CounterOffer, OfferKind, Refusal};
-use tidegate_client::reservation::{Ask, End};
+use tidegate_client::ask::{Along, Ask, Assurance, End, Shape, Want, Wish};
+use tidegate_client::refusal::{Blocker, CounterOffer, OfferKind, Refusal, RefusalReason};
+use tidegate_client::reservation::State;
+use tidegate_policy::{BitRate, Endpoint, ReservationId};
 
 /// How many lanes in the way are named one by one.
 const NAMED_MAX: usize = 8;
@@ -23,20 +25,30 @@ pub(crate) enum Typed {
         /// Whether the length followed from the size of the source.
         sized: bool,
     },
+    /// Something whose offers are not taken by repeating it.
+    Other,
 }
 
 /// The refusal of `ask`, in words.
 pub(crate) fn explain(refusal: &Refusal, ask: &Ask, typed: &Typed) -> String {
     let mut text = format!("refused: {}", refusal.reason);
     for blocker in refusal.blockers.iter().take(NAMED_MAX) {
-        line(&mut text, "  ", &blocked(blocker, 1 < ask.sources().len()));
+        line(&mut text, "  ", &blocked(blocker, refusal.reason, 1 < ask.sources().len()));
     }
     let more = refusal.blockers.len().saturating_sub(NAMED_MAX);
     if 0 < more {
         line(&mut text, "  ", &format!("and {more} more lanes"));
     }
+    if let Some(held) = &refusal.held {
+        let State::Held { until } = held.state else { return text };
+        let (id, rate, start, end) = (held.name.id, held.rate, held.start, held.end);
+        line(&mut text, "", &format!("held for you until {until}: {rate}, {start} to {end}"));
+        line(&mut text, "    ", &format!("tidegate confirm {id}"));
+        return text;
+    }
     if refusal.offers.is_empty() {
-        line(&mut text, "", "hint: nothing like it fits; ask for another source or destination");
+        let next = smaller(refusal, ask).unwrap_or_else(|| nothing(refusal.reason).to_owned());
+        line(&mut text, "", &format!("hint: {next}"));
         return text;
     }
     line(&mut text, "", "what fits now, and the command that asks for it:");
@@ -44,7 +56,59 @@ pub(crate) fn explain(refusal: &Refusal, ask: &Ask, typed: &Typed) -> String {
         line(&mut text, "  ", &offered(offer));
         line(&mut text, "    ", &command(offer, ask, typed));
     }
+    if matches!((typed, &ask.want), (Typed::Reserve, Want::Rate(_))) {
+        line(&mut text, "", "hint: with --take, the same command takes the first of these at once");
+    }
     text
+}
+
+/// The refusal of a change, in words; `id` is that of the reservation.
+pub(crate) fn unchanged(refusal: &Refusal, id: ReservationId) -> String {
+    let mut text = format!("refused, and unchanged: {}", refusal.reason);
+    for blocker in refusal.blockers.iter().take(NAMED_MAX) {
+        line(&mut text, "  ", &blocked(blocker, refusal.reason, false));
+    }
+    if !refusal.offers.is_empty() {
+        line(&mut text, "", "what fits instead, and the command that asks for it:");
+    }
+    for offer in &refusal.offers {
+        line(&mut text, "  ", &offered(offer));
+        let mut command = format!("tidegate modify {id} --rate {}", offer.rate);
+        if offer.kind != OfferKind::LowerRateNow {
+            add(&mut command, "start", offer.start);
+            add(&mut command, "until", offer.end);
+        }
+        line(&mut text, "    ", &command);
+    }
+    text
+}
+
+/// The highest rate that a path carries when it is empty, if that is what is in the way.
+fn smaller(refusal: &Refusal, ask: &Ask) -> Option<String> {
+    if refusal.reason != RefusalReason::RateAboveCapacity {
+        return None;
+    }
+    let rate = ask.rate()?;
+    let on_lane = |blocker: &Blocker| {
+        let carried = u128::from(rate.bps()) * u128::from(blocker.limit.bps());
+        carried.checked_div(blocker.needed.bps().into())
+    };
+    let on_path = |source: &Option<Endpoint>| {
+        refusal.blockers.iter().filter(|it| it.source == *source).filter_map(on_lane).min()
+    };
+    let best = refusal.blockers.iter().filter_map(|it| on_path(&it.source)).max()?;
+    let best = BitRate::from_bps(u64::try_from(best).ok()?)?;
+    Some(format!("even when it is empty, the path carries no more than --rate {best}"))
+}
+
+/// What to do where nothing is offered.
+fn nothing(reason: RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::NoPath => "`tidegate path FROM TO` shows which lanes lead where",
+        RefusalReason::Drained => "name another source, or ask when what is drained comes back",
+        RefusalReason::OthersRefused => "leave --all-or-nothing out, or those that are refused",
+        _ => "nothing like it fits; ask for another source or destination",
+    }
 }
 
 fn line(text: &mut String, indent: &str, words: &str) {
@@ -53,12 +117,17 @@ fn line(text: &mut String, indent: &str, words: &str) {
     text.push_str(words);
 }
 
-fn blocked(blocker: &Blocker, name_source: bool) -> String {
+fn blocked(blocker: &Blocker, reason: RefusalReason, name_source: bool) -> String {
     let Blocker { source, lane, limit, free, needed, missing, first_free } = blocker;
     let from = match source {
         Some(source) if name_source => format!("from {source}: "),
-        Some(_) | None => String::new(),
+        _ => String::new(),
     };
+    // A drained lane has no room at all, although it is large enough.
+    let drained = reason == RefusalReason::Drained && first_free.is_none() && needed <= limit;
+    if drained {
+        return format!("{from}{lane} is drained: it takes nothing new");
+    }
     let room = match first_free {
         Some(time) => format!("it has room from {time}"),
         None => "it never has room for this".into(),
@@ -66,9 +135,10 @@ fn blocked(blocker: &Blocker, name_source: bool) -> String {
     format!("{from}{lane} lacks {missing}: {needed} needed, {free} free of {limit}; {room}")
 }
 
-fn offered(offer: &CounterOffer) -> String {
+/// An offer in words.
+pub(crate) fn offered(offer: &CounterOffer) -> String {
     let CounterOffer { kind, source, rate, start, end, .. } = offer;
-    let from = source.as_ref().map_or_else(String::new, |source| format!(" from {source}"));
+    let from = source.as_ref().map_or(String::new(), |source| format!(" from {source}"));
     match kind {
         OfferKind::SameRateLater => {
             format!("the same rate later: {rate}{from}, {start} to {end}")
@@ -76,9 +146,7 @@ fn offered(offer: &CounterOffer) -> String {
         OfferKind::LowerRateNow => {
             format!("a lower rate at the time you asked for: {rate}{from}")
         }
-        OfferKind::LaterFinish => {
-            format!("all of it, but slower: {rate}{from}, {start} to {end}")
-        }
+        OfferKind::LaterFinish => format!("all of it, but slower: {rate}{from}, until {end}"),
         OfferKind::OtherSource => {
             format!("all of it from another source: {rate}{from}, {start} to {end}")
         }
@@ -89,42 +157,65 @@ fn offered(offer: &CounterOffer) -> String {
 /// What to type to take an offer, exactly as offered.
 fn command(offer: &CounterOffer, ask: &Ask, typed: &Typed) -> String {
     let mut text = match typed {
-        Typed::Reserve => "tidegate reserve".to_owned(),
+        Typed::Reserve | Typed::Other => "tidegate reserve".to_owned(),
         Typed::Fetch { url, file, .. } => {
             format!("tidegate fetch {} {}", quoted(url), quoted(file))
         }
     };
-    let mut add = |flag: &str, value: &dyn std::fmt::Display| {
-        text.push_str(&format!(" --{flag} {value}"));
-    };
-    if let Some(source) = &offer.source {
-        add("from", source);
-    }
-    if let Some(destination) = ask.destination() {
-        add("to", destination);
-    }
-    for host in &offer.via {
-        add("via", host);
-    }
-    add("rate", &offer.rate);
+    way(&mut text, offer, ask);
+    add(&mut text, "rate", offer.rate);
     // Whoever asked for now means the now in which the command is typed.
-    let for_now = offer.kind == OfferKind::LowerRateNow && ask.start().is_none();
+    let rigid = matches!(&ask.want, Want::Rate(Wish { shape: Shape::Rigid(_), .. }));
+    let for_now = rigid && offer.kind == OfferKind::LowerRateNow && ask.start().is_none();
     if !for_now {
-        add("start", &offer.start);
+        add(&mut text, "start", offer.start);
     }
     match (typed, ask.until()) {
         (Typed::Fetch { sized: true, .. }, _) => {}
-        (Typed::Fetch { .. }, Some(End::After(span))) => add("for", &span),
-        (_, Some(End::After(span))) if for_now => add("for", &span),
-        _ => add("until", &offer.end),
+        (Typed::Fetch { .. }, Some(End::After(span))) => add(&mut text, "for", span),
+        (_, Some(End::After(span))) if for_now => add(&mut text, "for", span),
+        _ => add(&mut text, "until", offer.end),
     }
-    if let Some(hold_for) = &ask.hold_for {
-        add("hold", hold_for);
+    if let Some(hold_for) = ask.hold_for {
+        add(&mut text, "hold", hold_for);
     }
     if let Typed::Fetch { sha256: Some(hex), .. } = typed {
-        add("sha256", hex);
+        add(&mut text, "sha256", hex);
     }
     text
+}
+
+/// Where, and on which terms.
+fn way(text: &mut String, offer: &CounterOffer, ask: &Ask) {
+    let Want::Rate(wish) = &ask.want else {
+        if let Some(source) = &offer.source {
+            add(text, "from", source);
+        }
+        return;
+    };
+    match &wish.along {
+        Along::Lanes(lanes) => lanes.iter().for_each(|lane| add(text, "lane", quoted(lane))),
+        Along::Between(between) => {
+            if let Some(source) = &offer.source {
+                add(text, "from", source);
+            }
+            add(text, "to", &between.destination);
+            offer.via.iter().for_each(|host| add(text, "via", host));
+            if let Some(path) = offer.path {
+                add(text, "path", path);
+            }
+        }
+    }
+    if wish.assurance == Assurance::Shared {
+        text.push_str(" --shared");
+    }
+    if let Some(streams) = wish.streams {
+        add(text, "streams", streams);
+    }
+}
+
+fn add(text: &mut String, flag: &str, value: impl std::fmt::Display) {
+    text.push_str(&format!(" --{flag} {value}"));
 }
 
 /// A word as a shell takes it.

@@ -1,249 +1,161 @@
-//! What a person sees who types: every command against a real broker, its words and its exit code.
-//! Times and ids are masked; everything else is the text as printed.
+//! What a person sees who types: dialogues with a real broker, in `tests/transcripts/*.txt`.
+//!
+//! A line that begins with `$` is typed into a shell, with those that begin with `>` below it;
+//! what follows is what it prints on both streams, and at the end its exit code in brackets unless
+//! it is 0. Identifiers are numbered in the order in which they appear and may be typed; instants
+//! are `TIME`, tokens are `TOKEN`. Run with `UPDATE_TRANSCRIPTS=1` to write what is printed now, and
+//! read the difference as carefully as code.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::path::Path;
-use std::process::Output;
+#[path = "support/desk.rs"]
+mod desk;
+#[path = "support/mask.rs"]
+mod mask;
 
-use assert_cmd::Command;
-use tidegate_broker::Broker;
-use tidegate_broker::config::{Config, JournalPlace};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 
-const TOPOLOGY: &str = r#"
-switch = [{ name = "tor-1" }]
-[[host]]
-name = "compute-1"
-nic = [{ name = "eth0", switch = "tor-1", capacity = "10Gbit", overhead = "0%", reserved = "0%" }]
-[[storage]]
-name = "images"
-switch = "tor-1"
-read = "6Gbit"
-write = "1Gbit"
-"#;
+use desk::{Desk, text};
+use mask::Mask;
 
-/// A broker of its own, and a directory to type in.
-struct Desk {
-    runtime: tokio::runtime::Runtime,
-    broker: Broker,
-    directory: tempfile::TempDir,
-}
-
-impl Desk {
-    fn new() -> Self {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let config = Config::ephemeral(JournalPlace::Memory);
-        let broker = runtime.block_on(Broker::start(config)).unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("topology.toml"), TOPOLOGY).unwrap();
-        Self { runtime, broker, directory }
+/// Types every command of a transcript and compares what is said.
+#[track_caller]
+fn transcript(name: &str) {
+    let path = folder().join(name).with_extension("txt");
+    let golden = std::fs::read_to_string(&path).unwrap();
+    let desk = if golden.contains("# Without a topology.") { Desk::new() } else { Desk::ready() };
+    let mut mask = Mask::new();
+    let mut now = String::new();
+    for part in parts(&golden) {
+        now.push_str(&part.typed);
+        if let Some(command) = &part.command {
+            now.push_str(&answer(&desk, &mut mask, command));
+        }
     }
-
-    /// A desk whose broker knows the topology.
-    fn ready() -> Self {
-        let desk = Self::new();
-        assert!(desk.run("apply topology topology.toml").status.success());
-        desk
+    if update() {
+        std::fs::write(&path, &now).unwrap();
     }
-
-    fn run(&self, line: &str) -> Output {
-        self.run_at(&self.broker.address(), line)
-    }
-
-    fn run_at(&self, broker: &str, line: &str) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-        command.current_dir(self.directory.path()).env_clear().env("TIDEGATE_BROKER", broker);
-        command.args(line.split_whitespace()).output().unwrap()
-    }
-
-    /// Types a line and compares both streams and the exit code.
-    #[track_caller]
-    fn expect(&self, line: &str, code: i32, expected: &str) {
-        let output = self.run(line);
-        let mut said = text(&output.stdout);
-        said.push_str(&text(&output.stderr));
-        assert_eq!(masked(&said).trim(), expected.trim(), "$ tidegate {line}");
-        assert_eq!(output.status.code(), Some(code), "$ tidegate {line}\n{said}");
-    }
-
-    /// Reserves and returns the id.
-    fn reserve(&self, line: &str) -> String {
-        let output = self.run(&format!("reserve {line} -o json"));
-        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        said["id"].as_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Desk {
-    fn drop(&mut self) {
-        let _guard = self.runtime.enter();
-        self.broker.stopper().cancel();
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-/// Replaces what differs from run to run: instants by TIME and ids by ID.
-fn masked(text: &str) -> String {
-    let mask = |word: &str| -> String {
-        let core = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        let name = match core.len() {
-            36 if core.matches('-').count() == 4 => "ID",
-            20.. if core.ends_with('Z') && core.as_bytes()[4] == b'-' => "TIME",
-            _ => return word.to_owned(),
-        };
-        word.replace(core, name)
+    // The width of a column follows from what stands in it, and instants differ in length.
+    let squeezed = |text: &str| -> Vec<String> {
+        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
     };
-    let line = |line: &str| line.split(' ').map(mask).collect::<Vec<_>>().join(" ");
-    text.lines().map(|it| line(it).trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    for (line, (now, golden)) in (1..).zip(squeezed(&now).iter().zip(&squeezed(&golden))) {
+        assert_eq!(now, golden, "{name}.txt, line {line}");
+    }
+    assert_eq!(squeezed(&now).len(), squeezed(&golden).len(), "{name}.txt has another end");
 }
 
-#[test]
-fn a_topology_is_applied_and_printed_as_it_was() {
-    let desk = Desk::new();
-    let lanes = "+ hosts/compute-1/nics/eth0/egress  10Gbit/s
-+ hosts/compute-1/nics/eth0/ingress  10Gbit/s
-+ storage/images/read  6Gbit/s
-+ storage/images/write  1Gbit/s
-";
-    let dry = format!("{lanes}4 lanes would change; nothing was changed");
-    desk.expect("apply topology topology.toml --dry-run", 0, &dry);
-    let done = format!("{lanes}4 lanes changed; topology version 1 is in force");
-    desk.expect("apply topology topology.toml", 0, &done);
-    let exported = desk.run("export topology");
-    std::fs::write(desk.directory.path().join("again.toml"), &exported.stdout).unwrap();
-    let same = "0 lanes changed; topology version 2 is in force";
-    desk.expect("apply topology again.toml", 0, same);
+/// What a command prints, masked.
+fn answer(desk: &Desk, mask: &mut Mask, command: &str) -> String {
+    let output = desk.shell(&mask.real(command));
+    let said = mask.masked(&text(&output.stdout));
+    let mut said = said.trim_end_matches('\n').to_owned();
+    if !said.is_empty() {
+        said.push('\n');
+    }
+    match output.status.code() {
+        Some(0) => {}
+        code => said.push_str(&format!("[{}]\n", code.unwrap_or(-1))),
+    }
+    said
 }
 
-#[test]
-fn a_grant_shows_what_it_books() {
-    let desk = Desk::ready();
-    desk.expect(
-        "reserve --from storage/images --to hosts/compute-1 --rate 4Gbit --for 10m",
-        0,
-        "
-reservation ID
-  state    active
-  rate     4Gbit/s
-  from     storage/images
-  to       hosts/compute-1
-  start    TIME
-  end      TIME
-  session  none
-  used     0B
-  books    on
-    4Gbit/s  storage/images/read
-    4Gbit/s  hosts/compute-1/nics/eth0/ingress",
-    );
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts")
 }
 
-#[test]
-fn a_refusal_reads_like_a_helpful_clerk() {
-    let desk = Desk::ready();
-    desk.reserve("--from storage/images --to hosts/compute-1 --rate 4Gbit --for 10m");
-    desk.expect(
-        "reserve --from storage/images --to hosts/compute-1 --rate 4Gbit --for 10m --hold 1m",
-        3,
-        "
-refused: others have booked what it needs
-  storage/images/read lacks 2Gbit/s: 4Gbit/s needed, 2Gbit/s free of 6Gbit/s; it has room from TIME
-what fits now, and the command that asks for it:
-  the same rate later: 4Gbit/s from storage/images, TIME to TIME
-    tidegate reserve --from storage/images --to hosts/compute-1 --rate 4Gbit/s --start TIME --until TIME --hold 1m
-  a lower rate at the time you asked for: 2Gbit/s from storage/images
-    tidegate reserve --from storage/images --to hosts/compute-1 --rate 2Gbit/s --for 10m --hold 1m",
-    );
+#[allow(clippy::disallowed_methods, reason = "a switch for whoever runs the tests by hand")]
+fn update() -> bool {
+    std::env::var("UPDATE_TRANSCRIPTS").is_ok()
+}
+
+/// Prose that is kept, or a command with the answer that it had.
+struct Part {
+    /// As it stands in the file, without the answer.
+    typed: String,
+    command: Option<String>,
+}
+
+fn parts(golden: &str) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    let mut answering = false;
+    let mut lines = golden.lines().peekable();
+    while let Some(line) = lines.next() {
+        let kept = format!("{line}\n");
+        let command = line.strip_prefix("$ ");
+        let more = line.strip_prefix("> ").or_else(|| (line == ">").then_some(""));
+        if let Some(command) = command {
+            parts.push(Part { typed: kept, command: Some(format!("{command}\n")) });
+            answering = false;
+        } else if let (Some(more), false, Some(Part { typed, command: Some(command) })) =
+            (more, answering, parts.last_mut())
+        {
+            typed.push_str(&kept);
+            command.push_str(&format!("{more}\n"));
+        } else if line.starts_with('#') || line.is_empty() && !answers(lines.peek().copied()) {
+            parts.push(Part { typed: kept, command: None });
+        } else {
+            answering = true;
+        }
+    }
+    parts
+}
+
+/// Whether a line is more of an answer, so that a blank one before it is too.
+fn answers(line: Option<&str>) -> bool {
+    line.is_some_and(|line| !line.starts_with(['#', '$']))
+}
+
+macro_rules! transcripts {
+    ($($name:ident,)*) => {
+        $(#[test]
+        fn $name() {
+            transcript(stringify!($name));
+        })*
+
+        #[test]
+        fn every_transcript_is_typed() {
+            let mut named = vec![$(stringify!($name).to_owned()),*];
+            named.sort();
+            let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+            let stem = |path: PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let mut there: Vec<String> = files.map(stem).collect();
+            there.sort();
+            assert_eq!(there, named);
+        }
+    };
+}
+
+transcripts! {
+    asking,
+    batches,
+    changing,
+    first_steps,
+    formats,
+    mistakes,
+    operating,
+    reserving,
+    watching,
 }
 
 #[test]
 fn the_commands_of_a_refusal_are_granted_as_printed() {
-    let desk = Desk::ready();
-    desk.reserve("--from storage/images --to hosts/compute-1 --rate 4Gbit --for 10m");
-    let refused =
-        desk.run("reserve --from storage/images --to hosts/compute-1 --rate 4Gbit --for 10m");
-    let said = text(&refused.stderr);
-    let commands: Vec<&str> =
-        said.lines().filter_map(|line| line.trim().strip_prefix("tidegate ")).collect();
-    assert_eq!(commands.len(), 2, "{said}");
-    for command in commands {
-        let output = desk.run(command);
-        assert!(output.status.success(), "{command}: {}", text(&output.stderr));
-    }
-}
-
-#[test]
-fn a_hold_is_confirmed_listed_and_released() {
-    let desk = Desk::ready();
-    let id =
-        desk.reserve("--from storage/images --to hosts/compute-1 --rate 1Gbit --for 10m --hold 1m");
-    let shown = |state: &str, rate: &str| {
-        format!(
-            "
- ID                                    STATE   RATE     FROM            TO                 START                     END
- ID  {state}  {rate}  storage/images  hosts/compute-1  TIME  TIME"
-        )
+    let ask = "tidegate reserve --from storage/images --to hosts/compute-1 --rate 4Gbit --for 10m";
+    let refused = || {
+        let desk = Desk::ready();
+        assert!(desk.shell(ask).status.success());
+        let said = text(&desk.shell(ask).stdout);
+        let lines = said.lines().map(str::trim).filter(|line| line.starts_with("tidegate "));
+        (lines.map(str::to_owned).collect::<Vec<_>>(), desk)
     };
-    assert!(text(&desk.run("ls").stdout).contains("held until"));
-    assert!(desk.run(&format!("extend {id} --for 5m")).status.success());
-    assert!(desk.run(&format!("confirm {id}")).status.success());
-    let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let listed = masked(&text(&desk.run("ls").stdout));
-    assert_eq!(squeezed(&listed), squeezed(&shown("active", "1Gbit/s")));
-    desk.expect(&format!("release {id}"), 0, "ID  closed: it was given back");
-    desk.expect("ls", 0, "there are no reservations");
-    assert!(text(&desk.run("ls --closed").stdout).contains("it was given back"));
-    let again = format!("confirm {id}");
-    desk.expect(
-        &again,
-        6,
-        "tidegate: not possible in the present state: cannot confirm reservation ID: it was closed \
-         at TIME (released); reserve again",
-    );
-}
-
-/// The commonest mistakes of a new user, each with an answer that gets them on.
-#[test]
-fn mistakes_are_answered_with_what_to_do() {
-    let desk = Desk::ready();
-    let reserve = "reserve --from storage/images --to hosts/compute-1";
-    let table: [(String, i32, &str); 9] = [
-        (format!("{reserve} --rate 4 --for 10m"), 2, "write bits as in 10Gbit"),
-        (format!("{reserve} --rate 4Gbit"), 2, "--for <DURATION>"),
-        (format!("{reserve} --rate 4Gbit --for 10"), 2, "write 90s, 15m, 2h"),
-        (format!("{reserve} --rate 4Gbit --for 500days"), 2, "longer than 400 days"),
-        (format!("{reserve} --rate 0bit --for 10m"), 2, "ask for at least 1 bit/s"),
-        (
-            "reserve --from images --to hosts/compute-1 --rate 1Gbit --for 1m".into(),
-            2,
-            "write hosts/NAME or storage/NAME",
-        ),
-        (
-            "reserve --from storage/imags --to hosts/compute-1 --rate 1Gbit --for 1m".into(),
-            5,
-            "storage/imags does not exist",
-        ),
-        ("show 01a20af0-d8cc-758e-b485-64acd3bb72f2".into(), 5, "does not exist"),
-        ("apply topology nowhere.toml".into(), 1, "cannot read nowhere.toml"),
-    ];
-    for (line, code, expected) in &table {
-        let output = desk.run(line);
-        let said = text(&output.stderr);
-        assert!(said.contains(expected), "$ tidegate {line}\n{said}");
-        assert_eq!(output.status.code(), Some(*code), "$ tidegate {line}\n{said}");
+    let (commands, _) = refused();
+    assert!(!commands.is_empty());
+    for index in 0..commands.len() {
+        // Each by itself: what one takes is not there for the next.
+        let (commands, desk) = refused();
+        let output = desk.shell(&commands[index]);
+        assert!(output.status.success(), "{}: {}", commands[index], text(&output.stdout));
     }
-}
-
-#[test]
-fn without_a_broker_it_says_so() {
-    let desk = Desk::new();
-    let nobody = desk.run_at("http://127.0.0.1:1", "info");
-    assert_eq!(nobody.status.code(), Some(7));
-    let said = text(&nobody.stderr);
-    assert!(said.contains("check the address and that tidegated runs"), "{said}");
-    let malformed = desk.run_at("localhost", "info");
-    assert_eq!(malformed.status.code(), Some(2), "{}", text(&malformed.stderr));
 }
 
 #[test]
@@ -251,18 +163,75 @@ fn a_file_is_fetched_under_a_grant_and_the_grant_given_back() {
     let desk = Desk::ready();
     let directory: &Path = desk.directory.path();
     std::fs::write(directory.join("source"), vec![7; 3_000_000]).unwrap();
-    let line = format!(
-        "fetch file://{}/source copy --from storage/images --to hosts/compute-1 --rate 1Gbit",
-        directory.display()
-    );
-    let output = desk.run(&line);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains("granted 1Gbit/s"), "{}", text(&output.stdout));
+    let source = directory.join("source").display().to_string();
+    let way = "--from storage/images --to hosts/compute-1 --rate 1Gbit";
+    let output = desk.shell(&format!("tidegate fetch file://{source} copy {way}"));
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("granted 1Gbit/s from storage/images until"), "{said}");
     assert_eq!(std::fs::read(directory.join("copy")).unwrap(), vec![7; 3_000_000]);
-    desk.expect("ls", 0, "there are no reservations");
-    let wrong = format!("{line} --sha256 {}", "0".repeat(64)).replace(" copy ", " other ");
-    let output = desk.run(&wrong);
+    let left = desk.shell("tidegate ls");
+    assert_eq!(text(&left.stdout).trim(), "there are no reservations");
+    let wrong = "0".repeat(64);
+    let output =
+        desk.shell(&format!("tidegate fetch file://{source} other {way} --sha256 {wrong}"));
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("changed or damaged"), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(said.contains("changed or damaged"), "{said}");
     assert!(!directory.join("other").exists());
+}
+
+#[test]
+fn a_watch_tells_what_stands_and_then_what_happens() {
+    let desk = Desk::ready();
+    let ask = "--from storage/images --to hosts/compute-1 --rate 1Gbit --for 10m";
+    let granted = desk.shell(&format!("tidegate reserve {ask} -o csv --columns id | tail -1"));
+    let id = text(&granted.stdout).trim().to_owned();
+    let mut watch = desk.spawn("watch -o csv --columns event,id,state");
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let stands = format!("stands,{id},confirmed");
+    for expected in ["event,id,state", "reset,,", stands.as_str(), "synced,,"] {
+        assert_eq!(lines.next().unwrap(), expected);
+    }
+    assert!(desk.shell(&format!("tidegate release {id}")).status.success());
+    assert_eq!(lines.next().unwrap(), format!("changed,{id},closed"));
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+}
+
+#[test]
+fn agents_that_are_alive_are_listed() {
+    let desk = Desk::ready();
+    let session = desk.agent("agent-7");
+    let listed = desk.shell("tidegate sessions --columns agent,state,grants");
+    let listed = text(&listed.stdout);
+    let rows: Vec<Vec<&str>> = listed.lines().map(|it| it.split_whitespace().collect()).collect();
+    assert_eq!(rows, [["AGENT", "STATE", "GRANTS"], ["agent-7", "open", "0"]]);
+    drop(session);
+}
+
+#[test]
+fn every_command_has_a_manual_page_and_an_example() {
+    let desk = Desk::new();
+    assert!(desk.shell("tidegate man pages").status.success());
+    let pages = std::fs::read_dir(desk.directory.path().join("pages")).unwrap();
+    let pages: Vec<_> = pages.map(|page| page.unwrap().path()).collect();
+    assert!(20 < pages.len(), "{pages:?}");
+    for page in pages {
+        let name = page.file_stem().unwrap().to_str().unwrap();
+        let text = std::fs::read_to_string(&page).unwrap();
+        // Those that only lead to others have their examples there.
+        let leads = ["tidegate", "tidegate-apply", "tidegate-diff", "tidegate-export"];
+        let example = text.contains("Example");
+        assert!(example || leads.contains(&name) || name.contains("-help"), "{name}");
+    }
+}
+
+#[test]
+fn every_shell_is_completed() {
+    let desk = Desk::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = desk.shell(&format!("tidegate completion {shell}"));
+        assert!(text(&said.stdout).contains("reserve"), "{shell}");
+    }
 }

@@ -1,0 +1,155 @@
+//! What the help of each command shows: lines that can be typed as they stand.
+
+pub(super) const RESERVE_USAGE: &str = "\
+tidegate reserve --from ENDPOINT --to ENDPOINT --rate RATE --for DURATION [OPTIONS]
+       tidegate reserve --lane LANE --rate RATE --for DURATION [OPTIONS]
+       tidegate reserve --offer TOKEN [OPTIONS]
+       tidegate reserve --file FILE [OPTIONS]";
+
+pub(super) const EXPLAIN_USAGE: &str =
+    "tidegate explain --from ENDPOINT --to ENDPOINT --rate RATE --for DURATION [OPTIONS]";
+
+pub(super) const WHEN_USAGE: &str =
+    "tidegate when --from ENDPOINT --to ENDPOINT --rate RATE --for DURATION [OPTIONS]";
+
+pub(super) const MODIFY_USAGE: &str =
+    "tidegate modify RESERVATION [--rate RATE] [--start TIME] [--until TIME] [OPTIONS]";
+
+pub(super) const RESERVE: &str = "\
+Examples:
+  tidegate reserve --from storage/swift-east --to hosts/compute-1 --rate 2Gbit --for 10m
+      now, for ten minutes
+  tidegate reserve --from storage/swift-east --from storage/swift-west --to hosts/compute-1 \\
+    --rate 5Gbit --start +2h --for 1h --hold 5m
+      in two hours, from whichever has room, held until it is confirmed
+  tidegate reserve --from storage/swift-east --to hosts/compute-1 \\
+    --rate 1Gbit..4Gbit --for 1h --by +6h
+      the first hour within six that has 1 Gbit/s, and there as much as fits
+  tidegate reserve --from storage/swift-east --to hosts/compute-1 --rate 5Gbit --for 1h --take 1
+      and if that is refused, the best that is offered
+  tidegate reserve --file requests.toml --all-or-nothing
+      several at once; a file has one table for each, with the words of the options:
+          [[reserve]]
+          from = \"storage/swift-east\"
+          to = \"hosts/compute-1\"
+          rate = \"2Gbit\"
+          for = \"10m\"";
+
+pub(super) const CONFIRM: &str = "\
+Example:
+  tidegate confirm 01a20af0-d8cc-758e-b485-64acd3bb72f2";
+
+pub(super) const EXTEND: &str = "\
+Example:
+  tidegate extend 01a20af0-d8cc-758e-b485-64acd3bb72f2 --for 5m";
+
+pub(super) const MODIFY: &str = "\
+Examples:
+  tidegate modify 01a20af0-d8cc-758e-b485-64acd3bb72f2 --rate 3Gbit
+  tidegate modify 01a20af0-d8cc-758e-b485-64acd3bb72f2 --until +30m --dry-run";
+
+pub(super) const RELEASE: &str = "\
+Examples:
+  tidegate release 01a20af0-d8cc-758e-b485-64acd3bb72f2
+  tidegate ls --filter 'rate_bps >= 5000000000' --columns id -o csv | tail -n +2 | \\
+    xargs tidegate release";
+
+pub(super) const LS: &str = "\
+Examples:
+  tidegate ls --closed -o wide
+  tidegate ls --filter 'destination == \"hosts/compute-1\" && rate_bps >= 1000000000'
+  tidegate ls --columns id,rate,end -o csv --all-pages";
+
+pub(super) const SHOW: &str = "\
+Example:
+  tidegate show 01a20af0-d8cc-758e-b485-64acd3bb72f2 -o yaml";
+
+pub(super) const EXPLAIN: &str = "\
+Example:
+  tidegate explain --from storage/swift-east --to hosts/compute-1 --rate 5Gbit --for 1h";
+
+pub(super) const WHEN: &str = "\
+Examples:
+  tidegate when --from storage/swift-east --to hosts/compute-1 --rate 5Gbit --for 1h
+      within the next 24 hours
+  tidegate when --from storage/swift-east --to hosts/compute-1 --rate 5Gbit --for 1h \\
+    --start +12h --by +7days";
+
+pub(super) const WATCH: &str = "\
+Examples:
+  tidegate watch
+  tidegate watch --changes -o jsonl --filter 'source == \"storage/swift-east\"'";
+
+pub(super) const TOP: &str = "\
+Examples:
+  tidegate top
+  tidegate top --once --count 3";
+
+pub(super) const FETCH: &str = "\
+Example:
+  tidegate fetch http://10.0.0.5/images/debian.qcow2 ./debian.qcow2 \\
+    --from storage/swift-east --to hosts/compute-1 --rate 2Gbit \\
+    --sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+pub(super) const SESSIONS: &str = "\
+Example:
+  tidegate sessions --ended -o wide";
+
+pub(super) const LANES: &str = "\
+Examples:
+  tidegate lanes
+  tidegate lanes --start +2h --for 1h --columns lane,share";
+
+pub(super) const PATH: &str = "\
+Example:
+  tidegate path storage/swift-east hosts/compute-1";
+
+pub(super) const DRAIN: &str = "\
+Examples:
+  tidegate drain links/tor-1--spine --dry-run
+  tidegate drain hosts/compute-1/nics/eth0";
+
+pub(super) const UNDRAIN: &str = "\
+Example:
+  tidegate undrain links/tor-1--spine";
+
+pub(super) const MAINTENANCE: &str = "\
+Examples:
+  tidegate maintenance add links/tor-1--spine --start +2h --for 1h --left 50% --comment optics
+  tidegate maintenance add storage/swift-east --until 2026-11-23T18:00:00Z --dry-run
+  tidegate maintenance ls
+  tidegate maintenance rm 01a20af0-d8cc-758e-b485-64acd3bb72f2";
+
+pub(super) const MAINTENANCE_LS: &str = "\
+Example:
+  tidegate maintenance ls -o csv";
+
+pub(super) const MAINTENANCE_RM: &str = "\
+Example:
+  tidegate maintenance rm 01a20af0-d8cc-758e-b485-64acd3bb72f2 --dry-run";
+
+pub(super) const APPLY: &str = "\
+Examples:
+  tidegate apply topology topology.toml --dry-run
+  tidegate export topology | sed s/25Gbit/40Gbit/ | tidegate apply topology -";
+
+pub(super) const DIFF: &str = "\
+Example:
+  tidegate diff topology topology.toml";
+
+pub(super) const EXPORT: &str = "\
+Example:
+  tidegate export topology > topology.toml";
+
+pub(super) const INFO: &str = "\
+Example:
+  tidegate info --broker http://127.0.0.1:7411";
+
+pub(super) const COMPLETION: &str = "\
+Examples:
+  tidegate completion bash > /etc/bash_completion.d/tidegate
+  tidegate completion fish > ~/.config/fish/completions/tidegate.fish";
+
+pub(super) const MAN: &str = "\
+Example:
+  tidegate man ~/.local/share/man/man1 && man tidegate-reserve";

@@ -1,0 +1,72 @@
+//! What is wanted: the same words on the command line and in a file of requests.
+
+use clap::Args;
+use serde::Deserialize;
+use tidegate_policy::{Endpoint, Name, Span, TimeText};
+
+use super::words::{self, Rates, optional};
+
+/// Where bytes are to move, how fast and when.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Wanted {
+    /// Where the bytes come from: storage/NAME or hosts/NAME; several times, best first
+    #[arg(long = "from", value_name = "ENDPOINT", value_parser = words::endpoint)]
+    #[serde(rename = "from", deserialize_with = "words::endpoints")]
+    pub(crate) sources: Vec<Endpoint>,
+    /// Where they go: hosts/NAME or storage/NAME
+    #[arg(
+        long = "to",
+        env = "TIDEGATE_TO",
+        hide_env_values = true,
+        value_name = "ENDPOINT",
+        value_parser = words::endpoint
+    )]
+    #[serde(rename = "to", deserialize_with = "optional::endpoint")]
+    pub(crate) destination: Option<Endpoint>,
+    /// A host that the bytes pass through; several times, in order
+    #[arg(long, value_name = "HOST")]
+    pub(crate) via: Vec<Name>,
+    /// A lane to book, such as links/spine-1/forward, instead of endpoints; several times
+    #[arg(long = "lane", value_name = "LANE", conflicts_with_all = ["sources", "via"])]
+    #[serde(rename = "lane")]
+    pub(crate) lanes: Vec<String>,
+    /// Only this one of the paths that can be steered onto, 0 for the cheapest
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) path: Option<u16>,
+    /// The payload rate, such as 2Gbit or 250MB/s; 1Gbit..4Gbit takes the most that fits, with --by
+    #[arg(long, value_parser = words::rates)]
+    #[serde(deserialize_with = "optional::rates")]
+    pub(crate) rate: Option<Rates>,
+    /// When it starts, or may start at the earliest: now, +2h or 2026-11-23T18:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = words::time)]
+    #[serde(deserialize_with = "optional::time")]
+    pub(crate) start: Option<TimeText>,
+    /// How long it lasts, such as 10m
+    #[arg(long = "for", value_name = "DURATION", value_parser = words::span)]
+    #[serde(rename = "for", deserialize_with = "optional::span")]
+    pub(crate) span: Option<Span>,
+    /// When it ends, instead of how long it lasts
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = words::time,
+        conflicts_with_all = ["span", "by"]
+    )]
+    #[serde(deserialize_with = "optional::time")]
+    pub(crate) until: Option<TimeText>,
+    /// Takes the first time that fits and is over by then, such as +6h
+    #[arg(long, visible_alias = "within", value_name = "TIME", value_parser = words::latest)]
+    #[serde(deserialize_with = "optional::latest")]
+    pub(crate) by: Option<TimeText>,
+    /// May share lanes with others where they are overbooked
+    #[arg(long)]
+    pub(crate) shared: bool,
+    /// Over how many parallel streams the bytes are spread
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) streams: Option<u16>,
+    /// Holds it unconfirmed for this long; on the command line that belongs to `reserve` alone.
+    #[arg(skip)]
+    #[serde(deserialize_with = "optional::span")]
+    pub(crate) hold: Option<Span>,
+}

@@ -1,0 +1,257 @@
+//! Words as people type them, and what to type instead where they are not quite.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer};
+use tidegate_policy::{
+    BitRate, ByteCount, Endpoint, ParseError, Resource, Span, TimeText, Timestamp,
+};
+
+/// A payload rate, or the lowest that helps and the highest that is of use: `1Gbit..4Gbit`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Rates {
+    pub(crate) min: BitRate,
+    pub(crate) max: BitRate,
+}
+
+impl Rates {
+    pub(crate) fn is_range(self) -> bool {
+        self.min != self.max
+    }
+}
+
+impl fmt::Display for Rates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_range() { write!(f, "{}..{}", self.min, self.max) } else { self.min.fmt(f) }
+    }
+}
+
+/// What is wrong, and on a line of its own what would be right.
+fn fault(why: impl fmt::Display, hint: impl fmt::Display) -> String {
+    format!("{why}\nhint: {hint}")
+}
+
+fn plain(error: &ParseError) -> String {
+    fault(&error.why, error.hint)
+}
+
+/// A rate with its unit.
+pub(crate) fn rate(text: &str) -> Result<BitRate, String> {
+    text.parse().map_err(|error: ParseError| {
+        let text = text.trim();
+        if let Ok(bytes) = format!("{text}/s").parse::<BitRate>()
+            && text.parse::<ByteCount>().is_ok()
+        {
+            let bits = text.replace('B', "bit");
+            return fault(
+                "bytes are a size, not a rate",
+                format!("{text}/s is {bytes}; for bits write {bits}"),
+            );
+        }
+        let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let letter = text.get(number.len()..).and_then(|unit| unit.chars().next());
+        match letter.filter(|letter| "kKmMgGtT".contains(*letter)) {
+            Some(letter) if !number.is_empty() => {
+                let letter = letter.to_ascii_uppercase();
+                let hint =
+                    format!("write {number}{letter}bit for bits or {number}{letter}B/s for bytes");
+                fault(&error.why, hint)
+            }
+            _ => plain(&error),
+        }
+    })
+}
+
+/// A rate, or a range of rates.
+pub(crate) fn rates(text: &str) -> Result<Rates, String> {
+    let Some((min, max)) = text.split_once("..") else {
+        return rate(text).map(|rate| Rates { min: rate, max: rate });
+    };
+    let (min, max) = (rate(min)?, rate(max)?);
+    if max < min {
+        let hint = format!("the lowest comes first: {max}..{min}");
+        return Err(fault(format!("{max} is less than {min}"), hint));
+    }
+    Ok(Rates { min, max })
+}
+
+/// A length of time with its unit.
+pub(crate) fn span(text: &str) -> Result<Span, String> {
+    text.trim().strip_prefix('+').unwrap_or(text).parse().map_err(|error: ParseError| plain(&error))
+}
+
+/// An instant, or a time from now.
+pub(crate) fn time(text: &str) -> Result<TimeText, String> {
+    text.parse().map_err(|error: ParseError| {
+        let text = text.trim();
+        let whole = text.replacen(' ', "T", 1);
+        // Every way of leaving the rest of a time out, and what completes it.
+        let completed = ["", ":00"].iter().find_map(|seconds| {
+            let local = format!("{whole}{seconds}");
+            format!("{local}Z").parse::<Timestamp>().is_ok().then_some(local)
+        });
+        if let Some(local) = completed {
+            return fault(
+                "it names no time zone",
+                format!("write {local}Z for UTC, {local}+01:00 for an hour ahead of it, or +2h"),
+            );
+        }
+        if text.parse::<Span>().is_ok() {
+            return fault("a time from now begins with +", format!("write +{text}"));
+        }
+        if format!("{whole}T00:00:00Z").parse::<Timestamp>().is_ok() {
+            return fault("it names no time of day", format!("write {whole}T00:00:00Z"));
+        }
+        let clock = text.contains(':') && text.chars().all(|c| c.is_ascii_digit() || c == ':');
+        let why = if clock { "it names neither day nor time zone" } else { &error.why };
+        fault(why, error.hint)
+    })
+}
+
+/// The latest end: a time, or how long from now.
+pub(crate) fn latest(text: &str) -> Result<TimeText, String> {
+    text.parse().map(TimeText::FromNow).or_else(|_: ParseError| time(text))
+}
+
+/// One end of a transfer.
+pub(crate) fn endpoint(text: &str) -> Result<Endpoint, String> {
+    text.parse().map_err(|error: ParseError| match text.trim() {
+        bare if bare.parse::<tidegate_policy::Name>().is_ok() => fault(
+            &error.why,
+            format!("write hosts/{bare} or storage/{bare}; `tidegate lanes` shows what there is"),
+        ),
+        _ => plain(&error),
+    })
+}
+
+/// Something with lanes.
+pub(crate) fn resource(text: &str) -> Result<Resource, String> {
+    text.parse().map_err(|error: ParseError| plain(&error))
+}
+
+/// A share in percent, as `50%`, in parts per million.
+pub(crate) fn share(text: &str) -> Result<u32, String> {
+    let wrong = || fault("it is no share below all", "write 0%, 50% or 99.5%");
+    let number = text.trim().strip_suffix('%').ok_or_else(wrong)?;
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(decimals) || 4 < decimals.len() {
+        return Err(wrong());
+    }
+    let ppm = format!("{whole}{decimals:0<4}").parse().map_err(|_| wrong())?;
+    if ppm < 1_000_000 { Ok(ppm) } else { Err(wrong()) }
+}
+
+/// What to do while the broker cannot be reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unreachable {
+    Wait,
+    Fail,
+    BestEffort(BitRate),
+}
+
+impl FromStr for Unreachable {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            None if text == "wait" => Ok(Self::Wait),
+            None if text == "fail" => Ok(Self::Fail),
+            Some(("best-effort", text)) => rate(text).map(Self::BestEffort),
+            _ => Err(fault("it is none of the choices", "wait, fail or best-effort=100Mbit")),
+        }
+    }
+}
+
+// === the same words in a file ===
+
+/// Reads a word of a file as one that was typed.
+pub(crate) fn word<'a, D, T>(from: D, parse: fn(&str) -> Result<T, String>) -> Result<T, D::Error>
+where
+    D: Deserializer<'a>,
+{
+    let text = String::deserialize(from)?;
+    parse(&text).map_err(|why| {
+        let why = why.replace("\nhint: ", "; ");
+        serde::de::Error::custom(format!("{text:?}: {why}"))
+    })
+}
+
+/// Makes a reader of a field that may be absent.
+macro_rules! optional {
+    ($($name:ident: $type:ty,)*) => {
+        /// Fields of a file that may be absent.
+        pub(crate) mod optional {
+            $(pub(crate) fn $name<'a, D: serde::Deserializer<'a>>(
+                from: D,
+            ) -> Result<Option<$type>, D::Error> {
+                super::word(from, super::$name).map(Some)
+            })*
+        }
+    };
+}
+
+optional! {
+    rates: super::Rates,
+    span: tidegate_policy::Span,
+    time: tidegate_policy::TimeText,
+    latest: tidegate_policy::TimeText,
+    endpoint: tidegate_policy::Endpoint,
+}
+
+/// One endpoint, or a list of them.
+pub(crate) fn endpoints<'a, D: Deserializer<'a>>(from: D) -> Result<Vec<Endpoint>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "write \"storage/NAME\", or a list of such")]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    let texts = match OneOrMany::deserialize(from)? {
+        OneOrMany::One(text) => vec![text],
+        OneOrMany::Many(texts) => texts,
+    };
+    let read = |text: &String| {
+        let wrong = |why: String| format!("{text:?}: {}", why.replace("\nhint: ", "; "));
+        endpoint(text).map_err(wrong).map_err(serde::de::Error::custom)
+    };
+    texts.iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn hint<T: fmt::Debug>(read: Result<T, String>, expected: &str) {
+        let error = read.unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn a_near_miss_is_answered_with_what_was_meant() {
+        hint(rate("2GB"), "2GB/s is 16Gbit/s; for bits write 2Gbit");
+        hint(rate("2G"), "write 2Gbit for bits or 2GB/s for bytes");
+        hint(rate("4Gb"), "write 4Gbit for bits or 4GB/s for bytes");
+        hint(rate("4"), "write bits as in 10Gbit");
+        hint(rates("4Gbit..1Gbit"), "the lowest comes first: 1Gbit/s..4Gbit/s");
+        hint(time("2026-11-25T18:00:00"), "write 2026-11-25T18:00:00Z for UTC");
+        hint(time("2026-11-25 18:00"), "write 2026-11-25T18:00:00Z for UTC");
+        hint(time("2026-11-25"), "write 2026-11-25T00:00:00Z");
+        hint(time("18:00"), "it names neither day nor time zone\nhint: write 2026-");
+        hint(time("2h"), "write +2h");
+        hint(endpoint("images"), "write hosts/images or storage/images");
+        hint(share("100%"), "it is no share below all");
+    }
+
+    #[test]
+    fn words_are_read_as_typed() {
+        let range = rates("1Gbit..4Gbit").unwrap();
+        assert_eq!((range.min.bps(), range.max.bps()), (1_000_000_000, 4_000_000_000));
+        assert_eq!(rates("2Gbit").unwrap().to_string(), "2Gbit/s");
+        assert_eq!(latest("6h").unwrap(), latest("+6h").unwrap());
+        assert_eq!(span("+10m").unwrap(), span("10m").unwrap());
+        assert_eq!([share("0%"), share("99.5%")], [Ok(0), Ok(995_000)]);
+    }
+}

@@ -1,0 +1,144 @@
+//! From what was typed to a request: what is missing, what contradicts itself, and what to type
+//! instead. Whether it can be granted, the broker says.
+
+use std::num::NonZeroU16;
+
+use tidegate_client::ask::{Along, Ask, Assurance, Between, End};
+use tidegate_client::clock;
+use tidegate_policy::{BitRate, Interval, Span, TimeText, Timestamp};
+
+use crate::arguments::Wanted;
+use crate::arguments::words::Rates;
+use crate::exit::Mistake;
+
+/// How far ahead a window is looked for, if nobody says.
+const AHEAD: Span = Span::from_secs(24 * 3600);
+
+impl Wanted {
+    /// The request that it is.
+    pub(crate) fn ask(&self) -> Result<Ask, Mistake> {
+        let now = clock::wall();
+        let along = self.along()?;
+        let rates = self.rates()?;
+        let mut ask = match self.by {
+            None => Ask::rigid(along, rates.min, self.end(rates, now)?),
+            Some(by) => {
+                let span = self.span.ok_or_else(no_length)?;
+                Ask::flexible(along, rates.min..=rates.max, span, self.latest(by, now)?)
+            }
+        };
+        if let Some(start) = self.start(now) {
+            ask = ask.starting(start);
+        }
+        if self.shared {
+            ask = ask.assurance(Assurance::Shared);
+        }
+        Ok(match self.streams()? {
+            Some(count) => ask.streams(count),
+            None => ask,
+        })
+    }
+
+    /// Where, as far as it says so.
+    pub(crate) fn along(&self) -> Result<Along, Mistake> {
+        if !self.lanes.is_empty() {
+            if self.path.is_some() {
+                let mistake = Mistake::new("--path belongs to a request between endpoints");
+                return Err(mistake.hint("the lanes say the way already: leave --path out"));
+            }
+            return Ok(Along::lanes(&self.lanes));
+        }
+        let mut sources = self.sources.iter().cloned();
+        let source = sources.next().ok_or_else(|| {
+            Mistake::new("it does not say where the bytes come from")
+                .hint("add --from storage/NAME or --from hosts/NAME, or name lanes with --lane")
+        })?;
+        let destination = self.destination.clone().ok_or_else(|| {
+            Mistake::new("it does not say where the bytes go")
+                .hint("add --to hosts/NAME or --to storage/NAME, or set TIDEGATE_TO")
+        })?;
+        let between = sources.fold(Between::new(source, destination), Between::or_from);
+        let mut between = self.via.iter().cloned().fold(between, Between::via);
+        between.path = self.path.map(u32::from);
+        Ok(Along::Between(between))
+    }
+
+    fn rates(&self) -> Result<Rates, Mistake> {
+        self.rate.ok_or_else(|| {
+            Mistake::new("it does not say how fast").hint("add --rate 2Gbit, or --rate 250MB/s")
+        })
+    }
+
+    /// The lowest rate that helps.
+    pub(crate) fn lowest(&self) -> Result<BitRate, Mistake> {
+        self.rates().map(|rates| rates.min)
+    }
+
+    /// The start; now is the broker's to say, since this machine's clock may differ.
+    pub(crate) fn start(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.start {
+            None | Some(TimeText::FromNow(Span::ZERO)) => None,
+            Some(later) => Some(later.at(now)),
+        }
+    }
+
+    pub(crate) fn streams(&self) -> Result<Option<NonZeroU16>, Mistake> {
+        let none = || Mistake::new("0 streams carry nothing").hint("leave --streams out for one");
+        self.streams.map(|count| NonZeroU16::new(count).ok_or_else(none)).transpose()
+    }
+
+    fn end(&self, rates: Rates, now: Timestamp) -> Result<End, Mistake> {
+        if rates.is_range() {
+            return Err(Mistake::new("a range of rates needs a window to look in")
+                .hint("say by when it is to be over with --by +6h, or give a single --rate"));
+        }
+        match (self.span, self.until) {
+            (Some(Span::ZERO), _) => {
+                Err(Mistake::new("it lasts for no time at all").hint("write --for 10m"))
+            }
+            (Some(span), _) => Ok(End::After(span)),
+            (None, Some(until)) => {
+                let (start, end) = (self.start(now).unwrap_or(now), until.at(now));
+                ordered(start, end, "--until")?;
+                Ok(End::At(end))
+            }
+            (None, None) => Err(no_length()),
+        }
+    }
+
+    fn latest(&self, by: TimeText, now: Timestamp) -> Result<Timestamp, Mistake> {
+        let (start, end) = (self.start(now).unwrap_or(now), by.at(now));
+        ordered(start, end, "--by")?;
+        Ok(end)
+    }
+
+    /// How long, and in which window: the next day, if nobody says.
+    pub(crate) fn window(&self) -> Result<(Span, Option<Timestamp>, Timestamp), Mistake> {
+        let now = clock::wall();
+        let start = self.start(now);
+        let end = self.by.or(self.until);
+        let end = end.map_or(start.unwrap_or(now).plus(AHEAD), |end| end.at(now));
+        ordered(start.unwrap_or(now), end, "--by")?;
+        Ok((self.span.ok_or_else(no_length)?, start, end))
+    }
+}
+
+/// Checks that an end lies after its start.
+pub(crate) fn ordered(start: Timestamp, end: Timestamp, flag: &str) -> Result<Interval, Mistake> {
+    Interval::new(start, end).ok_or_else(|| {
+        let day = Span::from_secs(24 * 3600);
+        let tomorrow = end.plus(day);
+        let mistake = Mistake::new(format!("it ends at {end}, before it starts at {start}"));
+        if start < tomorrow && start.as_ms() - end.as_ms() < 24 * 3600 * 1000 {
+            return mistake.hint(format!(
+                "for the day after write {flag} {tomorrow}; for a length, --for 1h"
+            ));
+        }
+        mistake.hint(format!("{flag} is an instant past the start; for a length write --for 1h"))
+    })
+}
+
+fn no_length() -> Mistake {
+    Mistake::new("it does not say how long")
+        .hint("add --for 10m, or --until with the time at which it ends")
+}

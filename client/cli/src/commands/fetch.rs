@@ -1,0 +1,151 @@
+//! `tidegate fetch`: reserve, download under the grant, verify, release.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use tidegate_client::ask::{Ask, Between, End};
+use tidegate_client::fetch::{Fetch, FetchError, Fetched};
+use tidegate_client::{Digest, Download, Grant, OnUnreachable, clock};
+use tidegate_policy::{Span, TimeText};
+
+use super::Desk;
+use super::reserve::refused;
+use crate::arguments::words::Unreachable;
+use crate::arguments::{self, Between as Typed};
+use crate::clerk;
+use crate::exit::Exit;
+use crate::output::{Column, Printer, Sheet, Thing, Value, say};
+
+/// How long a fetch waits for a broker that cannot be reached.
+const WAIT_MAX: Duration = Duration::from_secs(600);
+
+pub(super) async fn run(desk: &Desk, typed: arguments::Fetch) -> anyhow::Result<Exit> {
+    let sheet: Sheet<Fetched> = desk.printer.sheet()?;
+    let digest = typed.sha256.as_deref().map(Digest::sha256).transpose()?;
+    let mut download = Download::new(&typed.url, &typed.file);
+    if let Some(digest) = digest {
+        download = download.digest(digest);
+    }
+    let said = clerk::Typed::Fetch {
+        url: typed.url.clone(),
+        file: typed.file.display().to_string(),
+        sha256: typed.sha256.clone(),
+        sized: typed.span.is_none(),
+    };
+    let until = End::After(typed.span.unwrap_or(Span::ZERO));
+    let policy = match typed.on_unreachable {
+        Unreachable::Wait => OnUnreachable::Wait { up_to: WAIT_MAX },
+        Unreachable::Fail => OnUnreachable::Fail,
+        Unreachable::BestEffort(rate) => OnUnreachable::BestEffort(rate),
+    };
+    let ask = ask(typed.between, typed.start, until)?;
+    let mut fetch = Fetch::new(ask, download).on_unreachable(policy);
+    if typed.span.is_none() {
+        fetch = fetch.sized().await?;
+    }
+    let bar = bar(&desk.printer);
+    let fetched = fetch
+        .run_alone(
+            &desk.client,
+            &agent(),
+            |grant| announce(grant, &bar),
+            |progress| {
+                if let Some(total) = progress.total {
+                    bar.set_length(total.bytes());
+                }
+                bar.set_position(progress.moved.bytes());
+            },
+        )
+        .await;
+    bar.finish_and_clear();
+    match fetched {
+        Ok(fetched) => {
+            sheet.one_as(&fetched, |_| words(&fetched))?;
+            Ok(Exit::Done)
+        }
+        Err(FetchError::Refused(refusal)) => refused(desk, &refusal, &fetch.ask, &said),
+        Err(FetchError::Client(error)) => Err(error.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the session is called at the broker: this machine, as far as it has a name we can use.
+fn agent() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String = host
+        .trim()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+        .take(48)
+        .collect();
+    let host = host.trim_matches(['.', '-', '_']);
+    format!("{}-{}", if host.is_empty() { "host" } else { host }, std::process::id())
+}
+
+fn announce(grant: &Grant, bar: &ProgressBar) {
+    match grant.reservation() {
+        Some(granted) => {
+            let from = granted.source().map(|it| format!(" from {it}")).unwrap_or_default();
+            let text = format!("granted {}{from} until {}", granted.rate, granted.end);
+            bar.suspend(|| say(&text));
+        }
+        None => bar.suspend(|| say("the broker cannot be reached: going on without a promise")),
+    }
+}
+
+fn bar(printer: &Printer) -> ProgressBar {
+    if !printer.for_people() || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let template = "{bar:32} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(0).with_style(style)
+}
+
+fn words(fetched: &Fetched) -> String {
+    let report = &fetched.report;
+    let rate = report.mean_rate.map_or("too short to tell".into(), |rate| rate.to_string());
+    let promised = fetched.reservation.as_ref();
+    let promised = promised.map_or("nothing".into(), |it| it.rate.to_string());
+    let (bytes, elapsed, digest) = (report.bytes, report.elapsed, &report.digest);
+    format!("{bytes} in {elapsed:.3?} = {rate}; granted {promised}\n{digest}")
+}
+
+impl Thing for Fetched {
+    const ONE: &'static str = "fetch";
+    const MANY: &'static str = "fetches";
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::new("bytes", "bytes", |it| Value::Size(it.report.bytes)),
+        Column::new("elapsed", "elapsed_ms", |it| {
+            let ms = u64::try_from(it.report.elapsed.as_millis());
+            Value::Count(ms.unwrap_or(u64::MAX))
+        }),
+        Column::new("rate", "mean_rate_bps", |it| {
+            it.report.mean_rate.map_or(Value::Nothing, Value::Rate)
+        }),
+        Column::new("granted", "granted_bps", |it| {
+            it.reservation.as_ref().map_or(Value::Nothing, |it| Value::Rate(it.rate))
+        }),
+        Column::new("digest", "digest", |it| Value::text(it.report.digest)),
+        Column::new("reservation", "reservation", |it| {
+            Value::maybe(it.reservation.as_ref().map(|it| it.name.id))
+        }),
+    ];
+}
+
+/// The request between the endpoints that were typed.
+fn ask(typed: Typed, start: TimeText, until: End) -> anyhow::Result<Ask> {
+    let mut sources = typed.sources.into_iter();
+    let first = sources.next().context("name a source with --from")?;
+    let between = sources.fold(Between::new(first, typed.destination), Between::or_from);
+    let between = typed.via.into_iter().fold(between, Between::via);
+    let ask = Ask::rigid(between, typed.rate, until);
+    Ok(match start {
+        // Now is the broker's to say: this machine's clock may differ.
+        TimeText::FromNow(Span::ZERO) => ask,
+        later => ask.starting(later.at(clock::wall())),
+    })
+}

@@ -1,0 +1,219 @@
+//! One value of a thing: in words for people, in numbers with a unit in their key for programs.
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use tidegate_policy::{BitRate, ByteCount, Span, Timestamp};
+
+/// What is read from a thing.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    /// There is none.
+    Nothing,
+    Text(String),
+    Texts(Vec<String>),
+    /// One of a few words: its stable spelling for programs, the words for people.
+    Word {
+        code: &'static str,
+        words: String,
+        tone: Tone,
+    },
+    Rate(BitRate),
+    Size(ByteCount),
+    Time(Timestamp),
+    Span(Span),
+    Count(u64),
+    /// In whole percent.
+    Percent(u64),
+    /// In parts per million; people read percent.
+    Ppm(u32),
+    Flag(bool),
+    /// A flag of which people are told in these words, and only if it is set.
+    Mark(bool, &'static str, Tone),
+    /// What is nearly always so: people are not told.
+    Usual(Box<Value>),
+    Record(Record),
+    Records(Vec<Record>),
+}
+
+/// Fields in the order in which they are printed.
+pub(crate) type Fields = Vec<(&'static str, Value)>;
+
+/// A value with fields of its own.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub(crate) struct Record(pub(crate) Fields);
+
+/// How a value is coloured, where there is colour at all; the words say the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Tone {
+    #[default]
+    Plain,
+    Good,
+    Warning,
+    Bad,
+    Faint,
+}
+
+/// From these shares on, in percent, a lane is worth a look, or nearly full.
+const BUSY: u64 = 75;
+const NEARLY_FULL: u64 = 90;
+
+impl Value {
+    pub(crate) fn text(text: impl ToString) -> Self {
+        Self::Text(text.to_string())
+    }
+
+    /// `value`, of which people are told only if it is not `usual`.
+    pub(crate) fn unless(usual: bool, value: Self) -> Self {
+        if usual { Self::Usual(Box::new(value)) } else { value }
+    }
+
+    pub(crate) fn maybe(text: Option<impl ToString>) -> Self {
+        text.map_or(Self::Nothing, Self::text)
+    }
+
+    pub(crate) fn texts<T: ToString>(texts: impl IntoIterator<Item = T>) -> Self {
+        Self::Texts(texts.into_iter().map(|text| text.to_string()).collect())
+    }
+
+    pub(crate) fn word(code: &'static str, words: impl Into<String>, tone: Tone) -> Self {
+        Self::Word { code, words: words.into(), tone }
+    }
+
+    pub(crate) fn time(time: Option<Timestamp>) -> Self {
+        time.map_or(Self::Nothing, Self::Time)
+    }
+
+    /// `part` of `whole` in whole percent, rounded down; nothing where there is nothing to share.
+    pub(crate) fn share(part: BitRate, whole: BitRate) -> Self {
+        let percent = (u128::from(part.bps()) * 100).checked_div(whole.bps().into());
+        percent.map_or(Self::Nothing, |it| Self::Percent(u64::try_from(it).unwrap_or(u64::MAX)))
+    }
+
+    /// Whether there is nothing to say.
+    pub(crate) fn is_nothing(&self) -> bool {
+        match self {
+            Self::Nothing | Self::Usual(_) | Self::Mark(false, ..) => true,
+            Self::Texts(texts) => texts.is_empty(),
+            Self::Records(records) => records.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Whether it is compared by its size, and so stands at the right of its column.
+    pub(crate) fn is_number(&self) -> bool {
+        matches!(
+            self,
+            Self::Rate(_) | Self::Size(_) | Self::Count(_) | Self::Percent(_) | Self::Ppm(_)
+        )
+    }
+
+    pub(crate) fn tone(&self) -> Tone {
+        match self {
+            Self::Word { tone, .. } | Self::Mark(true, _, tone) => *tone,
+            Self::Percent(NEARLY_FULL..) => Tone::Bad,
+            Self::Percent(BUSY..) => Tone::Warning,
+            Self::Nothing | Self::Usual(_) | Self::Mark(false, ..) => Tone::Faint,
+            _ => Tone::Plain,
+        }
+    }
+
+    /// For people, exact: what is printed can be typed back.
+    pub(crate) fn exact(&self) -> String {
+        match self {
+            Self::Nothing | Self::Usual(_) | Self::Mark(false, ..) => "-".into(),
+            Self::Mark(true, words, _) => (*words).to_owned(),
+            Self::Text(text) => text.clone(),
+            Self::Texts(texts) if texts.is_empty() => "-".into(),
+            Self::Texts(texts) => texts.join(", "),
+            Self::Word { words, .. } => words.clone(),
+            Self::Rate(rate) => rate.to_string(),
+            Self::Size(size) => size.to_string(),
+            Self::Time(time) => time.to_string(),
+            Self::Span(span) => span.to_string(),
+            Self::Count(count) => count.to_string(),
+            Self::Percent(percent) => format!("{percent} %"),
+            Self::Ppm(ppm) => percent(*ppm),
+            Self::Flag(flag) => if *flag { "yes" } else { "no" }.into(),
+            Self::Record(record) => record.exact(),
+            Self::Records(records) => {
+                records.iter().map(Record::exact).collect::<Vec<_>>().join("; ")
+            }
+        }
+    }
+
+    /// For people in a narrow table: times to the second.
+    pub(crate) fn brief(&self) -> String {
+        match self {
+            Self::Time(time) => {
+                let text = time.to_string();
+                match text.split_once('.') {
+                    Some((seconds, _)) => format!("{seconds}Z"),
+                    None => text,
+                }
+            }
+            other => other.exact(),
+        }
+    }
+
+    /// For a cell of CSV: a number without its unit, which stands in the header.
+    pub(crate) fn cell(&self) -> String {
+        match self {
+            Self::Nothing => String::new(),
+            Self::Usual(value) => value.cell(),
+            Self::Texts(texts) => texts.join(" "),
+            Self::Word { code, .. } => (*code).to_owned(),
+            Self::Rate(rate) => rate.bps().to_string(),
+            Self::Size(size) => size.bytes().to_string(),
+            Self::Percent(percent) => percent.to_string(),
+            Self::Ppm(ppm) => ppm.to_string(),
+            Self::Span(span) => span.as_ms().to_string(),
+            Self::Flag(flag) | Self::Mark(flag, ..) => flag.to_string(),
+            // Writing these to a text cannot fail: their keys are texts.
+            Self::Record(_) | Self::Records(_) => serde_json::to_string(self).unwrap_or_default(),
+            Self::Text(_) | Self::Time(_) | Self::Count(_) => self.exact(),
+        }
+    }
+}
+
+/// Parts per million as a percentage, exactly.
+fn percent(ppm: u32) -> String {
+    let text = format!("{}.{:04}", ppm / 10_000, ppm % 10_000);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Nothing => to.serialize_none(),
+            Self::Usual(value) => value.serialize(to),
+            Self::Text(text) => to.serialize_str(text),
+            Self::Texts(texts) => texts.serialize(to),
+            Self::Word { code, .. } => to.serialize_str(code),
+            Self::Rate(rate) => to.serialize_u64(rate.bps()),
+            Self::Size(size) => to.serialize_u64(size.bytes()),
+            Self::Time(time) => to.serialize_str(&time.to_string()),
+            Self::Span(span) => to.serialize_u64(span.as_ms()),
+            Self::Count(count) | Self::Percent(count) => to.serialize_u64(*count),
+            Self::Ppm(ppm) => to.serialize_u32(*ppm),
+            Self::Flag(flag) | Self::Mark(flag, ..) => to.serialize_bool(*flag),
+            Self::Record(record) => record.serialize(to),
+            Self::Records(records) => records.serialize(to),
+        }
+    }
+}
+
+impl Record {
+    fn exact(&self) -> String {
+        let fields = self.0.iter().filter(|(_, value)| !value.is_nothing());
+        fields.map(|(_, value)| value.exact()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(Some(self.0.len()))?;
+        for (key, value) in &self.0 {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}

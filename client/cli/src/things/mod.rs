@@ -1,0 +1,30 @@
+//! What can be said of each kind of thing: its columns, one file a subject.
+
+mod answered;
+mod broker;
+mod lane;
+mod overview;
+mod path;
+mod refusal;
+pub(crate) mod reservation;
+mod session;
+mod told;
+mod topology;
+mod way;
+mod window;
+
+pub(crate) use answered::Answered;
+pub(crate) use broker::words as broker_words;
+pub(crate) use overview::Overview;
+pub(crate) use path::words as path_words;
+pub(crate) use told::{Told, words as told_words};
+pub(crate) use topology::{
+    Planned, Undrained, applied_words, drained_words, losses_words, planned_words,
+};
+pub(crate) use way::words as way_words;
+pub(crate) use window::words as window_words;
+
+/// A number of things: `1 lane`, `2 lanes`.
+pub(crate) fn counted(count: u64, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,141 @@
+//! Reservations.
+
+use tidegate_client::reservation::{Assurance, CloseReason, Phase, Reservation, State};
+use tidegate_policy::ProjectId;
+
+use crate::output::{Column, Record, Thing, Tone, Value};
+
+impl Thing for Reservation {
+    const ONE: &'static str = "reservation";
+    const MANY: &'static str = "reservations";
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::new("id", "id", |it| Value::text(it.name.id)),
+        Column::new("state", "state", state),
+        Column::wide("held-until", "hold_until_time", hold_until),
+        Column::new("rate", "rate_bps", |it| Value::Rate(it.rate)),
+        Column::new("from", "source", |it| Value::maybe(it.source())),
+        Column::new("to", "destination", |it| Value::maybe(it.destination())),
+        Column::new("start", "start_time", |it| Value::Time(it.start)),
+        Column::new("end", "end_time", |it| Value::Time(it.end)),
+        Column::wide("via", "via", via),
+        Column::wide("session", "session", session),
+        Column::wide("used", "used_bytes", |it| Value::Size(it.used)),
+        Column::wide("project", "project", project),
+        Column::data("path", "path", path),
+        Column::wide("assurance", "assurance", assurance),
+        Column::wide("created", "create_time", |it| Value::Time(it.created)),
+        Column::alone("closed", "close_time", |it| Value::time(it.closed)),
+        Column::alone("steering", "steers", steers),
+        Column::alone("curtailed", "curtailed", curtailed),
+        Column::data("etag", "etag", |it| Value::text(&it.etag)),
+        Column::data("plan", "plan_version", |it| Value::Count(it.plan_version)),
+        Column::alone("books", "bookings", bookings),
+        Column::data("phase", "phase", |it| Value::text(phase(it))),
+        Column::data("close-reason", "close_reason", close_reason),
+        Column::data("name", "name", |it| Value::text(&it.name)),
+    ];
+}
+
+/// For people, one word says what is done about it and where now stands in it.
+pub(crate) fn state(it: &Reservation) -> Value {
+    let (code, words, tone) = match (it.state, it.phase) {
+        (State::Held { .. }, _) => ("held", "held", Tone::Warning),
+        (State::Confirmed, Phase::Scheduled) => ("confirmed", "scheduled", Tone::Plain),
+        (State::Confirmed, Phase::Active) => ("confirmed", "active", Tone::Good),
+        (State::Confirmed, Phase::Ended) => ("confirmed", "ended", Tone::Faint),
+        (State::Closed { why }, _) => {
+            let lost = matches!(why, CloseReason::SessionLost | CloseReason::CapacityLost);
+            ("closed", closed(why), if lost { Tone::Bad } else { Tone::Faint })
+        }
+    };
+    Value::word(code, words, tone)
+}
+
+fn closed(why: CloseReason) -> &'static str {
+    match why {
+        CloseReason::Completed => "completed",
+        CloseReason::Released => "released",
+        CloseReason::Expired => "expired",
+        CloseReason::SessionLost => "session lost",
+        CloseReason::CapacityLost => "capacity lost",
+        CloseReason::Unknown(_) => "closed",
+    }
+}
+
+fn phase(it: &Reservation) -> &'static str {
+    match it.phase {
+        Phase::Scheduled => "scheduled",
+        Phase::Active => "active",
+        Phase::Ended => "ended",
+    }
+}
+
+fn via(it: &Reservation) -> Value {
+    let via = it.way.iter().flat_map(|way| &way.via);
+    Value::texts(via.map(|host| format!("hosts/{host}")))
+}
+
+fn path(it: &Reservation) -> Value {
+    it.way.as_ref().map_or(Value::Nothing, |way| Value::Count(way.path.into()))
+}
+
+fn assurance(it: &Reservation) -> Value {
+    let firm = it.assurance == Assurance::Firm;
+    Value::unless(firm, Value::text(if firm { "firm" } else { "shared" }))
+}
+
+/// How its bytes get onto its path: nothing where there is no choice.
+fn steers(it: &Reservation) -> Value {
+    Value::texts(&it.steers)
+}
+
+fn curtailed(it: &Reservation) -> Value {
+    Value::Mark(it.curtailed, "its end was brought forward: capacity is lost from then", Tone::Bad)
+}
+
+/// What tells one from another, where it is part of something else.
+pub(crate) fn brief(it: &Reservation) -> Value {
+    Value::Record(Record(vec![
+        ("id", Value::text(it.name.id)),
+        ("state", state(it)),
+        ("hold_until_time", hold_until(it)),
+        ("rate_bps", Value::Rate(it.rate)),
+        ("start_time", Value::Time(it.start)),
+        ("end_time", Value::Time(it.end)),
+    ]))
+}
+
+fn project(it: &Reservation) -> Value {
+    let project = &it.name.project;
+    Value::unless(*project == ProjectId::default_project(), Value::text(project))
+}
+
+fn session(it: &Reservation) -> Value {
+    it.session.map_or(Value::Nothing, |session| Value::text(format!("sessions/{session}")))
+}
+
+fn bookings(it: &Reservation) -> Value {
+    let record = |one: &tidegate_client::reservation::Booking| {
+        Record(vec![("booked_bps", Value::Rate(one.booked)), ("lane", Value::text(&one.lane))])
+    };
+    Value::Records(it.bookings.iter().map(record).collect())
+}
+
+fn hold_until(it: &Reservation) -> Value {
+    match it.state {
+        State::Held { until } => Value::Time(until),
+        State::Confirmed | State::Closed { .. } => Value::Nothing,
+    }
+}
+
+fn close_reason(it: &Reservation) -> Value {
+    let State::Closed { why } = it.state else { return Value::Nothing };
+    Value::text(match why {
+        CloseReason::Completed => "completed",
+        CloseReason::Released => "released",
+        CloseReason::Expired => "expired",
+        CloseReason::SessionLost => "session_lost",
+        CloseReason::CapacityLost => "capacity_lost",
+        CloseReason::Unknown(_) => "unknown",
+    })
+}

@@ -1,0 +1,93 @@
+//! A broker of its own, and a directory to type in.
+
+use std::process::{Child, Command, Output, Stdio};
+
+use tidegate_broker::Broker;
+use tidegate_broker::config::{Config, JournalPlace};
+use tidegate_client::{Client, Session};
+
+/// One host, one store, and a link between them that is never in the way.
+pub(crate) const TOPOLOGY: &str = r#"switch = [{ name = "tor-1" }, { name = "spine" }]
+
+[[host]]
+name = "compute-1"
+nic = [{ name = "eth0", switch = "tor-1", capacity = "10Gbit", overhead = "0%", reserved = "0%" }]
+
+[[link]]
+name = "tor-1--spine"
+from = "tor-1"
+to = "spine"
+capacity = "40Gbit"
+overhead = "0%"
+reserved = "0%"
+
+[[storage]]
+name = "images"
+switch = "spine"
+read = "6Gbit"
+write = "1Gbit"
+"#;
+
+/// A broker of its own, and a directory to type in.
+pub(crate) struct Desk {
+    runtime: tokio::runtime::Runtime,
+    broker: Broker,
+    pub(crate) directory: tempfile::TempDir,
+}
+
+impl Desk {
+    pub(crate) fn new() -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let config = Config::ephemeral(JournalPlace::Memory);
+        let broker = runtime.block_on(Broker::start(config)).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("topology.toml"), TOPOLOGY).unwrap();
+        Self { runtime, broker, directory }
+    }
+
+    /// A desk whose broker knows the topology.
+    pub(crate) fn ready() -> Self {
+        let desk = Self::new();
+        let applied = desk.shell("tidegate apply topology topology.toml");
+        assert!(applied.status.success(), "{}", text(&applied.stdout));
+        desk
+    }
+
+    /// A program that goes on while others are typed.
+    pub(crate) fn spawn(&self, line: &str) -> Child {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        program.current_dir(self.directory.path()).env_clear();
+        program.env("TIDEGATE_BROKER", self.broker.address());
+        program.args(line.split_whitespace()).stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// An agent that is alive until it is dropped.
+    pub(crate) fn agent(&self, name: &str) -> Session {
+        self.runtime.block_on(async {
+            let client = Client::connect(&self.broker.address()).unwrap();
+            client.open_session(name).await.unwrap()
+        })
+    }
+
+    /// Types into a shell; both streams end up in the first, in the order in which they are written.
+    pub(crate) fn shell(&self, script: &str) -> Output {
+        let program = std::path::Path::new(env!("CARGO_BIN_EXE_tidegate"));
+        let programs = program.parent().unwrap().display();
+        let mut shell = Command::new("sh");
+        shell.current_dir(self.directory.path()).env_clear();
+        shell.env("PATH", format!("{programs}:/usr/bin:/bin"));
+        shell.env("TIDEGATE_BROKER", self.broker.address());
+        shell.arg("-c").arg(format!("exec 2>&1\n{script}")).stdin(Stdio::null()).output().unwrap()
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        let _guard = self.runtime.enter();
+        self.broker.stopper().cancel();
+    }
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}

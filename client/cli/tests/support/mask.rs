@@ -1,0 +1,98 @@
+//! What differs from run to run, under names that do not.
+
+use tidegate_client::clock;
+use tidegate_policy::Span;
+
+/// Identifiers by the number under which they first appeared, and the first instant that can
+/// belong to a run: those before it are examples.
+pub(crate) struct Mask {
+    ids: Vec<String>,
+    began: String,
+}
+
+/// The places of hyphens in an identifier, and how long one is.
+const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+const ID_LENGTH: usize = 36;
+
+impl Mask {
+    pub(crate) fn new() -> Self {
+        let began = clock::wall().minus(Span::from_secs(3600));
+        Self { ids: Vec::new(), began: began.to_string() }
+    }
+
+    /// A command with the identifiers that its names stand for.
+    pub(crate) fn real(&self, command: &str) -> String {
+        // The longest names first, so that ID1 is not found in ID12.
+        let named = self.ids.iter().enumerate().rev();
+        named.fold(command.to_owned(), |text, (index, id)| text.replace(&name(index), id))
+    }
+
+    /// A text with names instead of identifiers, instants and tokens.
+    pub(crate) fn masked(&mut self, text: &str) -> String {
+        let mut masked = String::new();
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            let found = identifier(rest).map(|id| (id.len(), self.named(id)));
+            let this_run = |length: &usize| self.began.as_str() < &rest[..*length];
+            let time = instant(rest).filter(this_run).map(|length| (length, "TIME".to_owned()));
+            let found = found.or(time);
+            let found = found.or_else(|| token(rest).map(|length| (length, "TOKEN".to_owned())));
+            let Some((length, name)) = found else {
+                masked.push(first);
+                rest = &rest[first.len_utf8()..];
+                continue;
+            };
+            masked.push_str(&name);
+            rest = &rest[length..];
+            // In a table the next column stays where it is.
+            if rest.starts_with("  ") {
+                masked.push_str(&" ".repeat(length.saturating_sub(name.len())));
+            }
+        }
+        masked.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    }
+
+    fn named(&mut self, id: &str) -> String {
+        let known = self.ids.iter().position(|known| known == id);
+        name(known.unwrap_or_else(|| {
+            self.ids.push(id.to_owned());
+            self.ids.len() - 1
+        }))
+    }
+}
+
+fn name(index: usize) -> String {
+    format!("ID{}", index + 1)
+}
+
+fn identifier(text: &str) -> Option<&str> {
+    let id = text.get(..ID_LENGTH)?;
+    let right = |(at, byte): (usize, u8)| match HYPHENS.contains(&at) {
+        true => byte == b'-',
+        false => byte.is_ascii_hexdigit(),
+    };
+    id.bytes().enumerate().all(right).then_some(id)
+}
+
+/// How long the instant is that a text begins with: `2026-11-23T18:00:00.123Z`.
+fn instant(text: &str) -> Option<usize> {
+    let shape = "dddd-dd-ddTdd:dd:dd";
+    let head = text.get(..shape.len())?;
+    let right = |(byte, shape): (u8, u8)| match shape {
+        b'd' => byte.is_ascii_digit(),
+        other => byte == other,
+    };
+    if !head.bytes().zip(shape.bytes()).all(right) {
+        return None;
+    }
+    let rest = &text[shape.len()..];
+    let fraction = rest.find(|c: char| !(c == '.' || c.is_ascii_digit()))?;
+    rest[fraction..].starts_with('Z').then_some(shape.len() + fraction + 1)
+}
+
+/// How long the token is that a text begins with: a long word without a hyphen or a slash.
+fn token(text: &str) -> Option<usize> {
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "_-+=".contains(c)));
+    let length = end.unwrap_or(text.len());
+    (60 < length).then_some(length)
+}
