@@ -9,6 +9,7 @@ use support::{GBIT, Served, create, request_id, topology};
 use tidegate_broker::Config;
 use tidegate_broker::config::JournalPlace;
 use tidegate_client::operator::{Care, MaintenanceAsk};
+use tidegate_client::steer::SteeredBy;
 use tidegate_client::topology::ChangeKind;
 use tidegate_client::{Client, ClientError};
 use tidegate_policy::{Span, Timestamp};
@@ -138,10 +139,8 @@ async fn steered_paths_are_resolved() {
         second,
         ["storage/swift/read", "links/other/forward", "hosts/compute-1/nics/eth0/ingress"]
     );
-    let v1::steer::How::Mark(mark) = paths[1].steers[0].how.clone().unwrap() else {
-        panic!("{paths:?}")
-    };
-    assert_eq!(mark.value, "18");
+    let SteeredBy::Mark(mark) = &paths[1].steers[0].by else { panic!("{paths:?}") };
+    assert_eq!(mark.value(), "18");
     let unknown = request_id();
     let missing = format!("storage/{unknown}").parse().unwrap();
     let error = client(&served).resolve_path(&missing, &[], &destination).await.unwrap_err();

@@ -86,7 +86,6 @@ pub(crate) fn reservation(
         path: reservation.route.path().map_or(0, i32::from),
         steers: reservation.route.steers().iter().map(steer).collect(),
         curtailed: reservation.curtailed,
-        ..v1::Reservation::default()
     }
 }
 
@@ -234,7 +233,6 @@ fn offer(offer: &CounterOffer) -> v1::CounterOffer {
         rate_bps: int(offer.rate.bps()),
         start_time: Some(time(offer.interval.start())),
         end_time: Some(time(offer.interval.end())),
-        ..v1::CounterOffer::default()
     }
 }
 
