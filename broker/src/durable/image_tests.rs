@@ -6,9 +6,32 @@ use tidegate_core::event::Booked;
 use tidegate_core::{CloseWhy, Kept, Limits, Machine, Route, Terms, Victim};
 use tidegate_policy::{Interval, MaintenanceId, ProjectId, ReservationId, Resource, SessionId};
 
-/// A state with everything in it that there is.
-fn one_of_all() -> Image {
-    let confirmed = Reservation {
+/// What operators did to the network, and who lost by it.
+fn network(reservation: ReservationId) -> (Losses, Resource, Vec<Maintenance>) {
+    let victim = Victim {
+        reservation,
+        session: None,
+        lane: LaneName::new("links/l/forward"),
+        lost: at(4_000),
+        end: at(61_000),
+    };
+    let losses = Losses { victims: vec![victim], count: 1 };
+    let link = Resource::Link(name("l"));
+    let window = |number, ended| Maintenance {
+        id: MaintenanceId::from_u128(number),
+        resource: link.clone(),
+        over: Interval::new(at(50_000), at(90_000)).unwrap(),
+        left_ppm: 250_000,
+        comment: "new optics".into(),
+        created: at(4_000),
+        ended,
+    };
+    (losses, link.clone(), vec![window(4, None), window(5, Some(at(4_500)))])
+}
+
+/// A promise with everything about it that there is.
+fn confirmed() -> Reservation {
+    Reservation {
         id: ReservationId::from_u128(0x019a_a7e0_8000_7000_8000_0000_0000_0001),
         project: ProjectId::default_project(),
         route: between(vec![name("h")]),
@@ -30,7 +53,12 @@ fn one_of_all() -> Image {
         created: at(999),
         created_by: Some(RequestId::from_u128(3)),
         state: State::Confirmed,
-    };
+    }
+}
+
+/// A state with everything in it that there is.
+fn one_of_all() -> Image {
+    let confirmed = confirmed();
     let ending = |number: u128, state| Reservation {
         id: ReservationId::from_u128(number),
         created_by: None,
@@ -60,24 +88,7 @@ fn one_of_all() -> Image {
         at: at(998),
     };
     let changes = vec![change(None, Some(1)), change(Some(0), None)];
-    let victim = Victim {
-        reservation: confirmed.id,
-        session: None,
-        lane: LaneName::new("links/l/forward"),
-        lost: at(4_000),
-        end: at(61_000),
-    };
-    let losses = Losses { victims: vec![victim], count: 1 };
-    let link = Resource::Link(name("l"));
-    let window = |number, ended| Maintenance {
-        id: MaintenanceId::from_u128(number),
-        resource: link.clone(),
-        over: Interval::new(at(50_000), at(90_000)).unwrap(),
-        left_ppm: 250_000,
-        comment: "new optics".into(),
-        created: at(4_000),
-        ended,
-    };
+    let (losses, link, maintenances) = network(confirmed.id);
     Image {
         clock: at(5_000),
         topology: spec(),
@@ -100,7 +111,7 @@ fn one_of_all() -> Image {
             answer(7, Outcome::Drain(link.clone())),
             answer(8, Outcome::Undrain(link.clone())),
         ],
-        maintenances: vec![window(4, None), window(5, Some(at(4_500)))],
+        maintenances,
         drained: vec![link],
     }
 }
