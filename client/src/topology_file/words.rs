@@ -1,13 +1,13 @@
 //! What a single value in a topology file may be.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tidegate_policy::{BitRate, Name, ParseError};
 
 use crate::wire;
 
 /// A checked name.
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Default, Serialize)]
+#[serde(into = "String")]
 pub(super) struct Word(pub(super) String);
 
 impl TryFrom<String> for Word {
@@ -25,8 +25,8 @@ impl From<Word> for String {
 }
 
 /// `hosts/NAME` or `switches/NAME`.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Serialize)]
+#[serde(into = "String")]
 pub(super) struct Place(pub(super) String);
 
 impl TryFrom<String> for Place {
@@ -49,8 +49,8 @@ impl From<Place> for String {
 }
 
 /// A rate above zero, in bits per second as the wire has it, where zero means "not said".
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Serialize)]
+#[serde(into = "String")]
 pub(super) struct Rate(pub(super) i64);
 
 impl TryFrom<String> for Rate {
@@ -75,9 +75,45 @@ impl From<Rate> for String {
     }
 }
 
+/// How often something may be booked, in parts per million, written as a decimal of at most six
+/// places.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(into = "String")]
+pub(super) struct Ratio(pub(super) i32);
+
+impl TryFrom<String> for Ratio {
+    type Error = ParseError;
+
+    fn try_from(text: String) -> Result<Self, ParseError> {
+        let hint = "write 1 to 100, such as 1.5, with at most 6 decimals";
+        let fault = |why: &str| ParseError::new("ratio", &text, why, hint);
+        let (whole, decimals) = text.split_once('.').unwrap_or((text.as_str(), "0"));
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if !digits(whole) || !digits(decimals) {
+            return Err(fault("the number is malformed"));
+        }
+        if decimals.len() > 6 {
+            return Err(fault("it has more than 6 decimals"));
+        }
+        let ppm = format!("{whole}{decimals:0<6}").parse().map_err(|_| fault("it is too large"))?;
+        if !(1_000_000..=100_000_000).contains(&ppm) {
+            return Err(fault("it is out of range"));
+        }
+        Ok(Self(ppm))
+    }
+}
+
+impl From<Ratio> for String {
+    fn from(ratio: Ratio) -> Self {
+        let ppm = ratio.0.max(0);
+        let text = format!("{}.{:06}", ppm / 1_000_000, ppm % 1_000_000);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+}
+
 /// A share in parts per million, written in percent with at most four decimals.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(into = "String")]
 pub(super) struct Percent(pub(super) i32);
 
 impl TryFrom<String> for Percent {
