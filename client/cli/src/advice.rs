@@ -16,6 +16,7 @@ pub(crate) async fn next(client: &Client, error: &anyhow::Error) -> Option<Strin
         }
         ClientError::Unsupported { .. } => "`tidegate info` says which version the broker is",
         ClientError::Stale { .. } => "`tidegate show ID -o json` has the present etag",
+        ClientError::LanesInUse { .. } => "--accept-losses closes them and goes on",
         ClientError::NotFound { what, .. } => return missing(client, what).await,
         _ => return None,
     };

@@ -5,36 +5,45 @@ use std::path::Path;
 use tidegate_client::error::ClientError;
 use tidegate_client::operator::{Care, Losses};
 use tidegate_client::topology::Applied;
-use tidegate_client::topology_file;
+use tidegate_client::topology_file::{self, TopologyFile, TopologyFileError, TopologyFileErrors};
 
 use super::Desk;
 use super::batch::text;
 use crate::arguments::Change;
 use crate::exit::{Exit, Mistake};
 use crate::output::{Sheet, hint, print, say};
-use crate::things::{applied_words, losses_words};
+use crate::things::{applied_words, counted, losses_words};
 
 pub(super) async fn apply(desk: &Desk, file: &Path, change: Change) -> anyhow::Result<Exit> {
     let sheet: Sheet<Applied> = desk.printer.sheet()?;
-    let text = text(file)?;
-    let topology = topology_file::parse(&text).map_err(|fault| {
-        let file = if file.as_os_str() == "-" { Path::new("standard input") } else { file };
-        Mistake::new(format!("{} is wrong: {fault}", file.display()))
-    })?;
+    let read = TopologyFile::read(&text(file)?).map_err(|faults| wrong(file, &faults))?;
     let care = Care { validate_only: change.dry_run, accept_losses: change.accept_losses };
-    match desk.client.apply_topology_with(topology.clone(), care).await {
+    let ask = |care| desk.client.apply_topology_with(read.topology().clone(), care);
+    match ask(care).await {
         Ok(applied) => {
             sheet.one_as(&applied, |style| applied_words(&applied, change.dry_run, style))?;
             Ok(permitted(&applied.losses, change))
         }
         Err(error @ ClientError::LanesInUse { .. }) => {
-            let look = Care { validate_only: true, ..care };
-            let would = desk.client.apply_topology_with(topology, look).await?;
-            in_the_way(desk, &would.losses);
+            in_the_way(desk, &ask(Care { validate_only: true, ..care }).await?.losses);
             Err(error.into())
         }
-        Err(error) => Err(error.into()),
+        Err(error) => match read.explain(&error) {
+            Some(faults) => Err(wrong(file, &faults).into()),
+            None => Err(error.into()),
+        },
     }
+}
+
+/// Every fault of a file, with its place, as compilers say it.
+fn wrong(file: &Path, faults: &TopologyFileErrors) -> Mistake {
+    let file = if file.as_os_str() == "-" { Path::new("standard input") } else { file };
+    let name = file.display();
+    let line =
+        |it: &TopologyFileError| format!("\n  {name}:{}:{}: {}", it.line, it.column, it.message);
+    let lines: String = faults.0.iter().map(line).collect();
+    let count = counted(u64::try_from(faults.0.len()).unwrap_or(u64::MAX), "fault");
+    Mistake::new(format!("{name} has {count}; nothing was changed{lines}"))
 }
 
 /// How a change ends: a rehearsal of one that would not be carried out ends as that would.
