@@ -101,7 +101,8 @@ impl fmt::Display for Report {
         let whole = self.snapshots.iter().filter(|(_, snapshot)| snapshot.is_ok()).count();
         let ways = whole.saturating_add(usize::from(from_scratch));
         let all = if from_scratch { ", the whole history among them" } else { "" };
-        writeln!(f, "replayed   in {ways} ways{all}")?;
+        let ways = if ways == 1 { "one way".into() } else { format!("{ways} ways") };
+        writeln!(f, "replayed   in {ways}{all}")?;
         for fault in &self.faults {
             writeln!(f, "FAULT      {fault}")?;
         }

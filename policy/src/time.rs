@@ -99,6 +99,9 @@ impl FromStr for Timestamp {
 
 // === impl Span ===
 
+/// A day, in milliseconds.
+const DAY_MS: u64 = 86_400_000;
+
 const SPAN_HINT: &str = "write 90s, 15m, 2h or 1h30m, at most 400days";
 
 impl Span {
@@ -143,7 +146,16 @@ impl Span {
 /// `1h30m`, `250ms`: what [`FromStr`] reads back.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = humantime::format_duration(self.to_duration()).to_string();
+        // Days are the longest unit: a month or a year of a fixed length is nobody's.
+        let (days, rest) = (self.0 / DAY_MS, self.0 % DAY_MS);
+        let rest = humantime::format_duration(std::time::Duration::from_millis(rest)).to_string();
+        let text = match (days, rest.as_str()) {
+            (0, rest) => rest.to_owned(),
+            (1, "0s") => "1day".to_owned(),
+            (1, rest) => format!("1day {rest}"),
+            (days, "0s") => format!("{days}days"),
+            (days, rest) => format!("{days}days {rest}"),
+        };
         f.pad(&text.replace(' ', ""))
     }
 }
