@@ -56,6 +56,7 @@ impl From<Vec<FieldFault>> for Failure {
 /// For one question of a stream: what a call would be told.
 impl From<Failure> for v1::AdmitError {
     fn from(failure: Failure) -> Self {
+        let (_, reason) = code(&failure);
         let status = Status::from(failure);
         let bad = status.get_details_bad_request();
         let bad = bad.into_iter().flat_map(|bad| bad.field_violations);
@@ -65,6 +66,7 @@ impl From<Failure> for v1::AdmitError {
             field_violations: bad
                 .map(|it| v1::FieldViolation { field: it.field, description: it.description })
                 .collect(),
+            reason: reason.into(),
         }
     }
 }

@@ -109,10 +109,11 @@ async fn each_question_has_its_own_answer_and_errors_end_nothing() {
     assert_eq!((reservation(9).name, reservation(9).state()), (held, State::Confirmed));
     assert_eq!((reservation(8).name, reservation(8).state()), (given_back, State::Closed));
     assert!(error(-7, Code::NotFound).message.contains("does not exist"));
+    assert_eq!(error(-7, Code::NotFound).reason, "NOT_FOUND");
     assert!(matches!(answers[&6], Outcome::Refusal(_)), "{:?}", answers[&6]);
     assert_eq!(error(5, Code::InvalidArgument).field_violations[0].field, "ask");
     assert_eq!(reservation(3).name, first, "asked again, on a stream or not");
-    error(2, Code::AlreadyExists);
+    assert_eq!(error(2, Code::AlreadyExists).reason, "REQUEST_ID_REUSED");
     assert_eq!(reservation(i64::MAX).state(), State::Confirmed, "the stream went on");
     let live = clients.info().await.live_reservation_count;
     assert_eq!(live, 3, "the dry run made nothing");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidegate_proto::v1;
 use tonic::{Code, Status};
-use tonic_types::StatusExt;
+use tonic_types::{ErrorDetails, StatusExt};
 
 use super::{ClientError, FieldViolation, LaneInUse};
 
@@ -30,14 +30,20 @@ impl ClientError {
         }
     }
 
-    /// An error that came inside of a message, with a code and no details.
+    /// An error that came inside of a message: what a call would be told, with fewer details.
     pub(crate) fn from_item(item: v1::AdmitError) -> Self {
-        let violation =
-            |v: v1::FieldViolation| FieldViolation { field: v.field, description: v.description };
-        let violations = || item.field_violations.into_iter().map(violation).collect();
-        match Code::from_i32(item.code) {
-            Code::DeadlineExceeded => Self::AnswerLate { why: item.message },
-            code => from_code(code, item.message, None, violations),
+        let (code, why) = (Code::from_i32(item.code), item.message);
+        let mut details = ErrorDetails::new();
+        for bad in item.field_violations {
+            details.add_bad_request_violation(bad.field, bad.description);
+        }
+        let status = Status::with_error_details(code, &why, details);
+        if let Some(error) = from_reason(&item.reason, &status, &why) {
+            return error;
+        }
+        match code {
+            Code::DeadlineExceeded => Self::AnswerLate { why },
+            code => from_code(code, why, None, || violations(&status)),
         }
     }
 }
@@ -145,7 +151,6 @@ fn explain(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tonic_types::ErrorDetails;
 
     const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -241,6 +246,9 @@ mod tests {
             assert_eq!(variant(&error), expected, "{reason}");
             assert_eq!(error.is_unreachable(), again, "{reason}");
             assert_eq!(error.may_have_happened(), happened, "{reason}");
+            let (code, reason) = (code.into(), reason.into());
+            let item = v1::AdmitError { code, reason, ..v1::AdmitError::default() };
+            assert_eq!(variant(&ClientError::from_item(item)), expected, "{expected} on a stream");
         }
     }
 

@@ -58,6 +58,7 @@ async fn each_answer_finds_its_question() {
             field: "rigid.rate_bps".into(),
             description: "it is zero".into(),
         }],
+        reason: "FIELDS_INVALID".into(),
     };
     answer(&stream, numbers[1], Answer::Error(invalid)).await;
     answer(&stream, numbers[3], Answer::Refusal(v1::Refusal { reason: 3, ..Default::default() }))
