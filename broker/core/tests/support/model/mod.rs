@@ -1,6 +1,7 @@
 //! The naive model: plain lists, everything recomputed from them on each question, and a driver
 //! that puts the same random commands to it and to the machine.
 
+mod asks;
 mod changes;
 pub(crate) mod driver;
 mod generate;
