@@ -203,6 +203,8 @@ async fn the_commands_say_what_they_did_and_touch_nothing_of_others() {
     assert!(said(&output).contains("is not empty"), "{}", said(&output));
     let output = run(&["restore", &file, &file]);
     assert!(said(&output).contains("is not a directory"), "{}", said(&output));
+    let output = run(&["restore", &path("none.backup"), &place]);
+    assert_eq!(said(&output).matches("No such file").count(), 1, "{}", said(&output));
     // An empty directory is as good as none.
     std::fs::create_dir(&place).unwrap();
     let output = run(&["restore", &file, &place]);
@@ -225,12 +227,12 @@ async fn one_backup_at_a_time_and_a_stop_waits_for_none() {
     let dir = tempfile::tempdir().unwrap();
     let served =
         Served::start(Config::ephemeral(JournalPlace::Directory(dir.path().join("journal")))).await;
-    // More than waits for a receiver that takes nothing.
-    let mut large = topology(GBIT);
-    let switch = |index: usize| v1::Switch { name: format!("{:0>50}-{index}", "switch") };
-    large.switches.extend((0..60_000).map(switch));
-    for _ in 0..3 {
-        served.clients.apply(large.clone()).await;
+    // More than waits for a receiver that takes nothing: each is another one, and so a batch.
+    for round in 1..=3 {
+        let mut large = topology(round * GBIT);
+        let switch = |index: usize| v1::Switch { name: format!("{:0>50}-{index}", "switch") };
+        large.switches.extend((0..60_000).map(switch));
+        served.clients.apply(large).await;
     }
     let mut admin = served.clients.admin.clone();
     let first = admin.stream_backup(v1::StreamBackupRequest {}).await.unwrap().into_inner();

@@ -46,14 +46,14 @@ pub enum BackupError {
         faults: Vec<String>,
     },
     /// A file operation failed.
-    #[error("could not {action} {path}: {source}; check the disk, its space and the permissions")]
+    #[error("could not {action} {path}: {cause}; check the disk, its space and the permissions")]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
         /// On which file.
         path: PathBuf,
         /// What the operating system answered.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The file is no backup, or not the whole of one.
     #[error("{path} is not a whole backup: {why}; nothing was put in place, use another")]
@@ -99,7 +99,7 @@ pub enum BackupError {
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BackupError {
     let path = path.to_path_buf();
-    move |source| BackupError::Io { action, path, source }
+    move |cause| BackupError::Io { action, path, cause }
 }
 
 /// What a backup says of itself.

@@ -38,12 +38,12 @@ pub fn restore(file: &Path, dir: &Path) -> Result<Standing, BackupError> {
     let mut backup = Backup::open(file)?;
     let unfinished = beside(dir, ".restoring");
     let made = DirBuilder::new().mode(0o700).create(&unfinished);
-    made.map_err(|source| match source.kind() {
+    made.map_err(|cause| match cause.kind() {
         std::io::ErrorKind::AlreadyExists => BackupError::Taken {
             path: unfinished.clone(),
             what: "was left by a restore that was interrupted, or one is running",
         },
-        _ => BackupError::Io { action: "make", path: unfinished.clone(), source },
+        _ => BackupError::Io { action: "make", path: unfinished.clone(), cause },
     })?;
     let restored = backup.unpack(&unfinished).and_then(|standing| {
         fs::rename(&unfinished, dir).map_err(io_error("put in place", &unfinished))?;

@@ -187,11 +187,11 @@ pub(super) fn refused(dir: &Path, path: &Path, error: DatabaseError) -> JournalE
             known: 3,
         },
         DatabaseError::Storage(StorageError::Corrupted(why)) => JournalError::Damaged { path, why },
-        DatabaseError::Storage(StorageError::Io(source)) => {
-            if source.kind() == io::ErrorKind::InvalidData {
-                return JournalError::NotAJournal { path, why: source.to_string() };
+        DatabaseError::Storage(StorageError::Io(cause)) => {
+            if cause.kind() == io::ErrorKind::InvalidData {
+                return JournalError::NotAJournal { path, why: cause.to_string() };
             }
-            JournalError::Io { action: "open", path, source }
+            JournalError::Io { action: "open", path, cause }
         }
         other => storage("open")(other),
     }
@@ -200,8 +200,8 @@ pub(super) fn refused(dir: &Path, path: &Path, error: DatabaseError) -> JournalE
 pub(super) fn storage<E: Into<redb::Error>>(
     action: &'static str,
 ) -> impl FnOnce(E) -> JournalError {
-    move |source| match source.into() {
+    move |cause| match cause.into() {
         redb::Error::DatabaseClosed => JournalError::Closed,
-        source => JournalError::Storage { action, source: Box::new(source) },
+        cause => JournalError::Storage { action, cause: Box::new(cause) },
     }
 }

@@ -328,22 +328,22 @@ pub enum JournalError {
         dir: PathBuf,
     },
     /// A file operation failed.
-    #[error("could not {action} {path}: {source}; check the disk, its space and the permissions")]
+    #[error("could not {action} {path}: {cause}; check the disk, its space and the permissions")]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
         /// On which file.
         path: PathBuf,
         /// What the operating system answered.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The database below failed.
-    #[error("could not {action} the journal database: {source}; check the disk and its space")]
+    #[error("could not {action} the journal database: {cause}; check the disk and its space")]
     Storage {
         /// What was tried, as a verb.
         action: &'static str,
         /// What the database answered.
-        source: Box<redb::Error>,
+        cause: Box<redb::Error>,
     },
     /// The journal was closed while somebody read it.
     #[error("the journal is closed: the broker is stopping; ask again when it runs")]

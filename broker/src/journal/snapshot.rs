@@ -268,7 +268,7 @@ pub(crate) fn io_error(
     path: &Path,
 ) -> impl FnOnce(io::Error) -> JournalError {
     let path = path.to_path_buf();
-    move |source| JournalError::Io { action, path, source }
+    move |cause| JournalError::Io { action, path, cause }
 }
 
 #[cfg(test)]
