@@ -122,11 +122,18 @@ def main(address, source, destination):
     update(bound.name, bound.etag, GBIT)
     session.wait(lambda: session.rate(bound.name) == GBIT and pokes < session.pokes)
     print("poked, the session may send", session.rate(bound.name))
+
+    # Once it has said that it obeys, what it gave up is free for others.
+    def fits(rate_bps):
+        answer = reservations.CreateReservation(ask(rate_bps, validate_only=True), **DEADLINE)
+        return answer.WhichOneof("outcome") == "reservation"
+
+    session.wait(lambda: bound.plan_version < session.obeyed[bound.name])
+    assert fits(5 * GBIT) and not fits(6 * GBIT)
     closed = session.close()
     print("closed", session_pb2.Session.State.Name(closed.state))
     assert closed.state == session_pb2.Session.STATE_CLOSED and session.rate(bound.name) == 0
-    answer = reservations.CreateReservation(ask(6 * GBIT, validate_only=True), **DEADLINE)
-    assert answer.WhichOneof("outcome") == "reservation", answer
+    assert fits(6 * GBIT)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ class Session:
         self.silence_max = seconds(opened.lease) + seconds(opened.grace)
         self.held = {}  # name -> Usage: bytes moved, and the plan that is obeyed
         self.terms = {}  # name -> (rate, first instant, first instant past it)
+        self.obeyed = {}  # name -> the plan that the broker knows to be obeyed
         self.send_until, self.over, self.pokes = 0.0, False, 0
         self.news, self.due = threading.Condition(), threading.Event()
         threading.Thread(target=self._keep_alive, daemon=True).start()
@@ -113,7 +114,7 @@ class Session:
                         self.pokes += 1
                         self.due.set()
                     else:
-                        self._hear(answer, sent.pop(answer.sequence))
+                        self._hear(answer, *sent.pop(answer.sequence))
             except grpc.RpcError as error:
                 gone = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION)
                 self.over = self.over or error.code() in gone
@@ -122,16 +123,19 @@ class Session:
     def _beats(self, sent, due):
         for sequence in itertools.count(1):
             with self.news:
-                sent[sequence] = now()
-                usage = list(self.held.values())
-            yield session_pb2.KeepAliveRequest(session=self.name, sequence=sequence, usage=usage)
+                beat = session_pb2.KeepAliveRequest(
+                    session=self.name, sequence=sequence, usage=self.held.values()
+                )
+                sent[sequence] = now(), beat
+            yield beat
             due.wait(self.beat_every)
             due.clear()
             if self.over:
                 return
 
-    def _hear(self, answer, sent):
+    def _hear(self, answer, sent, beat):
         with self.news:
+            self.obeyed = {it.reservation: it.plan_version for it in beat.usage}
             self.over = self.over or answer.session.state != session_pb2.Session.STATE_OPEN
             # Counted from when the beat was sent, so that we stop before the broker says so.
             self.send_until = sent + self.silence_max
