@@ -109,6 +109,15 @@ impl Fields {
         rate
     }
 
+    /// A rate that is asked for, which is never zero.
+    pub(crate) fn some_rate(&mut self, field: &str, bps: i64) -> Option<BitRate> {
+        if bps == 0 {
+            self.fault(field, "it is zero; ask for at least 1 bit/s");
+            return None;
+        }
+        self.rate(field, bps)
+    }
+
     /// A size in bytes.
     pub(crate) fn bytes(&mut self, field: &str, bytes: i64) -> Option<ByteCount> {
         let size = u64::try_from(bytes).ok().map(ByteCount::new);

@@ -134,6 +134,9 @@ fn metadata(failure: &Failure) -> HashMap<String, String> {
         Failure::WatchBehind(Some(token)) | Failure::WatchStopped(Some(token)) => {
             HashMap::from([("resume_token".into(), token.clone())])
         }
+        Failure::Fault(Fault::Within { part, .. }) => {
+            HashMap::from([("part".into(), part.clone())])
+        }
         _ => HashMap::new(),
     }
 }
@@ -157,20 +160,23 @@ fn code(failure: &Failure) -> (Code, &'static str) {
         Failure::Stopped | Failure::WatchStopped(_) => (Code::Unavailable, "STOPPING"),
         Failure::WatchBehind(_) => (Code::ResourceExhausted, "WATCH_BEHIND"),
         Failure::NotRead => (Code::ResourceExhausted, "ANSWERS_NOT_READ"),
-        Failure::Fault(fault) => match fault {
-            Fault::Invalid(_) => (Code::InvalidArgument, "FIELDS_INVALID"),
-            Fault::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
-            Fault::RequestReused(_) => (Code::AlreadyExists, "REQUEST_ID_REUSED"),
-            Fault::RequestOutOfWindow { .. } => {
-                (Code::FailedPrecondition, "REQUEST_ID_OUT_OF_WINDOW")
-            }
-            Fault::IllegalStep { .. } => (Code::FailedPrecondition, "ILLEGAL_STEP"),
-            Fault::Stale { .. } => (Code::Aborted, "ETAG_STALE"),
-            Fault::SessionEnded(_) => (Code::FailedPrecondition, "SESSION_ENDED"),
-            Fault::NotHolder { .. } => (Code::FailedPrecondition, "NOT_HOLDER"),
-            Fault::LanesInUse { .. } => (Code::FailedPrecondition, "LANES_IN_USE"),
-            Fault::Full { .. } => (Code::ResourceExhausted, "FULL"),
-        },
+        Failure::Fault(fault) => code_of(fault),
+    }
+}
+
+fn code_of(fault: &Fault) -> (Code, &'static str) {
+    match fault {
+        Fault::Invalid(_) => (Code::InvalidArgument, "FIELDS_INVALID"),
+        Fault::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
+        Fault::RequestReused(_) => (Code::AlreadyExists, "REQUEST_ID_REUSED"),
+        Fault::RequestOutOfWindow { .. } => (Code::FailedPrecondition, "REQUEST_ID_OUT_OF_WINDOW"),
+        Fault::IllegalStep { .. } => (Code::FailedPrecondition, "ILLEGAL_STEP"),
+        Fault::Stale { .. } => (Code::Aborted, "ETAG_STALE"),
+        Fault::SessionEnded(_) => (Code::FailedPrecondition, "SESSION_ENDED"),
+        Fault::NotHolder { .. } => (Code::FailedPrecondition, "NOT_HOLDER"),
+        Fault::LanesInUse { .. } => (Code::FailedPrecondition, "LANES_IN_USE"),
+        Fault::Full { .. } => (Code::ResourceExhausted, "FULL"),
+        Fault::Within { fault, .. } => code_of(fault),
     }
 }
 
@@ -210,6 +216,7 @@ fn detail(details: &mut ErrorDetails, fault: &Fault) {
         Fault::Full { .. } => {
             details.set_retry_info(Some(SHED_RETRY));
         }
+        Fault::Within { fault, .. } => detail(details, fault),
         Fault::RequestReused(_)
         | Fault::RequestOutOfWindow { .. }
         | Fault::Stale { .. }

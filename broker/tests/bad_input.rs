@@ -12,31 +12,59 @@ mod table;
 mod target;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use prost_reflect::prost::Message;
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage};
-use support::raw::Answer;
-use table::{Expect, Row, World};
-use target::{Standing, Target, nothing_panicked, put};
+use support::raw::{Answer, Raw};
+use table::{Expect, Put, Row, World};
+use target::{Target, nothing_panicked, put};
 use tidegate_proto::v1;
+use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 /// Sends a row and says what is wrong with the answer.
-async fn check(target: &Target, row: &Row, before: &Standing) -> Result<(), String> {
+async fn check(target: &Target, raw: &Raw, row: &Row) -> Result<(), String> {
     let mut request = target.good(row.rpc);
     for (path, value) in &row.puts {
         put(&mut request, path, value);
     }
-    let answer = target.raw.call(row.rpc, &request.encode_to_vec()).await;
-    verdict(&row.expect, &said(row.rpc, answer))?;
-    if target.standing().await != *before {
-        return Err("the state has changed".into());
+    let answer = raw.call(row.rpc, &request.encode_to_vec()).await;
+    verdict(&row.expect, &said(row.rpc, answer))
+}
+
+/// How many requests are under way at once, each on a connection of its own.
+const AT_ONCE: usize = 4;
+/// After so many requests it is looked whether anything has changed.
+const TOGETHER: usize = 32;
+
+/// Sends rows, several at once, and says which are answered wrongly.
+async fn check_all(target: &Arc<Target>, rows: &[Row]) -> Vec<String> {
+    let mut senders = JoinSet::new();
+    for (first, raw) in target.raws.iter().cloned().enumerate() {
+        let rows: Vec<Row> = rows.iter().skip(first).step_by(AT_ONCE).cloned().collect();
+        let target = target.clone();
+        senders.spawn(async move {
+            let mut wrong = Vec::new();
+            for row in rows {
+                if let Err(why) = check(&target, &raw, &row).await {
+                    let why: String = why.chars().take(600).collect();
+                    wrong.push(format!("{}: {why}", shown(&row)));
+                }
+            }
+            wrong
+        });
     }
-    if !nothing_panicked() {
-        return Err("something panicked".into());
-    }
-    Ok(())
+    senders.join_all().await.into_iter().flatten().collect()
+}
+
+/// A row for people.
+fn shown(row: &Row) -> String {
+    let short = |put: &Put| format!("{put:?}").chars().take(60).collect::<String>();
+    let puts: Vec<String> =
+        row.puts.iter().map(|(path, put)| format!("{path}={}", short(put))).collect();
+    format!("{} {}", row.rpc, puts.join(" "))
 }
 
 /// What an answer says: on a stream, what is said of the only question.
@@ -98,33 +126,30 @@ fn verdict(expect: &Expect, status: &Status) -> Result<(), String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_bad_field_is_named_and_nothing_changes() {
-    let target = Target::start().await;
+    let target = Arc::new(Target::start(AT_ONCE).await);
     let before = target.standing().await;
     let rows = table::rows(&target.world);
     let mut wrong = Vec::new();
-    for row in &rows {
-        if let Err(why) = check(&target, row, &before).await {
-            let puts: Vec<String> = row
-                .puts
-                .iter()
-                .map(|(path, put)| {
-                    format!("{path}={}", format!("{put:?}").chars().take(60).collect::<String>())
-                })
-                .collect();
-            let why: String = why.chars().take(600).collect();
-            wrong.push(format!("{} {}: {why}", row.rpc, puts.join(" ")));
+    for rows in rows.chunks(TOGETHER) {
+        wrong.extend(check_all(&target, rows).await);
+        if target.standing().await != before || !nothing_panicked() {
+            let these: Vec<String> = rows.iter().map(shown).collect();
+            let these = these.join("\n");
+            wrong
+                .push(format!("the state has changed, or something panicked, by one of:\n{these}"));
+            break;
         }
     }
     println!("{} bad requests, {} answered wrongly", rows.len(), wrong.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    target.served.stop().await;
+    Arc::into_inner(target).unwrap().served.stop().await;
 }
 
 #[tokio::test]
 async fn good_requests_are_answered() {
-    let target = Target::start().await;
+    let target = Target::start(1).await;
     for rpc in table::ALL {
-        let answer = target.raw.call(rpc, &target.good(rpc).encode_to_vec()).await;
+        let answer = target.raws[0].call(rpc, &target.good(rpc).encode_to_vec()).await;
         assert_eq!(answer.status.code(), Code::Ok, "{rpc}: {:?}", answer.status);
         assert!(!answer.body.is_empty(), "{rpc}");
     }
@@ -170,6 +195,8 @@ fn the_table_has_a_row_for_every_field() {
         confirmed: String::new(),
         session: String::new(),
         window: String::new(),
+        offer: String::new(),
+        old_offer: String::new(),
         now_s: 1_800_000_000,
     };
     let mut tested: BTreeSet<(String, String)> = BTreeSet::new();

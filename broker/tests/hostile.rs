@@ -53,14 +53,14 @@ fn garbage() -> Vec<Garbage> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_is_refused_and_harms_nobody() {
-    let target = Target::start().await;
+    let target = Target::start(1).await;
     let before = target.standing().await;
     for rpc in table::ALL {
         // Nothing is read from a message without fields, so every field is one too many.
-        let reads_nothing = rpc == table::INFO || rpc == table::EXPORT;
+        let reads_nothing = [table::INFO, table::EXPORT, table::BACKUP].contains(&rpc);
         let takes_much = rpc.starts_with("TopologyService");
         for (what, body, headers, code) in garbage() {
-            let answer = target.raw.send(&raw::path(rpc), body, headers).await;
+            let answer = target.raws[0].send(&raw::path(rpc), body, headers).await;
             let said = answer.status.code();
             let legal = reads_nothing && what.contains("UTF-8");
             let refused = said != Code::Ok || answer.http.is_client_error();
@@ -77,7 +77,7 @@ async fn garbage_is_refused_and_harms_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_http2_is_cut_off() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let target = Target::start().await;
+    let target = Target::start(1).await;
     let before = target.standing().await;
     let address = target.served.address().replace("http://", "");
     let get = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n".to_vec();
@@ -94,7 +94,7 @@ async fn what_is_no_http2_is_cut_off() {
         unharmed(&target, &before, &format!("{} bytes", bytes.len())).await;
     }
     for path in ["/", "/metrics", "/tidegate.v1.NoService/Call", "/tidegate.v1.AdminService/No"] {
-        let answer = target.raw.send(path, raw::frame(&[]), raw::GRPC).await;
+        let answer = target.raws[0].send(path, raw::frame(&[]), raw::GRPC).await;
         assert_eq!(answer.status.code(), Code::Unimplemented, "{path}");
     }
     unharmed(&target, &before, "unknown paths").await;
@@ -103,13 +103,13 @@ async fn what_is_no_http2_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_that_has_passed_is_not_served() {
-    let target = Target::start().await;
+    let target = Target::start(1).await;
     let before = target.standing().await;
     for rpc in table::ALL {
         for timeout in ["0S", "0n", "1n", "999999n", "1u", "0m"] {
             let headers = [raw::GRPC, &[("grpc-timeout", timeout)]].concat();
             let body = raw::frame(&target.good(rpc).encode_to_vec());
-            let answer = target.raw.send(&raw::path(rpc), body, &headers).await;
+            let answer = target.raws[0].send(&raw::path(rpc), body, &headers).await;
             let said = answer.status.code();
             assert_eq!(said, Code::DeadlineExceeded, "{rpc} {timeout}: {answer:?}");
             unharmed(&target, &before, &format!("{rpc} {timeout}")).await;
@@ -118,7 +118,7 @@ async fn a_deadline_that_has_passed_is_not_served() {
     // What is no timeout counts as none.
     for timeout in ["", "n", "-1S", "123456789S", "1x", "\u{e4}"] {
         let headers = [raw::GRPC, &[("grpc-timeout", timeout)]].concat();
-        let answer = target.raw.send(&raw::path(table::INFO), raw::frame(&[]), &headers).await;
+        let answer = target.raws[0].send(&raw::path(table::INFO), raw::frame(&[]), &headers).await;
         assert_eq!(answer.status.code(), Code::Ok, "{timeout:?}: {answer:?}");
     }
     target.served.stop().await;
@@ -178,7 +178,7 @@ async fn health_and_reflection_know_every_service() {
     use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
     use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-    let target = Target::start().await;
+    let target = Target::start(1).await;
     let channel = tonic::transport::Endpoint::new(target.served.address()).unwrap();
     let channel = channel.connect().await.unwrap();
     let mut services: Vec<String> =

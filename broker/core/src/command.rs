@@ -152,6 +152,13 @@ pub enum Shape {
         /// The latest end.
         end: Timestamp,
     },
+    /// What was offered, as its token says it.
+    Offered {
+        /// The payload rate, at least 1 bit/s.
+        rate: BitRate,
+        /// When.
+        over: Interval,
+    },
 }
 
 impl Shape {

@@ -71,12 +71,28 @@ pub enum Fault {
         /// The bound.
         limit: usize,
     },
+    /// One of several requests is why none of them was carried out.
+    Within {
+        /// Which, such as `requests[3]`.
+        part: String,
+        /// What is wrong with it.
+        fault: Box<Fault>,
+    },
 }
 
 impl Fault {
     /// The fault as one of a part of what was asked, such as `requests[3]`.
     #[must_use]
     pub(crate) fn within(self, part: &str) -> Self {
+        if matches!(self, Self::Invalid(_)) {
+            return self.fields_within(part);
+        }
+        Self::Within { part: part.into(), fault: Box::new(self) }
+    }
+
+    /// The same with its fields named as those of a part of what was asked, such as `request`.
+    #[must_use]
+    pub fn fields_within(self, part: &str) -> Self {
         let inside =
             |fault: FieldFault| FieldFault::new(format!("{part}.{}", fault.field), fault.why);
         if let Self::Invalid(fields) = self {
@@ -171,6 +187,7 @@ impl fmt::Display for Fault {
             Self::Full { what, limit } => {
                 write!(f, "the broker keeps at most {limit} {what}; wait until some have ended")
             }
+            Self::Within { part, fault } => write!(f, "{part}: {fault}"),
         }
     }
 }

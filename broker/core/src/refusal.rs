@@ -114,7 +114,7 @@ impl CounterOffer {
             },
             Route::Lanes(lanes) => Ways::Lanes(lanes.clone()),
         };
-        let shape = Shape::exactly(self.rate, self.interval);
+        let shape = Shape::Offered { rate: self.rate, over: self.interval };
         Ask { ways, shape, hold_best_offer: false, ..original.clone() }
     }
 }

@@ -4,7 +4,7 @@ use tidegate_core::command::{LANES_MAX, SOURCES_MAX, VIA_MAX};
 use tidegate_core::lane::LaneName;
 use tidegate_core::machine::Query;
 use tidegate_core::{Ask, Shape, Terms, Until, Ways};
-use tidegate_policy::{Endpoint, Name};
+use tidegate_policy::{Endpoint, Interval, Name};
 use tidegate_proto::v1;
 use tidegate_proto::v1::create_reservation_request::Shape as WireShape;
 
@@ -84,13 +84,23 @@ fn offered(
     let offered = offer::read(token).and_then(|offered| {
         let mut inside = Fields::default();
         let ask = ask(&mut inside, &offered);
-        inside.finish(ask).ok()
+        let Ask { ways, shape, terms, .. } = inside.finish(ask).ok()?;
+        Some((ways, exactly(shape)?, terms))
     });
     if offered.is_none() {
         fields.fault("offer_token", "it is no token of an offer; copy it whole from a refusal");
     }
-    let Ask { ways, shape, terms, .. } = offered?;
-    Some((ways, shape, terms))
+    offered
+}
+
+/// The shape that a token stands for, so that its faults are those of the token.
+fn exactly(shape: Shape) -> Option<Shape> {
+    match shape {
+        Shape::Rigid { rate, start: Some(start), until: Until::At(end) } => {
+            Some(Shape::Offered { rate, over: Interval::new(start, end)? })
+        }
+        Shape::Rigid { .. } | Shape::Flexible { .. } | Shape::Offered { .. } => None,
+    }
 }
 
 impl<'a> Said<'a> {
@@ -134,12 +144,22 @@ fn ways(fields: &mut Fields, said: &Said<'_>) -> Option<Ways> {
         }
     }
     let lanes = list(fields, "lanes", said.lanes, (1, LANES_MAX), |fields, at, text| {
-        if text.is_empty() {
-            fields.fault(at, "it is required");
-        }
-        (!text.is_empty()).then(|| LaneName::new(text))
+        lane(fields, at, text)
     });
     lanes.map(Ways::Lanes)
+}
+
+/// The longest name that a lane can have: that of a NIC, with the longest of names.
+const LANE_NAME_MAX: usize = 200;
+
+fn lane(fields: &mut Fields, at: &str, text: &str) -> Option<LaneName> {
+    let parts = text.split('/').all(|part| part.parse::<Name>().is_ok());
+    if LANE_NAME_MAX < text.len() || !parts {
+        let shown: String = text.chars().take(80).collect();
+        fields.fault(at, format!("{shown:?} is no lane; write one such as links/NAME/forward"));
+        return None;
+    }
+    Some(LaneName::new(text))
 }
 
 /// Relays that a request names.
@@ -171,7 +191,7 @@ fn terms(fields: &mut Fields, assurance: i32, streams: i32) -> Option<Terms> {
 }
 
 fn rigid_shape(fields: &mut Fields, rigid: &v1::Rigid) -> Option<Shape> {
-    let rate = fields.rate("rigid.rate_bps", rigid.rate_bps);
+    let rate = fields.some_rate("rigid.rate_bps", rigid.rate_bps);
     let start = rigid.start_time.map(|time| fields.start("rigid.start_time", time));
     let until = match fields.required("rigid.until", rigid.until) {
         Some(v1::rigid::Until::EndTime(time)) => fields.end("rigid.end_time", time).map(Until::At),
@@ -185,8 +205,8 @@ fn rigid_shape(fields: &mut Fields, rigid: &v1::Rigid) -> Option<Shape> {
 }
 
 fn flexible_shape(fields: &mut Fields, wanted: &v1::Flexible) -> Option<Shape> {
-    let min = fields.rate("flexible.min_bps", wanted.min_bps);
-    let max = fields.rate("flexible.max_bps", wanted.max_bps);
+    let min = fields.some_rate("flexible.min_bps", wanted.min_bps);
+    let max = fields.some_rate("flexible.max_bps", wanted.max_bps);
     let span = fields.required("flexible.duration", wanted.duration);
     let span = span.and_then(|span| fields.span("flexible.duration", span));
     let start = wanted.window_start_time;
@@ -240,7 +260,7 @@ pub(crate) fn windows(message: &v1::FindWindowsRequest) -> Checked<Query> {
     };
     let ways = ways(&mut fields, &said);
     let terms = terms(&mut fields, message.assurance, message.streams);
-    let min = fields.rate("min_bps", message.min_bps);
+    let min = fields.some_rate("min_bps", message.min_bps);
     let span = fields.required("duration", message.duration);
     let span = span.and_then(|span| fields.span("duration", span));
     let start = message.start_time.map(|time| fields.start("start_time", time));

@@ -128,6 +128,9 @@ pub(crate) fn resolve_path(message: &v1::ResolvePathRequest) -> Checked<Ends> {
     let source = fields.word::<Endpoint>("source", &message.source);
     let destination = fields.word::<Endpoint>("destination", &message.destination);
     let via = hosts(&mut fields, &message.via);
+    if matches!(destination, Some(Endpoint::Host(_))) && source == destination {
+        fields.fault("destination", "it is the source; name storage on it to see a local copy");
+    }
     let ends = source.zip(destination).zip(via);
     fields.finish(ends.map(|((source, destination), via)| Ends { source, via, destination }))
 }

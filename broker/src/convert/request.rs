@@ -5,7 +5,9 @@ use sha2::{Digest, Sha256};
 use tidegate_core::command::BATCH_MAX;
 use tidegate_core::event::RequestMark;
 use tidegate_core::{Ask, Batch, Command, Modify, Release, Request, Target};
-use tidegate_policy::{ByteCount, Name, ProjectId, RequestId, ReservationId, SessionId, Span};
+use tidegate_policy::{
+    BitRate, ByteCount, Name, ProjectId, RequestId, ReservationId, SessionId, Span, Timestamp,
+};
 use tidegate_proto::v1;
 
 use super::Checked;
@@ -137,36 +139,73 @@ pub(crate) fn update(message: &v1::UpdateReservationRequest) -> Checked<Mutation
         let wanted = fields.required("reservation", message.reservation.as_ref());
         let mask = fields.required("update_mask", message.update_mask.as_ref());
         let holder = fields.optional("session", "sessions", &message.session);
-        let (wanted, mask) = wanted.zip(mask)?;
-        let target =
-            target(fields, ("reservation.name", &wanted.name), ("reservation.etag", &wanted.etag));
-        let mut change = Modify { target: target?, holder, rate: None, start: None, end: None };
-        if mask.paths.is_empty() {
-            fields.fault("update_mask", "it is empty; name rate_bps, start_time or end_time");
+        let target = wanted.and_then(|wanted| {
+            let (name, etag) = (&wanted.name, &wanted.etag);
+            target(fields, ("reservation.name", name), ("reservation.etag", etag))
+        });
+        let mut change = Change::default();
+        for (index, path) in masked(fields, mask).iter().enumerate() {
+            change.read(fields, index, (path, wanted));
         }
-        for (index, path) in mask.paths.iter().enumerate() {
-            match path.as_str() {
-                "rate_bps" => change.rate = fields.rate("reservation.rate_bps", wanted.rate_bps),
-                "start_time" => {
-                    let start = fields.required("reservation.start_time", wanted.start_time);
-                    change.start =
-                        start.and_then(|time| fields.start("reservation.start_time", time));
-                }
-                "end_time" => {
-                    let end = fields.required("reservation.end_time", wanted.end_time);
-                    change.end = end.and_then(|time| fields.end("reservation.end_time", time));
-                }
-                other => {
-                    let shown: String = other.chars().take(80).collect();
-                    let why = format!(
-                        "{shown:?} cannot be changed; rate_bps, start_time and end_time can"
-                    );
-                    fields.fault(&format!("update_mask.paths[{index}]"), why);
-                }
+        let Change { rate, start, end } = change;
+        Some(Command::Modify(Box::new(Modify { target: target?, holder, rate, start, end })))
+    })
+}
+
+/// What of a reservation can be changed.
+const CHANGEABLE: usize = 3;
+
+/// The paths of a mask; none if there are too many to be read.
+fn masked<'a>(fields: &mut Fields, mask: Option<&'a prost_types::FieldMask>) -> &'a [String] {
+    let Some(mask) = mask else { return &[] };
+    let count = mask.paths.len();
+    if !(1..=CHANGEABLE).contains(&count) {
+        let why = format!("it has {count} paths; name rate_bps, start_time or end_time, each once");
+        fields.fault("update_mask", why);
+        return &[];
+    }
+    &mask.paths
+}
+
+/// New values of a reservation.
+#[derive(Default)]
+struct Change {
+    rate: Option<BitRate>,
+    start: Option<Timestamp>,
+    end: Option<Timestamp>,
+}
+
+impl Change {
+    /// Reads the value that a path of the mask names, of a reservation if it was sent at all.
+    fn read(
+        &mut self,
+        fields: &mut Fields,
+        index: usize,
+        (path, wanted): (&str, Option<&v1::Reservation>),
+    ) {
+        const START: &str = "reservation.start_time";
+        const END: &str = "reservation.end_time";
+        match (path, wanted) {
+            ("rate_bps", Some(wanted)) => {
+                self.rate = fields.some_rate("reservation.rate_bps", wanted.rate_bps);
+            }
+            ("start_time", Some(wanted)) => {
+                let start = fields.required(START, wanted.start_time);
+                self.start = start.and_then(|time| fields.start(START, time));
+            }
+            ("end_time", Some(wanted)) => {
+                let end = fields.required(END, wanted.end_time);
+                self.end = end.and_then(|time| fields.end(END, time));
+            }
+            ("rate_bps" | "start_time" | "end_time", None) => {}
+            (other, _) => {
+                let shown: String = other.chars().take(80).collect();
+                let why =
+                    format!("{shown:?} cannot be changed; rate_bps, start_time and end_time can");
+                fields.fault(&format!("update_mask.paths[{index}]"), why);
             }
         }
-        Some(Command::Modify(Box::new(change)))
-    })
+    }
 }
 
 /// A reservation that is to change, as its asker knows it.
@@ -179,7 +218,9 @@ fn target(
     let revision = match etag {
         "" => None,
         etag => {
-            let revision = etag.trim_matches('"').parse().ok();
+            let bare = etag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            let bare = bare.unwrap_or(etag);
+            let revision = bare.parse().ok().filter(|read: &u64| read.to_string() == bare);
             if revision.is_none() {
                 let why =
                     "it is not an etag of this broker; read the reservation and repeat its etag";

@@ -123,7 +123,8 @@ impl ReservationService for Rpc {
     ) -> Reply<v1::ExplainReservationResponse> {
         let ask = ask::explained(request.get_ref()).map_err(Failure::from)?;
         let now = self.clock.now();
-        let explained = self.view.read().machine.explain(now, &ask).map_err(Failure::from)?;
+        let explained = self.view.read().machine.explain(now, &ask);
+        let explained = explained.map_err(|fault| Failure::from(fault.fields_within("request")))?;
         let outcome = self.formed(&explained.answer, now);
         Ok(Response::new(v1::ExplainReservationResponse {
             answer: Some(v1::CreateReservationResponse { outcome }),
@@ -169,6 +170,7 @@ impl ReservationService for Rpc {
     ) -> Reply<v1::Reservation> {
         self.change(request, request::release).await
     }
+
     async fn watch_reservations(
         &self,
         request: Request<v1::WatchReservationsRequest>,

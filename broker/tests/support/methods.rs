@@ -1,11 +1,15 @@
 //! Every method of every service, as `Service/Method`.
 
 pub(crate) const CREATE: &str = "ReservationService/CreateReservation";
+pub(crate) const BATCH: &str = "ReservationService/BatchCreateReservations";
 pub(crate) const CONFIRM: &str = "ReservationService/ConfirmReservation";
 pub(crate) const EXTEND: &str = "ReservationService/ExtendHold";
+pub(crate) const UPDATE: &str = "ReservationService/UpdateReservation";
 pub(crate) const GET: &str = "ReservationService/GetReservation";
 pub(crate) const LIST: &str = "ReservationService/ListReservations";
 pub(crate) const RELEASE: &str = "ReservationService/ReleaseReservation";
+pub(crate) const WINDOWS: &str = "ReservationService/FindWindows";
+pub(crate) const EXPLAIN: &str = "ReservationService/ExplainReservation";
 pub(crate) const WATCH: &str = "ReservationService/WatchReservations";
 pub(crate) const ADMIT: &str = "ReservationService/Admit";
 pub(crate) const OPEN: &str = "SessionService/OpenSession";
@@ -23,12 +27,25 @@ pub(crate) const MAINTAIN: &str = "TopologyService/CreateMaintenance";
 pub(crate) const MAINTENANCES: &str = "TopologyService/ListMaintenances";
 pub(crate) const UNMAINTAIN: &str = "TopologyService/DeleteMaintenance";
 pub(crate) const INFO: &str = "AdminService/GetServerInfo";
-pub(crate) const ALL: [&str; 23] = [
+pub(crate) const BACKUP: &str = "AdminService/StreamBackup";
+
+/// Those that change something, in the order in which one good request of each can be carried out.
+pub(crate) const MUTATIONS: [&str; 13] = [
+    CREATE, BATCH, EXTEND, CONFIRM, UPDATE, RELEASE, OPEN, CLOSE, APPLY, DRAIN, UNDRAIN, MAINTAIN,
+    UNMAINTAIN,
+];
+
+/// All of them; those that change something in their order.
+pub(crate) const ALL: [&str; 28] = [
     CREATE,
+    BATCH,
     EXTEND,
     CONFIRM,
+    UPDATE,
     GET,
     LIST,
+    WINDOWS,
+    EXPLAIN,
     RELEASE,
     WATCH,
     ADMIT,
@@ -40,11 +57,12 @@ pub(crate) const ALL: [&str; 23] = [
     APPLY,
     EXPORT,
     RESOURCES,
-    INFO,
     PATHS,
     DRAIN,
     UNDRAIN,
     MAINTAIN,
     MAINTENANCES,
     UNMAINTAIN,
+    INFO,
+    BACKUP,
 ];

@@ -24,7 +24,10 @@ pub(crate) struct Answer {
 
 impl Raw {
     pub(crate) fn new(address: &str) -> Self {
-        let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+        let mut tcp = HttpConnector::new();
+        // A frame does not wait for the acknowledgement of the one before it.
+        tcp.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new()).http2_only(true).build(tcp);
         Self { client, address: address.to_owned() }
     }
 

@@ -1,9 +1,9 @@
 //! The rows of sessions, and of what is followed, asked on streams, or filtered.
 
-use super::super::support::request_id;
+use super::super::support::{GBIT, request_id};
 use super::{
     ADMIT, BEAT, CLOSE, CONFIRM, Expect, GET_SESSION, HUGE, LIST_SESSIONS, NOT_SIZES, OPEN, Put,
-    RELEASE, Row, Table, UNKNOWN, WATCH, World, create, steps, text, times,
+    RELEASE, Row, Table, UNKNOWN, UPDATE, WATCH, World, create, related, steps, text, times,
 };
 use tonic::Code;
 
@@ -23,7 +23,7 @@ impl Table {
 }
 
 fn watch() -> Table {
-    let mut t = Table { rpc: WATCH, rows: Vec::new() };
+    let mut t = Table::of(WATCH);
     for parent in ["x", "projects/", "projects/other", "projects/--", "\u{7}"] {
         t.bad("parent", text(parent));
     }
@@ -41,16 +41,16 @@ fn watch() -> Table {
 }
 
 fn sessions(world: &World) -> Vec<Table> {
-    let mut open = Table { rpc: OPEN, rows: Vec::new() };
+    let mut open = Table::of(OPEN);
     open.mutation(world.now_s);
     open.word("agent");
     open.too_large("agent");
-    let mut close = Table { rpc: CLOSE, rows: Vec::new() };
+    let mut close = Table::of(CLOSE);
     close.mutation(world.now_s);
     close.bad("name", text(""));
     close.named("name", "sessions");
     close.says("name", text(format!("sessions/{UNKNOWN}")), Code::NotFound);
-    let mut beat = Table { rpc: BEAT, rows: Vec::new() };
+    let mut beat = Table::of(BEAT);
     beat.bad("session", text(""));
     beat.named("session", "sessions");
     beat.says("session", text(format!("sessions/{UNKNOWN}")), Code::NotFound);
@@ -64,7 +64,8 @@ fn sessions(world: &World) -> Vec<Table> {
     beat.fine("usage[0].reservation", text(missing));
     beat.numbers("usage[0].used_bytes", &NOT_SIZES);
     beat.fine("usage[0].used_bytes", Put::Number(i64::MAX));
-    for version in [-1, 0, i64::MIN, i64::MAX] {
+    beat.numbers("usage[0].plan_version", &NOT_SIZES);
+    for version in [0, i64::MAX] {
         beat.fine("usage[0].plan_version", Put::Number(version));
     }
     let both = [("usage[1].reservation", text("x")), ("usage[0].used_bytes", Put::Number(-1))];
@@ -75,11 +76,11 @@ fn sessions(world: &World) -> Vec<Table> {
 }
 
 fn session_reads() -> Vec<Table> {
-    let mut get = Table { rpc: GET_SESSION, rows: Vec::new() };
+    let mut get = Table::of(GET_SESSION);
     get.bad("name", text(""));
     get.named("name", "sessions");
     get.says("name", text(format!("sessions/{UNKNOWN}")), Code::NotFound);
-    let mut list = Table { rpc: LIST_SESSIONS, rows: Vec::new() };
+    let mut list = Table::of(LIST_SESSIONS);
     list.page();
     list.too_large("page_token");
     list.bad("page_token", text("lanes/x"));
@@ -90,20 +91,20 @@ fn session_reads() -> Vec<Table> {
 }
 
 /// The rows of a call, asked on a stream as its question `ask`, with what is good for the rest.
-fn asked(rows: Vec<Row>, ask: &str, good: &[(&str, String)]) -> Vec<Row> {
+fn asked(rows: Vec<Row>, ask: &str, good: &[(&str, Put)]) -> Vec<Row> {
     let on_stream = |row: Row| {
-        let touched = |field: &str| row.puts.iter().any(|(path, _)| path.starts_with(field));
-        let rest = good.iter().filter(|(field, _)| !touched(field));
-        let rest = rest.map(|(field, value)| (format!("{ask}.{field}"), text(value.clone())));
+        let said = |field: &str| row.puts.iter().any(|(path, _)| related(field, path));
+        let rest = good.iter().filter(|(field, _)| !said(field));
+        let rest = rest.map(|(field, value)| (format!("{ask}.{field}"), value.clone()));
         let rest: Vec<_> = rest.collect();
         let puts = row.puts.into_iter().map(|(path, put)| (format!("{ask}.{path}"), put));
         Row { rpc: ADMIT, puts: puts.chain(rest).collect(), expect: row.expect }
     };
-    rows.into_iter().map(on_stream).collect()
+    rows.into_iter().filter(|row| !row.is_large()).map(on_stream).collect()
 }
 
 fn admit(world: &World) -> Table {
-    let mut t = Table { rpc: ADMIT, rows: Vec::new() };
+    let mut t = Table::of(ADMIT);
     t.names("create", Put::Absent, &["ask"]);
     for sequence in [0, -1, i64::MIN, i64::MAX] {
         let dry = ("create.validate_only", Put::Flag(true));
@@ -111,17 +112,21 @@ fn admit(world: &World) -> Table {
     }
     t.rows.extend(asked(create(world).rows, "create", &[]));
     for step in steps(world) {
-        let (ask, name) = match step.rpc {
-            CONFIRM => ("confirm", &world.held),
-            RELEASE => ("release", &world.confirmed),
+        let id = ("request_id", text(request_id()));
+        let confirmed = || text(&world.confirmed);
+        let (ask, good) = match step.rpc {
+            CONFIRM => ("confirm", vec![("name", text(&world.held)), id]),
+            RELEASE => ("release", vec![("name", confirmed()), id]),
+            UPDATE => {
+                let rate = ("reservation.rate_bps", Put::Number(GBIT));
+                let mask = ("update_mask.paths[0]", text("rate_bps"));
+                ("update", vec![("reservation.name", confirmed()), rate, mask, id])
+            }
             _ => continue,
         };
-        t.rows.extend(asked(
-            step.rows,
-            ask,
-            &[("name", name.clone()), ("request_id", request_id())],
-        ));
+        t.rows.extend(asked(step.rows, ask, &good));
     }
+    t.too_large("create.parent");
     t
 }
 

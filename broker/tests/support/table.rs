@@ -46,15 +46,24 @@ pub(crate) struct World {
     pub(crate) confirmed: String,
     pub(crate) session: String,
     pub(crate) window: String,
+    /// The token of an offer, and one whose time has passed.
+    pub(crate) offer: String,
+    pub(crate) old_offer: String,
     pub(crate) now_s: i64,
 }
 
+#[path = "asks.rs"]
+mod asks;
 #[path = "methods.rs"]
 mod methods;
 #[path = "network.rs"]
 mod network;
+#[path = "several.rs"]
+mod several;
 #[path = "streams.rs"]
 mod streams;
+
+use asks::create;
 
 pub(crate) use methods::*;
 
@@ -66,10 +75,20 @@ fn times(put: Put, count: usize) -> Put {
     Put::Times(Box::new(put), count)
 }
 
+/// Whether one path is a part of the other.
+fn related(one: &str, other: &str) -> bool {
+    let inside = |whole: &str, part: &str| {
+        part.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    inside(one, other) || inside(other, one)
+}
+
 /// The rows of one RPC.
 struct Table {
     rpc: &'static str,
     rows: Vec<Row>,
+    /// What else is put into each request, unless the row says something about it.
+    base: Vec<(String, Put)>,
 }
 
 const UNKNOWN: &str = "019aa7e0-8000-7000-8000-000000000001";
@@ -84,9 +103,30 @@ const NOT_V7: [&str; 3] = [
 const HUGE: usize = 100_001;
 
 impl Table {
+    fn of(rpc: &'static str) -> Self {
+        Self { rpc, rows: Vec::new(), base: Vec::new() }
+    }
+
     fn row(&mut self, puts: &[(&str, Put)], expect: Expect) {
-        let puts = puts.iter().map(|(path, put)| ((*path).to_owned(), put.clone())).collect();
+        let said = |base: &str| puts.iter().any(|(path, _)| related(base, path));
+        let base = self.base.iter().filter(|(path, _)| !said(path)).cloned();
+        let puts = puts.iter().map(|(path, put)| ((*path).to_owned(), put.clone()));
+        let puts = puts.chain(base).collect();
         self.rows.push(Row { rpc: self.rpc, puts, expect });
+    }
+
+    /// These values together: all of these fields are named.
+    fn all_bad(&mut self, puts: &[(&str, Put)], fields: &[&str]) {
+        let fields = fields.iter().map(ToString::to_string).collect();
+        self.row(puts, Expect::Bad(fields));
+    }
+
+    /// Rows about requests that have these values besides.
+    fn with(&mut self, base: &[(&str, Put)], rows: impl FnOnce(&mut Self)) {
+        let base = base.iter().map(|(path, put)| ((*path).to_owned(), put.clone())).collect();
+        let before = std::mem::replace(&mut self.base, base);
+        rows(self);
+        self.base = before;
     }
 
     /// The value is wrong and the field is named.
@@ -105,8 +145,7 @@ impl Table {
 
     /// The value is legal; asked so that it changes nothing.
     fn fine(&mut self, path: &str, put: Put) {
-        let reads = [GET, LIST, BEAT, EXPORT, RESOURCES, INFO, MAINTENANCES, PATHS];
-        let dry = !reads.contains(&self.rpc);
+        let dry = MUTATIONS.contains(&self.rpc);
         let dry = dry.then_some(("validate_only", Put::Flag(true)));
         let puts: Vec<(&str, Put)> = [(path, put)].into_iter().chain(dry).collect();
         self.row(&puts, Expect::Fine);
@@ -127,10 +166,7 @@ impl Table {
 
     /// More than a message may have.
     fn too_large(&mut self, path: &str) {
-        // A topology may be large, and its service takes what one needs.
-        let topology = self.rpc.starts_with("TopologyService");
-        let bytes = if topology { 40_000_000 } else { 10_000_000 };
-        self.says(path, text("g".repeat(bytes)), Code::OutOfRange);
+        self.says(path, text("g".repeat(10_000_000)), Code::OutOfRange);
     }
 
     /// A required name that a person chose.
@@ -159,6 +195,28 @@ impl Table {
         self.bad(path, text(format!("/{collection}/{UNKNOWN}")));
         self.bad(path, text(format!("{collection}/{UNKNOWN}/")));
         self.malformed(path, &format!("{collection}/"));
+        self.too_large(path);
+    }
+
+    fn parent(&mut self) {
+        for parent in ["x", "projects/", "projects/other", "folders/default", "projects/-", "\u{7}"]
+        {
+            self.bad("parent", text(parent));
+        }
+        self.fine("parent", text("projects/default"));
+        self.too_large("parent");
+    }
+
+    /// What was last seen of a reservation that was made and never changed.
+    fn etag(&mut self, path: &str) {
+        for wrong in ["x", "-1", "+1", "01", "\"1", "1.0", "\u{0}", "18446744073709551616"] {
+            self.bad(path, text(wrong));
+        }
+        self.bad(path, text("9".repeat(HUGE)));
+        self.says(path, text("\"2\""), Code::Aborted);
+        self.says(path, text("0"), Code::Aborted);
+        self.fine(path, text("\"1\""));
+        self.fine(path, text("1"));
         self.too_large(path);
     }
 
@@ -209,112 +267,16 @@ const NOT_SIZES: [i64; 3] = [-1, i64::MIN, i64::MIN + 1];
 const NOT_RATES: [i64; 6] =
     [-1, i64::MIN, i64::MIN + 1, i64::MAX, i64::MAX - 1, 1_000_000_000_000_001];
 
-fn create(world: &World) -> Table {
-    let mut t = Table { rpc: CREATE, rows: Vec::new() };
-    t.mutation(world.now_s);
-    for parent in ["x", "projects/", "projects/other", "folders/default", "projects/-", "\u{7}"] {
-        t.bad("parent", text(parent));
-    }
-    t.too_large("parent");
-    sources(&mut t);
-    t.bad("destination", text(""));
-    t.bad("destination", text("hosts"));
-    t.bad("destination", text("switches/west"));
-    t.malformed("destination", "hosts/");
-    t.says("destination", text("hosts/nobody"), Code::NotFound);
-    t.says("destination", text("storage/nobody"), Code::NotFound);
-    t.row(&[("sources[0]", text("hosts/compute-1"))], Expect::Bad(vec!["destination".into()]));
-    t.too_large("destination");
-    t.bad("via", times(text("hosts/relay-1"), 9));
-    t.bad("via", times(text("h"), HUGE));
-    for relay in ["", "relay-1", "storage/swift", "hosts/"] {
-        t.bad("via[0]", text(relay));
-    }
-    t.malformed("via[0]", "hosts/");
-    t.says("via[0]", text("hosts/nobody"), Code::NotFound);
-    let not_served = [("sources[0]", text("storage/glance")), ("via[0]", text("hosts/compute-1"))];
-    t.row(&not_served, Expect::Bad(vec!["via".into()]));
-    t.span("hold_for");
-    t.names("hold_for.seconds", Put::Number(0), &["hold_for"]);
-    t.names("hold_for.seconds", Put::Number(901), &["hold_for"]);
-    t.fine("hold_for.seconds", Put::Number(900));
-    t.named("session", "sessions");
-    t.says("session", text(format!("sessions/{UNKNOWN}")), Code::NotFound);
-    rigid(&mut t, world.now_s);
-    let many = [
-        ("parent", text("x")),
-        ("request_id", text("")),
-        ("sources[0]", text("x")),
-        ("destination", text("y")),
-        ("via[0]", text("z")),
-        ("hold_for.nanos", Put::Number(-1)),
-        ("session", text("s")),
-        ("rigid.rate_bps", Put::Number(-1)),
-        ("rigid.start_time.nanos", Put::Number(-1)),
-        ("rigid.duration.nanos", Put::Number(-1)),
-    ];
-    let fields = many.iter().map(|(path, _)| path.trim_end_matches(".nanos").to_owned());
-    t.row(&many, Expect::Bad(fields.collect()));
-    t
-}
-
-fn sources(t: &mut Table) {
-    t.bad("sources", Put::Absent);
-    t.bad("sources", times(text("storage/swift"), 17));
-    t.bad("sources", times(text("a"), HUGE));
-    t.says("sources", times(text("storage/swift"), HUGE), Code::OutOfRange);
-    for source in ["", "compute-1", "links/spine", "Hosts/compute-1", "storage/"] {
-        t.bad("sources[0]", text(source));
-    }
-    t.malformed("sources[0]", "storage/");
-    // The collection is what is unknown, however long it is.
-    t.bad("sources[0]", text(format!("{}/a", "k".repeat(HUGE))));
-    t.says("sources[0]", text("storage/nobody"), Code::NotFound);
-    t.says("sources[1]", text("hosts/nobody"), Code::NotFound);
-    let both = [("sources[0]", text("x")), ("sources[2]", text("z"))];
-    t.row(&both, Expect::Bad(vec!["sources[0]".into(), "sources[2]".into()]));
-    t.too_large("sources[0]");
-}
-
-fn rigid(t: &mut Table, now_s: i64) {
-    t.names("rigid", Put::Absent, &["shape"]);
-    t.names("rigid", Put::Empty, &["rigid.until"]);
-    t.numbers("rigid.rate_bps", &NOT_RATES);
-    t.bad("rigid.rate_bps", Put::Number(0));
-    t.fine("rigid.rate_bps", Put::Number(1));
-    t.fine("rigid.rate_bps", Put::Number(1_000_000_000_000_000));
-    t.time("rigid.start_time");
-    t.names("rigid.start_time.seconds", Put::Number(0), &["rigid.start_time"]);
-    t.names("rigid.start_time.seconds", Put::Number(now_s - 60), &["rigid.start_time"]);
-    let far = [now_s + 401 * DAY_S, 253_402_300_799];
-    for seconds in far {
-        t.names("rigid.start_time.seconds", Put::Number(seconds), &["rigid.duration"]);
-    }
-    t.span("rigid.duration");
-    t.names("rigid.duration.seconds", Put::Number(0), &["rigid.duration"]);
-    t.fine("rigid.duration.seconds", Put::Number(400 * DAY_S));
-    t.time("rigid.end_time");
-    for seconds in [0, now_s - 1, now_s + 401 * DAY_S, 253_402_300_799] {
-        t.names("rigid.end_time.seconds", Put::Number(seconds), &["rigid.end_time"]);
-    }
-    for end in [now_s + 49, now_s + 50] {
-        let inverted = [
-            ("rigid.start_time.seconds", Put::Number(now_s + 50)),
-            ("rigid.end_time.seconds", Put::Number(end)),
-        ];
-        t.row(&inverted, Expect::Bad(vec!["rigid.end_time".into()]));
-    }
-}
-
 fn steps(world: &World) -> Vec<Table> {
-    let mut confirm = Table { rpc: CONFIRM, rows: Vec::new() };
-    let mut extend = Table { rpc: EXTEND, rows: Vec::new() };
-    let mut release = Table { rpc: RELEASE, rows: Vec::new() };
+    let mut confirm = Table::of(CONFIRM);
+    let mut extend = Table::of(EXTEND);
+    let mut release = Table::of(RELEASE);
     let missing = format!("projects/default/reservations/{UNKNOWN}");
     for table in [&mut confirm, &mut extend, &mut release] {
         table.mutation(world.now_s);
         table.reservation("name");
         table.says("name", text(missing.clone()), Code::NotFound);
+        table.etag("etag");
     }
     extend.bad("hold_for", Put::Absent);
     extend.bad("hold_for", Put::Empty);
@@ -324,14 +286,89 @@ fn steps(world: &World) -> Vec<Table> {
     release.says("session", text(format!("sessions/{UNKNOWN}")), Code::FailedPrecondition);
     release.numbers("used_bytes", &NOT_SIZES);
     release.fine("used_bytes", Put::Number(i64::MAX));
-    vec![confirm, extend, release]
+    let far = [("name", text("x")), ("hold_for", Put::Empty), ("etag", text("x"))];
+    extend.all_bad(&far, &["name", "hold_for", "etag"]);
+    vec![confirm, extend, release, update(world)]
+}
+
+fn update(world: &World) -> Table {
+    let mut t = Table::of(UPDATE);
+    let changed = ["rate_bps", "start_time", "end_time"];
+    t.mutation(world.now_s);
+    t.bad("reservation", Put::Absent);
+    t.reservation("reservation.name");
+    let missing = text(format!("projects/default/reservations/{UNKNOWN}"));
+    t.says("reservation.name", missing, Code::NotFound);
+    t.etag("reservation.etag");
+    t.numbers("reservation.rate_bps", &NOT_RATES);
+    t.bad("reservation.rate_bps", Put::Number(0));
+    t.fine("reservation.rate_bps", Put::Number(1_000_000_000_000_000));
+    t.named("session", "sessions");
+    t.says("session", text(format!("sessions/{UNKNOWN}")), Code::FailedPrecondition);
+    t.bad("update_mask", Put::Absent);
+    t.bad("update_mask", Put::Empty);
+    for count in [4, HUGE] {
+        t.names("update_mask.paths", times(text("rate_bps"), count), &["update_mask"]);
+    }
+    let huge = "a".repeat(HUGE);
+    for path in ["", "*", "name", "state", "RATE_BPS", "rate_bps.x", "\u{0}", "ä", "etag", &huge] {
+        t.bad("update_mask.paths[0]", text(path));
+    }
+    t.with(&[("update_mask.paths[0]", text("start_time"))], |t| {
+        t.bad("reservation.start_time", Put::Absent);
+        t.time("reservation.start_time");
+        for seconds in [0, world.now_s - 60] {
+            let path = "reservation.start_time.seconds";
+            t.names(path, Put::Number(seconds), &["reservation.start_time"]);
+        }
+        // It does not end after that.
+        let late = Put::Number(world.now_s + 2 * 3600);
+        t.names("reservation.start_time.seconds", late, &["reservation.end_time"]);
+    });
+    t.with(&[("update_mask.paths[0]", text("end_time"))], |t| {
+        t.bad("reservation.end_time", Put::Absent);
+        t.time("reservation.end_time");
+        for seconds in [0, world.now_s - 60, world.now_s + 401 * DAY_S] {
+            let path = "reservation.end_time.seconds";
+            t.names(path, Put::Number(seconds), &["reservation.end_time"]);
+        }
+    });
+    // What is not to change is not looked at.
+    t.fine("reservation.end_time.nanos", Put::Number(-1));
+    let named = changed.map(|path| format!("reservation.{path}"));
+    let named: Vec<&str> = named.iter().map(String::as_str).collect();
+    let mask: Vec<String> = (0..3).map(|index| format!("update_mask.paths[{index}]")).collect();
+    let mask: Vec<(&str, Put)> =
+        mask.iter().zip(changed).map(|(path, name)| (path.as_str(), text(name))).collect();
+    t.with(&mask, |t| {
+        t.names("reservation.rate_bps", Put::Number(-1), &named);
+        // What only the ledger can tell is told at once too.
+        let times = [
+            ("reservation.start_time.seconds", Put::Number(world.now_s - 60)),
+            ("reservation.end_time.seconds", Put::Number(world.now_s - 90)),
+            ("reservation.rate_bps", Put::Number(7)),
+        ];
+        t.all_bad(&times, &named[1..]);
+    });
+    let many = [
+        ("reservation.name", text("x")),
+        ("reservation.etag", text("x")),
+        ("reservation.rate_bps", Put::Number(0)),
+        ("update_mask.paths[1]", text("name")),
+        ("session", text("x")),
+        ("request_id", text("x")),
+    ];
+    t.all_bad(&many, &many.each_ref().map(|(path, _)| *path));
+    let no_reservation = [("reservation", Put::Absent), ("update_mask.paths[0]", text("x"))];
+    t.all_bad(&no_reservation, &["reservation", "update_mask.paths[0]"]);
+    t
 }
 
 fn reads() -> Vec<Table> {
-    let mut get = Table { rpc: GET, rows: Vec::new() };
+    let mut get = Table::of(GET);
     get.reservation("name");
     get.says("name", text(format!("projects/default/reservations/{UNKNOWN}")), Code::NotFound);
-    let mut list = Table { rpc: LIST, rows: Vec::new() };
+    let mut list = Table::of(LIST);
     for parent in ["x", "projects/", "projects/other", "projects/--", "\u{7}"] {
         list.bad("parent", text(parent));
     }
@@ -343,7 +380,7 @@ fn reads() -> Vec<Table> {
     list.bad("page_token", text(format!("reservations/{UNKNOWN}")));
     list.fine("show_closed", Put::Flag(true));
     list.filter();
-    let mut lanes = Table { rpc: RESOURCES, rows: Vec::new() };
+    let mut lanes = Table::of(RESOURCES);
     lanes.page();
     lanes.bad("page_token", text("g".repeat(10_000_000)));
     lanes.bad("page_token", text(format!("reservations/{UNKNOWN}")));
@@ -368,9 +405,11 @@ fn reads() -> Vec<Table> {
 /// The whole table.
 pub(crate) fn rows(world: &World) -> Vec<Row> {
     let mut tables = vec![create(world)];
-    tables.extend(network::tables(world));
     tables.extend(steps(world));
     tables.extend(reads());
+    tables.extend(asks::tables(world));
+    tables.extend(several::tables(world));
+    tables.extend(network::tables(world));
     tables.extend(streams::tables(world));
     tables.into_iter().flat_map(|table| table.rows).collect()
 }

@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use prost_reflect::prost::Message;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MethodDescriptor, ReflectMessage, Value,
@@ -11,6 +13,8 @@ use tidegate_broker::Config;
 use tidegate_broker::config::JournalPlace;
 use tidegate_policy::Span;
 use tidegate_proto::v1;
+use tidegate_proto::v1::create_reservation_request::Shape;
+use tidegate_proto::v1::create_reservation_response::Outcome;
 
 use super::support::raw::Raw;
 use super::support::{self, Clients, GBIT, Served, at_ms, span_ms};
@@ -30,7 +34,8 @@ fn count_panics() {
 /// A broker with something of everything, and what is needed to send it bad requests.
 pub struct Target {
     pub served: Served,
-    pub raw: Raw,
+    /// Connections to it.
+    pub raws: Vec<Raw>,
     pub world: World,
     pub pool: DescriptorPool,
 }
@@ -40,12 +45,41 @@ pub struct Target {
 pub struct Standing {
     pub info: v1::ServerInfo,
     pub lanes: Vec<v1::Lane>,
-    pub reservations: Vec<(String, i32, i64)>,
+    /// Without what moves with the clock.
+    pub reservations: Vec<v1::Reservation>,
     pub maintenances: Vec<v1::Maintenance>,
 }
 
+/// The token of an offer: another rate at a time that begins later.
+async fn offer(clients: &Clients, now_s: i64) -> String {
+    let mut request = support::create(1000 * GBIT, 60_000);
+    let Some(Shape::Rigid(rigid)) = &mut request.shape else { panic!("{request:?}") };
+    rigid.start_time = Some(at_ms((now_s + 1800) * 1000));
+    let answer = clients.reservations.clone().create_reservation(request).await.unwrap();
+    match answer.into_inner().outcome {
+        Some(Outcome::Refusal(no)) => no.offers[0].token.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The token of what was offered an hour ago, as it was then.
+fn old_offer(now_s: i64) -> String {
+    let at = |seconds| at_ms((now_s + seconds) * 1000);
+    let until = Some(v1::rigid::Until::EndTime(at(3600)));
+    let rigid = v1::Rigid { rate_bps: GBIT, start_time: Some(at(-3600)), until };
+    let shape = Some(Shape::Rigid(rigid));
+    let offered = v1::CreateReservationRequest {
+        shape,
+        request_id: String::new(),
+        ..support::create(GBIT, 60_000)
+    };
+    let body = offered.encode_to_vec();
+    let whole = [crc32fast::hash(&body).to_be_bytes().as_slice(), &body].concat();
+    format!("o1.{}", URL_SAFE_NO_PAD.encode(whole))
+}
+
 impl Target {
-    pub async fn start() -> Self {
+    pub async fn start(connections: usize) -> Self {
         count_panics();
         let mut config = Config::ephemeral(JournalPlace::Memory);
         config.session.lease = Span::from_secs(3600);
@@ -60,10 +94,12 @@ impl Target {
         let held = clients.create(held).await.name;
         let now_s = clients.info().await.now.unwrap().seconds;
         let window = clients.maintain(support::maintenance("storage/glance", now_s)).await.name;
-        let raw = Raw::new(&served.address());
-        let world = World { held, confirmed, session, window, now_s };
+        let offer = offer(clients, now_s).await;
+        let old_offer = old_offer(now_s);
+        let raws = (0..connections).map(|_| Raw::new(&served.address())).collect();
+        let world = World { held, confirmed, session, window, offer, old_offer, now_s };
         let pool = DescriptorPool::decode(tidegate_proto::DESCRIPTORS).unwrap();
-        Self { served, raw, world, pool }
+        Self { served, raws, world, pool }
     }
 
     pub async fn standing(&self) -> Standing {
@@ -76,7 +112,8 @@ impl Target {
         };
         let lanes = clients.lanes(over).await;
         let all = clients.list(true, 0).await;
-        let reservations = all.into_iter().map(|it| (it.name, it.state, it.used_bytes)).collect();
+        let still = |it| v1::Reservation { starts_in: None, ends_in: None, ..it };
+        let reservations = all.into_iter().map(still).collect();
         let maintenances = clients.maintenances().await;
         Standing { info, lanes, reservations, maintenances }
     }
@@ -89,40 +126,8 @@ impl Target {
 
     /// A request with which nothing is wrong.
     pub fn good(&self, rpc: &str) -> DynamicMessage {
-        let World { held, confirmed, session, window, now_s } = &self.world;
-        let mut create = support::create(GBIT, 60_000);
-        create.sources.push("storage/glance".into());
-        let reservation = confirmed.clone();
-        let usage = vec![v1::Usage { reservation, used_bytes: 0, ..Default::default() }];
-        let bytes = match rpc {
-            table::CREATE => create.encode_to_vec(),
-            table::CONFIRM => support::confirm(held).encode_to_vec(),
-            table::RELEASE => support::release(confirmed).encode_to_vec(),
-            table::APPLY => v1::ApplyTopologyRequest {
-                topology: Some(support::topology(100 * GBIT)),
-                ..v1::ApplyTopologyRequest::default()
-            }
-            .encode_to_vec(),
-            table::PATHS => v1::ResolvePathRequest {
-                source: "storage/swift".into(),
-                destination: "hosts/compute-1".into(),
-                via: Vec::new(),
-            }
-            .encode_to_vec(),
-            table::MAINTAIN => v1::CreateMaintenanceRequest {
-                maintenance: Some(support::maintenance("storage/glance", *now_s)),
-                ..v1::CreateMaintenanceRequest::default()
-            }
-            .encode_to_vec(),
-            table::BEAT => {
-                v1::KeepAliveRequest { usage, ..support::beat(session, 7) }.encode_to_vec()
-            }
-            table::ADMIT => {
-                let ask = Some(v1::admit_request::Ask::Create(create));
-                v1::AdmitRequest { sequence: 7, ask }.encode_to_vec()
-            }
-            _ => Vec::new(),
-        };
+        let World { held, session, window, .. } = &self.world;
+        let bytes = self.asked(rpc);
         let mut good = DynamicMessage::decode(self.method(rpc).input(), bytes.as_slice()).unwrap();
         let named = match rpc {
             table::EXTEND | table::GET => Some(("name", held)),
@@ -130,10 +135,15 @@ impl Target {
             table::UNMAINTAIN => Some(("name", window)),
             _ => None,
         };
-        let drains = [table::DRAIN, table::UNDRAIN].contains(&rpc);
+        let ends = [("source", "storage/swift"), ("destination", "hosts/compute-1")];
+        let [source, destination] =
+            ends.map(|(field, end)| (rpc == table::PATHS).then(|| (field, table::text(end))));
+        let drains = rpc == table::DRAIN || rpc == table::UNDRAIN;
         let puts = [
-            named.map(|(field, name)| (field, table::text(name.clone()))),
+            source,
+            destination,
             drains.then(|| ("resource", table::text("links/spine"))),
+            named.map(|(field, name)| (field, table::text(name.clone()))),
             (rpc == table::OPEN).then(|| ("agent", table::text("agent-2"))),
             (rpc == table::EXTEND).then_some(("hold_for.seconds", Put::Number(60))),
         ];
@@ -144,6 +154,73 @@ impl Target {
             put(&mut good, "request_id", &table::text(support::request_id()));
         }
         good
+    }
+
+    /// What it says beyond a name, if it says more.
+    fn asked(&self, rpc: &str) -> Vec<u8> {
+        let World { held, confirmed, session, now_s, .. } = &self.world;
+        let mut create = support::create(GBIT, 60_000);
+        create.sources.push("storage/glance".into());
+        let reservation = confirmed.clone();
+        let usage = vec![v1::Usage { reservation, used_bytes: 0, ..Default::default() }];
+        match rpc {
+            table::CREATE => create.encode_to_vec(),
+            table::CONFIRM => support::confirm(held).encode_to_vec(),
+            table::RELEASE => support::release(confirmed).encode_to_vec(),
+            table::BATCH => {
+                let entry = v1::CreateReservationRequest { request_id: String::new(), ..create };
+                let requests = vec![entry.clone(), entry];
+                v1::BatchCreateReservationsRequest { requests, ..Default::default() }
+                    .encode_to_vec()
+            }
+            table::EXPLAIN => {
+                let request = v1::CreateReservationRequest { request_id: String::new(), ..create };
+                v1::ExplainReservationRequest { request: Some(request) }.encode_to_vec()
+            }
+            table::WINDOWS => windows(&create, *now_s).encode_to_vec(),
+            table::UPDATE => {
+                let name = confirmed.clone();
+                v1::UpdateReservationRequest {
+                    reservation: Some(v1::Reservation {
+                        name,
+                        rate_bps: GBIT,
+                        ..Default::default()
+                    }),
+                    update_mask: Some(prost_types::FieldMask { paths: vec!["rate_bps".into()] }),
+                    ..Default::default()
+                }
+                .encode_to_vec()
+            }
+            table::MAINTAIN => v1::CreateMaintenanceRequest {
+                maintenance: Some(support::maintenance("links/spine", *now_s)),
+                ..Default::default()
+            }
+            .encode_to_vec(),
+            table::APPLY => v1::ApplyTopologyRequest {
+                topology: Some(support::topology(100 * GBIT)),
+                ..v1::ApplyTopologyRequest::default()
+            }
+            .encode_to_vec(),
+            table::BEAT => {
+                v1::KeepAliveRequest { usage, ..support::beat(session, 7) }.encode_to_vec()
+            }
+            table::ADMIT => {
+                let ask = Some(v1::admit_request::Ask::Create(create));
+                v1::AdmitRequest { sequence: 7, ask }.encode_to_vec()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn windows(create: &v1::CreateReservationRequest, now_s: i64) -> v1::FindWindowsRequest {
+    v1::FindWindowsRequest {
+        sources: create.sources.clone(),
+        destination: create.destination.clone(),
+        min_bps: GBIT,
+        duration: Some(span_ms(600_000)),
+        end_time: Some(at_ms((now_s + 3600) * 1000)),
+        ..Default::default()
     }
 }
 

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use tidegate_policy::{BitRate, Interval, ReservationId, Span, Timestamp};
 
 use super::sight::{Sight, Way};
-use super::wanted::Wanted;
+use super::wanted::{QUERY, Wanted};
 use super::{Answer, Machine, Stamp};
-use crate::command::{Ask, Shape, Ways};
+use crate::command::{Ask, Ways};
 use crate::event::Route;
 use crate::fault::Fault;
 use crate::lane::{Lane, LaneName, LaneNeed, Terms};
@@ -132,15 +132,10 @@ impl Machine {
     /// # Errors
     /// A [`Fault`] where the question itself is wrong.
     pub fn windows(&self, now: Timestamp, query: &Query) -> Result<Windows, Fault> {
-        let shape = Shape::Flexible {
-            min: query.min,
-            max: BitRate::MAX,
-            span: query.span,
-            start: query.start,
-            end: query.end,
-        };
-        let wanted = self.wanted(now, &shape)?;
-        query.ways.check()?;
+        let mut faults = self.way_faults(&query.ways);
+        let asked = (query.min, BitRate::MAX, query.span, query.start, query.end);
+        let wanted = self.flexible(now, asked, &QUERY, &mut faults);
+        let wanted = wanted.filter(|_| faults.is_empty()).ok_or(Fault::Invalid(faults))?;
         let ways = self.ways(&query.ways, query.terms)?;
         let sight = Sight::of(self);
         let mut windows: Vec<Window> = Vec::new();

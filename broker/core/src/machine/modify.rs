@@ -36,7 +36,7 @@ impl Machine {
         if wanted.min == found.rate && interval == found.interval {
             return Ok(unchanged(boxed(found.clone())));
         }
-        let ways = self.ways_of(found)?;
+        let ways = self.ways_of(found);
         let sight = Sight::of(self).without(found, stamp.now);
         let Some(placed) = sight.place(&ways, &wanted) else {
             let mut refusal = sight.refuse(&ways, &wanted);
@@ -93,7 +93,7 @@ impl Machine {
     }
 
     /// The way that a reservation takes, as far as the topology still has it.
-    fn ways_of(&self, found: &Reservation) -> Result<Vec<Way>, Fault> {
+    fn ways_of(&self, found: &Reservation) -> Vec<Way> {
         let asked = match &found.route {
             Route::Between { source, destination, via, path, .. } => Ways::Between {
                 sources: vec![source.clone()],
@@ -103,14 +103,11 @@ impl Machine {
             },
             Route::Lanes(lanes) => Ways::Lanes(lanes.clone()),
         };
-        let mut ways = match self.ways(&asked, found.terms) {
-            Ok(ways) => ways,
-            // What it was granted on has left the topology: no way leads there any more.
-            Err(Fault::NotFound { .. }) => Vec::new(),
-            Err(fault) => return Err(fault),
-        };
+        // What it was granted on may have left the topology, or be served by other relays: then no
+        // way leads there any more.
+        let mut ways = self.ways(&asked, found.terms).unwrap_or_default();
         ways.retain(|way| way.route.is_along(&found.route));
-        Ok(ways)
+        ways
     }
 
     /// Until when the holder of a reservation may be sending under its present terms, if somebody

@@ -22,6 +22,14 @@ use crate::topology::Path;
 /// How long the best offer is held where nothing else is said.
 const OFFER_HOLD: Span = Span::from_secs(60);
 
+/// A request of a batch, looked at by itself.
+enum Entry {
+    /// Answered before.
+    Answered(Answer),
+    /// To be decided.
+    Asked(Wanted),
+}
+
 /// What a batch has made before the request at hand.
 #[derive(Default)]
 struct Pending {
@@ -31,8 +39,9 @@ struct Pending {
 
 impl Machine {
     pub(super) fn reserve(&self, stamp: Stamp, ask: &Ask) -> Result<Decision, Fault> {
-        self.check_bounds(ask, &Pending::default())?;
-        self.reserve_in(&mut Sight::of(self), stamp, ask)
+        let wanted = self.checked(stamp.now, ask)?;
+        self.check_room(ask, &Pending::default())?;
+        self.reserve_in(&mut Sight::of(self), stamp, ask, &wanted)
     }
 
     /// Decides several in order. One that is refused does not keep the next ones from being
@@ -43,30 +52,23 @@ impl Machine {
         mark: &RequestMark,
         batch: &Batch,
     ) -> Result<Decision, Fault> {
-        let count = batch.asks.len();
-        if !(1..=BATCH_MAX).contains(&count) {
-            let why = format!("there are {count}; ask for 1 to {BATCH_MAX} at once");
-            return Err(Fault::Invalid(vec![FieldFault::new("requests", why)]));
-        }
+        let entries = self.check_entries(stamp, mark, batch)?;
         let mut sight = Sight::of(self);
         let mut pending = Pending::default();
         let (mut events, mut answers) = (Vec::new(), Vec::new());
-        for (index, ask) in batch.asks.iter().enumerate() {
-            if ask.hold_best_offer {
-                let why = "a batch holds no offers; ask for it by itself";
-                let field = format!("requests[{index}].hold_best_offer");
-                return Err(Fault::Invalid(vec![FieldFault::new(field, why)]));
-            }
+        for (index, (ask, entry)) in batch.asks.iter().zip(entries).enumerate() {
+            let wanted = match entry {
+                Entry::Asked(wanted) => wanted,
+                Entry::Answered(answer) => {
+                    answers.push(answer);
+                    continue;
+                }
+            };
             let mark = mark.entry(index);
-            if let Some(answer) = self.answered(stamp, &mark)? {
-                answers.push(answer);
-                continue;
-            }
-            self.check_window(stamp, &mark)?;
             let stamp = Stamp { fresh: ids::entry(stamp.fresh, index), ..stamp };
             let decided = self
-                .check_bounds(ask, &pending)
-                .and_then(|()| self.reserve_in(&mut sight, stamp, ask))
+                .check_room(ask, &pending)
+                .and_then(|()| self.reserve_in(&mut sight, stamp, ask, &wanted))
                 .map_err(|fault| fault.within(&format!("requests[{index}]")))?;
             for mut event in decided.events {
                 event.request = Some(mark);
@@ -86,16 +88,51 @@ impl Machine {
         Ok(Decision { events, answer: Answer::Batch(answers) })
     }
 
+    /// Looks at each request of a batch by itself, so that everything that is wrong with any of
+    /// them is told at once.
+    fn check_entries(
+        &self,
+        stamp: Stamp,
+        mark: &RequestMark,
+        batch: &Batch,
+    ) -> Result<Vec<Entry>, Fault> {
+        let count = batch.asks.len();
+        if !(1..=BATCH_MAX).contains(&count) {
+            let why = format!("there are {count}; ask for 1 to {BATCH_MAX} at once");
+            return Err(Fault::Invalid(vec![FieldFault::new("requests", why)]));
+        }
+        let (mut entries, mut faults) = (Vec::new(), Vec::new());
+        for (index, ask) in batch.asks.iter().enumerate() {
+            let mark = mark.entry(index);
+            if let Some(answer) = self.answered(stamp, &mark)? {
+                entries.push(Entry::Answered(answer));
+                continue;
+            }
+            self.check_window(stamp, &mark)?;
+            let part = format!("requests[{index}]");
+            if ask.hold_best_offer {
+                let why = "a batch holds no offers; ask for it by itself";
+                faults.push(FieldFault::new(format!("{part}.hold_best_offer"), why));
+            }
+            match self.checked(stamp.now, ask).map_err(|fault| fault.within(&part)) {
+                Ok(wanted) => entries.push(Entry::Asked(wanted)),
+                Err(Fault::Invalid(more)) => faults.extend(more),
+                Err(other) => return Err(other),
+            }
+        }
+        if faults.is_empty() { Ok(entries) } else { Err(Fault::Invalid(faults)) }
+    }
+
     /// Decides one among what `sight` sees, and lets it see what is granted.
     fn reserve_in(
         &self,
         sight: &mut Sight<'_>,
         stamp: Stamp,
         ask: &Ask,
+        wanted: &Wanted,
     ) -> Result<Decision, Fault> {
-        let wanted = self.wanted(stamp.now, &ask.shape)?;
         let ways = self.ways(&ask.ways, ask.terms)?;
-        let placed = sight.place(&ways, &wanted);
+        let placed = sight.place(&ways, wanted);
         let placed = placed.map(|placed| (placed.way, placed.rate, placed.over));
         match placed {
             Some((way, rate, over)) => {
@@ -109,8 +146,8 @@ impl Machine {
                 Ok(happens(stamp, Change::Reserved(reserved.into()), answer))
             }
             None => {
-                let mut refusal = sight.refuse(&ways, &wanted);
-                refusal.offers = self.ranked_offers(sight, ask, &ways, &wanted);
+                let mut refusal = sight.refuse(&ways, wanted);
+                refusal.offers = self.ranked_offers(sight, ask, &ways, wanted);
                 self.hold_best(sight, stamp, ask, refusal)
             }
         }
@@ -143,7 +180,8 @@ impl Machine {
         if let Some(best) = best {
             let hold_for = Some(ask.hold_for.unwrap_or(OFFER_HOLD));
             let taken = Ask { hold_for, ..best.ask(ask) };
-            let held = self.reserve_in(sight, stamp, &taken)?;
+            let wanted = self.wanted(stamp.now, &taken.shape)?;
+            let held = self.reserve_in(sight, stamp, &taken, &wanted)?;
             if let Answer::Reservation(held_one) = held.answer {
                 refusal.held = Some(held_one);
                 events = held.events;
@@ -152,17 +190,21 @@ impl Machine {
         Ok(Decision { events, answer: Answer::Refusal(refusal.into()) })
     }
 
-    fn check_bounds(&self, ask: &Ask, pending: &Pending) -> Result<(), Fault> {
-        let mut faults = ask.ways.faults();
+    /// What is wanted, if nothing is wrong with what the request says.
+    fn checked(&self, now: Timestamp, ask: &Ask) -> Result<Wanted, Fault> {
+        let mut faults = self.way_faults(&ask.ways);
         if let Some(hold_for) = ask.hold_for
             && (hold_for == Span::ZERO || self.limits.hold_max < hold_for)
         {
             let why = format!("it is {hold_for}; hold for up to {}", self.limits.hold_max);
             faults.push(FieldFault::new("hold_for", why));
         }
-        if !faults.is_empty() {
-            return Err(Fault::Invalid(faults));
-        }
+        let wanted = self.wants(now, &ask.shape, &mut faults);
+        wanted.filter(|_| faults.is_empty()).ok_or(Fault::Invalid(faults))
+    }
+
+    /// Whether there is room for one more.
+    fn check_room(&self, ask: &Ask, pending: &Pending) -> Result<(), Fault> {
         let limit = self.limits.reservations_max;
         if limit <= self.state.reservations.len().saturating_add(pending.made) {
             return Err(Fault::Full { what: "reservations", limit });
@@ -176,6 +218,20 @@ impl Machine {
             return Err(Fault::Full { what: "live reservations in one session", limit });
         }
         Ok(())
+    }
+
+    /// What is wrong with the ways that a request may take, relays that serve none of its storage
+    /// included.
+    pub(super) fn way_faults(&self, ways: &Ways) -> Vec<FieldFault> {
+        let mut faults = ways.faults();
+        if let Ways::Between { sources, destination, via, .. } = ways {
+            let ends = sources.iter().chain([destination]);
+            let unserved = self.state.topology.unserved(ends, via).map(Fault::from);
+            if let Some(Fault::Invalid(more)) = unserved {
+                faults.extend(more);
+            }
+        }
+        faults
     }
 
     /// The ways that are asked for, best first.
@@ -205,12 +261,7 @@ impl Machine {
 }
 
 impl Ways {
-    pub(super) fn check(&self) -> Result<(), Fault> {
-        let faults = self.faults();
-        if faults.is_empty() { Ok(()) } else { Err(Fault::Invalid(faults)) }
-    }
-
-    /// What can never be right about them.
+    /// What can never be right about them, whatever the network is.
     fn faults(&self) -> Vec<FieldFault> {
         let mut faults = Vec::new();
         let mut bound = |field: &str, count: usize, least: usize, most: usize| {

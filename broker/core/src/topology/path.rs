@@ -91,6 +91,20 @@ impl Topology {
         Ok(paths)
     }
 
+    /// The first of these endpoints that none of the relays which a request names serves; none if
+    /// there is no such relay at all, which is another fault.
+    pub(crate) fn unserved<'a>(
+        &self,
+        mut ends: impl Iterator<Item = &'a Endpoint>,
+        via: &[Name],
+    ) -> Option<PathFault> {
+        if via.iter().any(|host| !self.hosts.contains_key(host)) {
+            return None;
+        }
+        let unserved = |end| self.relays(end, via).err();
+        ends.find_map(|end| unserved(end).filter(|it| matches!(it, PathFault::NotServed { .. })))
+    }
+
     /// The relays that could serve an endpoint, each an alternative; `[None]` where none is
     /// needed, or the request names its own.
     fn relays(&self, endpoint: &Endpoint, via: &[Name]) -> Result<Vec<Option<Name>>, PathFault> {

@@ -7,8 +7,8 @@ use tidegate_core::{Answer, Fault, Modify, OfferKind, Reservation, Route, State,
 use tidegate_policy::{BitRate, Interval, ReservationId, SessionId, Timestamp};
 
 use super::load::{Booking, Load, Wish, at};
-use super::net::{LANES, Unasked, lane_name};
-use super::oracle::{About, Expected, Oracle, field, ms, reply};
+use super::net::{LANES, lane_name};
+use super::oracle::{About, Expected, Oracle, ms, reply};
 use super::steps::illegal;
 
 impl Oracle {
@@ -42,10 +42,7 @@ impl Oracle {
         if wish.min == found.rate.bps() && interval == found.interval {
             return reply(&found);
         }
-        let ways = match self.ways_of(&found) {
-            Ok(ways) => ways,
-            Err(fields) => return fields,
-        };
+        let ways = self.ways_of(&found);
         let others = self.booked.iter().filter(|(id, _)| *id != found.id);
         let network = (self.cuts(), self.drained_lanes());
         let mut load = Load::new(others.map(|(_, booking)| booking), now, network);
@@ -107,7 +104,7 @@ impl Oracle {
         Ok((wish, Interval::new(at(start), at(end)).unwrap()))
     }
 
-    fn ways_of(&self, found: &Reservation) -> Result<Vec<super::net::Way>, Expected> {
+    fn ways_of(&self, found: &Reservation) -> Vec<super::net::Way> {
         let ways = match &found.route {
             Route::Between { source, destination, via, path, .. } => Ways::Between {
                 sources: vec![source.clone()],
@@ -117,11 +114,8 @@ impl Oracle {
             },
             Route::Lanes(lanes) => Ways::Lanes(lanes.clone()),
         };
-        match self.net.ways(&ways) {
-            Ok(ways) => Ok(ways.into_iter().filter(|way| way.route == found.route).collect()),
-            Err(Unasked::Fault(_)) => Ok(Vec::new()),
-            Err(Unasked::Field(name)) => Err(field(name)),
-        }
+        let ways = self.net.ways(&ways).unwrap_or_default();
+        ways.into_iter().filter(|way| way.route == found.route).collect()
     }
 
     /// When a holder stops that does not speak for itself.

@@ -464,6 +464,7 @@ fn fault_label(fault: &Fault) -> &'static str {
         Fault::NotHolder { .. } => "not holder",
         Fault::LanesInUse { .. } => "lanes in use",
         Fault::Full { .. } => "full",
+        Fault::Within { fault, .. } => fault_label(fault),
     }
 }
 

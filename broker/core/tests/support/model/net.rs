@@ -276,6 +276,14 @@ impl Net {
         Ok(Way { route: Route::Lanes(names.to_vec()), lanes: counted(lanes) })
     }
 
+    /// Whether none of the relays that a request names serves one of its ends.
+    pub(crate) fn unserved(&self, ways: &Ways) -> bool {
+        let Ways::Between { sources, destination, via, .. } = ways else { return false };
+        let known = via.iter().all(|host| is_host(host.as_str()));
+        let mut ends = sources.iter().chain([destination]);
+        known && ends.any(|end| matches!(self.relays(end, via), Err(Unasked::Field(_))))
+    }
+
     /// The hosts that an endpoint can be reached through; none if it needs none.
     fn relays(&self, end: &Endpoint, via: &[Name]) -> Result<Vec<Name>, Unasked> {
         let known = match end {

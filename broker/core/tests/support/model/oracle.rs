@@ -182,32 +182,29 @@ impl Oracle {
         if !(1..=100).contains(&batch.asks.len()) {
             return field("requests");
         }
+        if let Some(wrong) = self.wrong_entries(now, batch, mark) {
+            return wrong;
+        }
         let mut after = self.clone();
         let (mut answers, mut made) = (Vec::new(), 0);
         for (index, ask) in batch.asks.iter().enumerate() {
-            if ask.hold_best_offer {
-                return field(&format!("requests[{index}].hold_best_offer"));
-            }
             let mark = mark.entry(index);
-            let answer = match self.answered(now, &mark) {
-                Some(answered) => answered,
-                None => match self.out_of_window(now, mark.id) {
-                    Some(outside) => outside,
-                    None => {
-                        let fresh = fresh + u128::try_from(index).unwrap();
-                        let answer = after.reserve((now, fresh), ask, mark);
-                        made += usize::from(granted(&answer));
-                        answer
-                    }
-                },
-            };
+            let answer = self.answered(now, &mark).unwrap_or_else(|| {
+                let fresh = fresh + u128::try_from(index).unwrap();
+                let answer = after.reserve((now, fresh), ask, mark);
+                made += usize::from(granted(&answer));
+                answer
+            });
             match answer {
                 Expected::Answer(answer) => answers.push(answer),
+                Expected::Fault(fault) => {
+                    let (part, fault) = (format!("requests[{index}]"), Box::new(fault));
+                    return Expected::Fault(Fault::Within { part, fault });
+                }
                 Expected::Fields(fields) => {
                     let inside = |name: &String| format!("requests[{index}].{name}");
                     return Expected::Fields(fields.iter().map(inside).collect());
                 }
-                fault @ Expected::Fault(_) => return fault,
             }
         }
         let refused = |answer: &Answer| matches!(answer, Answer::Refusal(_));
@@ -224,6 +221,26 @@ impl Oracle {
             }
         }
         Expected::Answer(Answer::Batch(answers))
+    }
+
+    /// Everything that is wrong with any of several requests, each by itself.
+    fn wrong_entries(&self, now: i64, batch: &Batch, mark: RequestMark) -> Option<Expected> {
+        let mut wrong: Vec<String> = Vec::new();
+        for (index, ask) in batch.asks.iter().enumerate() {
+            let mark = mark.entry(index);
+            match self.answered(now, &mark) {
+                Some(Expected::Answer(_)) => continue,
+                Some(reused) => return Some(reused),
+                None => {}
+            }
+            if let Some(outside) = self.out_of_window(now, mark.id) {
+                return Some(outside);
+            }
+            let held = ask.hold_best_offer.then(|| "hold_best_offer".to_owned());
+            let fields = held.into_iter().chain(self.checked(now, ask).err().unwrap_or_default());
+            wrong.extend(fields.map(|name| format!("requests[{index}].{name}")));
+        }
+        (!wrong.is_empty()).then_some(Expected::Fields(wrong))
     }
 
     fn answered(&self, now: i64, mark: &RequestMark) -> Option<Expected> {
@@ -261,13 +278,13 @@ impl Oracle {
     }
 
     fn reserve(&mut self, (now, fresh): (i64, u128), ask: &Ask, mark: RequestMark) -> Expected {
-        if let Err(unfit) = self.admissible(ask) {
-            return unfit;
-        }
-        let wish = match self.wish(now, &ask.shape) {
+        let wish = match self.checked(now, ask) {
             Ok(wish) => wish,
             Err(fields) => return Expected::Fields(fields),
         };
+        if let Err(full) = self.admissible(ask) {
+            return full;
+        }
         let ways = match self.net.ways(&ask.ways) {
             Ok(ways) => ways,
             Err(Unasked::Fault(fault)) => return Expected::Fault(fault),

@@ -15,7 +15,27 @@ impl Oracle {
             Shape::Flexible { min, max, span, start, end } => {
                 self.flexible(now, (min, max), (span, start, end))
             }
+            Shape::Offered { rate, over } => {
+                let (from, to, horizon) =
+                    (over.start(), over.end().as_ms(), now + ms(self.limits.horizon));
+                let over = self.is_past(now, Some(from)) || to <= now;
+                let wrong = [over, rate == BitRate::ZERO, horizon < to];
+                let wrong = wrong.into_iter().filter(|bad| *bad);
+                let wrong: Vec<String> = wrong.map(|_| "offer_token".into()).collect();
+                let first = from.as_ms().max(now);
+                let (min, max) = (rate.bps(), rate.bps());
+                let wish = Wish { min, max, span: to - first, first, latest: first, horizon };
+                if wrong.is_empty() { Ok(wish) } else { Err(wrong) }
+            }
         }
+    }
+
+    /// What is wished for, or everything that is wrong with what a request says.
+    pub(super) fn checked(&self, now: i64, ask: &Ask) -> Result<Wish, Vec<String>> {
+        let mut wrong = self.unfit(ask);
+        let wish = self.wish(now, &ask.shape);
+        let wish = wish.map_err(|fields| wrong.extend(fields)).ok();
+        wish.filter(|_| wrong.is_empty()).ok_or(wrong)
     }
 
     fn rigid(
@@ -74,7 +94,7 @@ impl Oracle {
         start.is_some_and(|start| start.as_ms() < now - ms(self.limits.past_start))
     }
 
-    pub(super) fn admissible(&self, ask: &Ask) -> Result<(), Expected> {
+    fn unfit(&self, ask: &Ask) -> Vec<String> {
         let hold_max = self.limits.hold_max;
         let hold_fits = |hold: Span| hold != Span::ZERO && hold <= hold_max;
         let (sources, via, lanes, onto_itself) = match &ask.ways {
@@ -89,13 +109,14 @@ impl Oracle {
             ("via", 8 < via),
             ("destination", onto_itself),
             ("lanes", !(1..=256).contains(&lanes)),
+            ("via", self.net.unserved(&ask.ways)),
             ("hold_for", ask.hold_for.is_some_and(|hold| !hold_fits(hold))),
         ];
-        let wrong: Vec<String> =
-            wrong.into_iter().filter(|(_, bad)| *bad).map(|(name, _)| name.into()).collect();
-        if !wrong.is_empty() {
-            return Err(Expected::Fields(wrong));
-        }
+        wrong.into_iter().filter(|(_, bad)| *bad).map(|(name, _)| name.into()).collect()
+    }
+
+    /// Whether there is room for one more.
+    pub(super) fn admissible(&self, ask: &Ask) -> Result<(), Expected> {
         let full = |what, limit| Err(Expected::Fault(Fault::Full { what, limit }));
         let limit = self.limits.reservations_max;
         if limit <= self.reservations.len() {
