@@ -37,7 +37,7 @@ async fn losses_are_told_before_they_are_made() {
     assert!(told.losses.victims[0].session.is_some());
     let refused = client.apply_topology(smaller.clone(), false).await.unwrap_err();
     let ClientError::LanesInUse { why, lanes } = &refused else { panic!("{refused}") };
-    assert_eq!(lanes, &["links/spine/forward"]);
+    assert_eq!(lanes[0].lane, "links/spine/forward");
     assert!(why.contains("links/spine/forward would keep"), "{why}");
     assert!(why.contains("would be lost"), "{why}");
 

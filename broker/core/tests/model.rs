@@ -39,7 +39,7 @@ const SHARES: [(&str, u64); 40] = [
     ("expired", 20),
     ("session lost", 10),
     ("forgotten", 100),
-    ("same rate later taken", 60),
+    ("same rate later taken", 30),
     ("lower rate taken", 60),
     ("later finish taken", 40),
     ("offer held", 8),

@@ -1,6 +1,6 @@
 //! Decides everything but a new booking and a new topology: who asked, what stands, what follows.
 
-use tidegate_policy::{ReservationId, SessionId, Span};
+use tidegate_policy::{ReservationId, SessionId, Span, Timestamp};
 
 use super::{Answer, Decision, Machine, Outcome, Stamp};
 use crate::command::{Command, Release, Request, Target};
@@ -188,8 +188,15 @@ impl Machine {
                 let used = self.used(id).max(release.used);
                 let why = CloseWhy::Released;
                 let state = State::Closed { why, at: now, free_from, used };
-                let after = found.clone().stepped(state);
-                Ok(happens(stamp, Change::Closed { id, why, free_from, used }, boxed(after)))
+                let mut after = found.clone().stepped(state);
+                let mut events = Vec::new();
+                if release.holder.is_some() {
+                    events.extend(stopped(now, found));
+                    after.kept.clear();
+                }
+                let change = Change::Closed { id, why, free_from, used };
+                events.push(Event { at: now, request: None, change });
+                Ok(Decision { events, answer: boxed(after) })
             }
             State::Closed { why: CloseWhy::Released, .. } => Ok(unchanged(boxed(found.clone()))),
             State::Closed { .. } => {
@@ -214,11 +221,15 @@ impl Machine {
         let found = self.state.sessions.get(&id).ok_or_else(missing)?;
         match found.state {
             SessionState::Open => {
-                // Whoever closes its session says with it that it has stopped sending.
+                // Whoever closes its session says with it that it has stopped sending, under any
+                // terms.
                 let bound = self.state.bound.get(&id).into_iter().flatten();
-                let mut events: Vec<Event> = bound
-                    .map(|reservation| self.close(stamp.now, *reservation, CloseWhy::Released))
-                    .collect();
+                let mut events = Vec::new();
+                for id in bound {
+                    let found = self.state.reservations.get(id);
+                    events.extend(found.and_then(|found| stopped(stamp.now, found)));
+                    events.push(self.close(stamp.now, *id, CloseWhy::Released));
+                }
                 let change = Change::SessionEnded { id, lost: false };
                 events.push(Event { at: stamp.now, request: None, change });
                 let state = SessionState::Closed { at: stamp.now };
@@ -229,6 +240,13 @@ impl Machine {
             SessionState::Lost { .. } => Err(Fault::SessionEnded(id)),
         }
     }
+}
+
+/// What a holder says of the earlier terms of a reservation by giving it back: that it does not
+/// send under them either.
+fn stopped(now: Timestamp, found: &Reservation) -> Option<Event> {
+    let change = Change::Settled { id: found.id };
+    (!found.kept.is_empty()).then_some(Event { at: now, request: None, change })
 }
 
 pub(super) fn boxed(reservation: Reservation) -> Answer {

@@ -180,18 +180,25 @@ impl Oracle {
         session: SessionId,
         (id, version): (ReservationId, u64),
     ) -> bool {
-        let Some(mut found) = self.reservations.get(&id).cloned() else { return false };
+        let Some(found) = self.reservations.get(&id).cloned() else { return false };
         let waits = |until: Timestamp| now < until.as_ms();
         let closing = matches!(found.state, State::Closed { free_from, .. } if waits(free_from));
         let lingers = closing || found.kept.iter().any(|kept| waits(kept.over.end()));
         if found.session != Some(session) || version < found.plan_version || !lingers {
             return false;
         }
+        self.settled(now, id);
+        true
+    }
+
+    /// Its holder sends under no earlier terms of a reservation.
+    pub(super) fn settled(&mut self, now: i64, id: ReservationId) -> Reservation {
+        let mut found = self.reservations[&id].clone();
         found.kept.clear();
         if let State::Closed { free_from, .. } = &mut found.state {
             *free_from = at(free_from.as_ms().min(now));
         }
-        self.put(found);
-        true
+        self.put(found.clone());
+        found
     }
 }

@@ -108,6 +108,9 @@ impl Oracle {
         let stops = self.stops(now, &found, release.holder);
         let free_from = stops.min(found.interval.end().as_ms()).max(now);
         let used = release.used.bytes();
+        if release.holder.is_some() {
+            self.settled(now, id);
+        }
         let closed = self.close(now, id, (CloseWhy::Released, free_from, used));
         self.remember(now, mark, About::Reservation(id));
         reply(&closed)
@@ -149,6 +152,7 @@ impl Oracle {
             Some(SessionState::Closed { .. }) => said(&self.sessions[&id]),
             Some(SessionState::Open) => {
                 for bound in self.bound(id) {
+                    self.settled(now, bound);
                     self.close(now, bound, (CloseWhy::Released, now, 0));
                 }
                 self.end(id, SessionState::Closed { at: at(now) });
