@@ -98,7 +98,7 @@ impl Machine {
     #[must_use]
     pub fn sessions_on(&self, resource: &Resource) -> Vec<SessionId> {
         let lanes: BTreeSet<&LaneName> =
-            self.state.topology.lanes_of(resource).unwrap_or_default().into_iter().collect();
+            self.state.topology.lanes_of(resource).unwrap_or_default().iter().collect();
         let on = self.live_on(self.state.clock, |lane| lanes.contains(lane));
         let sessions: BTreeSet<SessionId> = on.filter_map(|found| found.session).collect();
         sessions.into_iter().collect()
