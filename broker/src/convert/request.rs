@@ -140,7 +140,13 @@ pub(crate) fn update(message: &v1::UpdateReservationRequest) -> Checked<Mutation
         let (wanted, mask) = wanted.zip(mask)?;
         let target =
             target(fields, ("reservation.name", &wanted.name), ("reservation.etag", &wanted.etag));
-        let mut change = Modify { target: target?, holder, rate: None, start: None, end: None };
+        let obeyed = u64::try_from(message.plan_version).ok();
+        if obeyed.is_none() {
+            let why = format!("it is {}; repeat that of the reservation", message.plan_version);
+            fields.fault("plan_version", why);
+        }
+        let (target, obeyed) = target.zip(obeyed)?;
+        let mut change = Modify { target, holder, obeyed, rate: None, start: None, end: None };
         if mask.paths.is_empty() {
             fields.fault("update_mask", "it is empty; name rate_bps, start_time or end_time");
         }
@@ -271,11 +277,13 @@ pub(crate) fn get(message: &v1::GetReservationRequest) -> Checked<ReservationId>
 
 /// One beat of a session.
 #[derive(Clone, Debug)]
-pub(crate) struct Beat {
-    pub(crate) session: SessionId,
-    pub(crate) sequence: i64,
+pub struct Beat {
+    /// The session.
+    pub session: SessionId,
+    /// Repeated in the answer.
+    pub sequence: i64,
     /// Of each grant: bytes moved, and the plan that is obeyed.
-    pub(crate) usage: Vec<(ReservationId, ByteCount, u64)>,
+    pub usage: Vec<(ReservationId, ByteCount, u64)>,
 }
 
 /// The most grants that one beat names.
