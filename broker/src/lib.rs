@@ -32,3 +32,13 @@ mod writer;
 pub use broker::{Broker, RunError, StartError};
 pub use config::Config;
 pub use recorder::RecorderError;
+
+/// What decides who may send until when, as values and functions of time: what the tests drive in
+/// virtual time. No part of the interface.
+#[doc(hidden)]
+pub mod law {
+    pub use crate::clock::Steady;
+    pub use crate::convert::reply::{reservation, session};
+    pub use crate::convert::request::Beat;
+    pub use crate::writer::{Beaten, Heard, hear};
+}

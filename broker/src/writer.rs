@@ -47,9 +47,11 @@ pub(crate) struct Answered {
 
 /// The answer to a beat.
 #[derive(Debug)]
-pub(crate) struct Beaten {
-    pub(crate) session: tidegate_core::Session,
-    pub(crate) grants: Vec<v1::GrantStatus>,
+pub struct Beaten {
+    /// The session.
+    pub session: tidegate_core::Session,
+    /// How each grant that the beat named stands.
+    pub grants: Vec<v1::GrantStatus>,
 }
 
 /// The way into the writer's queue.
@@ -225,23 +227,51 @@ impl Writer {
         beat: &Beat,
         decided: &mut Decided,
     ) -> Result<Result<Beaten, Failure>, Corrupt> {
-        let id = beat.session;
-        let Some(session) = self.machine.session(id).cloned() else {
-            let missing = Fault::NotFound { what: reply::session_name(id) };
+        let Some(heard) = hear(&mut self.machine, now, beat)? else {
+            let missing = Fault::NotFound { what: reply::session_name(beat.session) };
             return Ok(Err(missing.into()));
         };
-        self.note(Note::Heard { session: id, at: now }, decided);
-        let mut grants = Vec::with_capacity(beat.usage.len());
-        for (reservation, bytes, plan) in &beat.usage {
-            let used =
-                Note::Used { session: id, reservation: *reservation, bytes: *bytes, at: now };
-            self.note(used, decided);
-            let settled = self.machine.settle(now, id, (*reservation, *plan));
-            self.apply(settled.into_iter().collect(), decided)?;
-            grants.push(reply::grant_status(*reservation, &self.machine, now));
-        }
-        Ok(Ok(Beaten { session, grants }))
+        let Heard { beaten, notes, events } = heard;
+        decided.notes.extend(notes);
+        decided.happened(events);
+        Ok(Ok(beaten))
     }
+}
+
+/// What a beat brought about.
+#[derive(Debug)]
+pub struct Heard {
+    /// The answer.
+    pub beaten: Beaten,
+    /// What was noted.
+    pub notes: Vec<Note>,
+    /// What happened.
+    pub events: Vec<Event>,
+}
+
+/// Lets the machine follow a beat: a sign of life, bytes that were moved, plans that are obeyed.
+/// `None` if there is no such session.
+///
+/// # Errors
+/// [`Corrupt`] if an event of the machine does not follow from its state.
+pub fn hear(machine: &mut Machine, now: Timestamp, beat: &Beat) -> Result<Option<Heard>, Corrupt> {
+    let id = beat.session;
+    let Some(session) = machine.session(id).cloned() else { return Ok(None) };
+    let mut notes = vec![Note::Heard { session: id, at: now }];
+    notes.iter().for_each(|note| machine.note(note));
+    let mut events = Vec::new();
+    let mut grants = Vec::with_capacity(beat.usage.len());
+    for (reservation, bytes, plan) in &beat.usage {
+        let used = Note::Used { session: id, reservation: *reservation, bytes: *bytes, at: now };
+        machine.note(&used);
+        notes.push(used);
+        if let Some(settled) = machine.settle(now, id, (*reservation, *plan)) {
+            machine.apply(&settled)?;
+            events.push(settled);
+        }
+        grants.push(reply::grant_status(*reservation, machine, now));
+    }
+    Ok(Some(Heard { beaten: Beaten { session, grants }, notes, events }))
 }
 
 /// The refusals of an answer, each under the mark that it is remembered by.

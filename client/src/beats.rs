@@ -66,17 +66,23 @@ pub(crate) async fn keep_alive(
     shared.client.close_session_call(shared.id).await
 }
 
-/// What went up on one stream and was not answered yet.
+/// The beats of one stream.
 struct Beats {
     queue: mpsc::Sender<v1::KeepAliveRequest>,
+    unanswered: Unanswered,
+}
+
+/// What went up on one stream and was not answered yet.
+#[derive(Debug, Default)]
+pub struct Unanswered {
     sequence: i64,
-    unanswered: VecDeque<Sent>,
+    beats: VecDeque<Sent>,
     /// Poked while an extra beat was under way already: one more is due when it is answered.
     poked_again: bool,
 }
 
 /// A beat that was sent.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Sent {
     sequence: i64,
     at: BootTime,
@@ -88,33 +94,56 @@ impl Beats {
     /// Sends one more. Its time is taken first: what lies between can only shorten the lease.
     fn send(&mut self, shared: &Shared, extra: bool) -> Result<(), ClientError> {
         let now = BootTime::now();
-        self.sequence += 1;
         let beat = v1::KeepAliveRequest {
             session: wire::to_session(Some(shared.id)),
-            sequence: self.sequence,
+            sequence: self.unanswered.next(),
             usage: shared.usage(),
         };
         self.queue.try_send(beat).map_err(|_| lost("it takes no more beats"))?;
-        self.unanswered.push_back(Sent { sequence: self.sequence, at: now, extra });
+        self.unanswered.sent(now, extra);
         Ok(())
     }
 
-    /// The broker has news: a beat out of turn hears it. There is at most one under way, and what
-    /// has changed since it was sent is heard by one more after it.
     fn poked(&mut self, shared: &Shared) -> Result<(), ClientError> {
-        self.poked_again = self.unanswered.iter().any(|sent| sent.extra);
-        if self.poked_again { Ok(()) } else { self.send(shared, true) }
+        if self.unanswered.poked() { self.send(shared, true) } else { Ok(()) }
+    }
+}
+
+impl Unanswered {
+    /// The sequence of the next beat.
+    #[must_use]
+    pub fn next(&self) -> i64 {
+        self.sequence.saturating_add(1)
+    }
+
+    /// The next beat was sent, its time taken before.
+    pub fn sent(&mut self, at: BootTime, extra: bool) {
+        self.sequence = self.next();
+        self.beats.push_back(Sent { sequence: self.sequence, at, extra });
+    }
+
+    /// The broker has news: a beat out of turn hears it. There is at most one under way, and what
+    /// has changed since it was sent is heard by one more after it. Returns whether one is due now.
+    pub fn poked(&mut self) -> bool {
+        self.poked_again = self.beats.iter().any(|sent| sent.extra);
+        !self.poked_again
+    }
+
+    /// Whether the news of a poke were too late for the beat under way.
+    pub fn poked_again(&mut self) -> bool {
+        std::mem::take(&mut self.poked_again) && self.poked()
     }
 
     /// Beats in turn that are not answered yet.
-    fn owed(&self) -> usize {
-        self.unanswered.iter().filter(|sent| !sent.extra).count()
+    #[must_use]
+    pub fn owed(&self) -> usize {
+        self.beats.iter().filter(|sent| !sent.extra).count()
     }
 
     /// When the beat was sent that `sequence` answers; `None` for one that was answered before.
-    fn answered(&mut self, sequence: i64) -> Option<BootTime> {
-        let sent = self.unanswered.iter().find(|sent| sent.sequence == sequence)?.at;
-        self.unanswered.retain(|sent| sent.sequence > sequence);
+    pub fn answered(&mut self, sequence: i64) -> Option<BootTime> {
+        let sent = self.beats.iter().find(|sent| sent.sequence == sequence)?.at;
+        self.beats.retain(|sent| sent.sequence > sequence);
         Some(sent)
     }
 }
@@ -126,7 +155,7 @@ fn lost(why: &str) -> ClientError {
 async fn one_stream(shared: &Shared, closing: &CancellationToken) -> Fate {
     let deadline = shared.client.settings().deadline;
     let (queue, inbox) = mpsc::channel(QUEUE_MAX);
-    let mut beats = Beats { queue, sequence: 0, unanswered: VecDeque::new(), poked_again: false };
+    let mut beats = Beats { queue, unanswered: Unanswered::default() };
     if let Err(error) = beats.send(shared, false) {
         return Fate::Broken { error, heard: false };
     }
@@ -177,7 +206,7 @@ async fn one_beat(
     }
     // Beats that are not answered within the deadline are a broken stream, whatever TCP thinks.
     let patience = shared.client.settings().deadline.as_nanos().div_ceil(beat_every.as_nanos());
-    if u128::try_from(beats.owed()).unwrap_or(u128::MAX) >= patience.max(1) {
+    if u128::try_from(beats.unanswered.owed()).unwrap_or(u128::MAX) >= patience.max(1) {
         return Err(ClientError::Deadline { after: shared.client.settings().deadline });
     }
     beats.send(shared, false)?;
@@ -197,10 +226,10 @@ fn take(
         beats.poked(shared)?;
         return Ok(true);
     }
-    let Some(sent) = beats.answered(answer.sequence) else { return Ok(true) };
+    let Some(sent) = beats.unanswered.answered(answer.sequence) else { return Ok(true) };
     let lives = shared.hear(&answer, sent)?;
-    if lives && std::mem::take(&mut beats.poked_again) {
-        beats.poked(shared)?;
+    if lives && beats.unanswered.poked_again() {
+        beats.send(shared, true)?;
     }
     Ok(lives)
 }
@@ -225,7 +254,7 @@ async fn last_words(
     if beats.send(shared, false).is_err() {
         return;
     }
-    let last = beats.sequence;
+    let last = beats.unanswered.sequence;
     let told = async {
         while let Ok(Some(answer)) = answers.message().await {
             if answer.sequence >= last {

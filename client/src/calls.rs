@@ -129,13 +129,13 @@ impl Client {
         self.update_as(name, change, None).await
     }
 
-    /// Changes a reservation; with `holder`, as the word that nothing is sent any more under the
-    /// terms before.
+    /// Changes a reservation; with `holder` and the version of the plan that it obeys, as the word
+    /// that nothing is sent any more under the terms before.
     pub(crate) async fn update_as(
         &self,
         name: &ReservationName,
         change: &Change,
-        holder: Option<SessionId>,
+        holder: Option<(SessionId, u64)>,
     ) -> Result<Outcome, ClientError> {
         let send = |channel, request| async move {
             ReservationServiceClient::new(channel).update_reservation(request).await

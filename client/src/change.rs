@@ -93,12 +93,12 @@ impl Change {
         self
     }
 
-    /// The message that asks for it; with `holder`, as the word that nothing is sent any more
-    /// under the terms before.
+    /// The message that asks for it; with `holder` and the version of the plan that it obeys, as
+    /// the word that nothing is sent any more under the terms before.
     pub(crate) fn to_wire(
         &self,
         name: &ReservationName,
-        holder: Option<SessionId>,
+        holder: Option<(SessionId, u64)>,
     ) -> v1::UpdateReservationRequest {
         let paths = [
             ("rate_bps", self.rate.is_some()),
@@ -120,7 +120,8 @@ impl Change {
             }),
             request_id: self.request_id.to_string(),
             validate_only: self.validate_only,
-            session: wire::to_session(holder),
+            session: wire::to_session(holder.map(|(session, _)| session)),
+            plan_version: holder.map_or(0, |(_, obeyed)| i64::try_from(obeyed).unwrap_or(i64::MAX)),
         }
     }
 }

@@ -11,11 +11,12 @@ use crate::bucket::Burst;
 use crate::change::Change;
 use crate::connect::Client;
 use crate::error::ClientError;
+use crate::held::Held;
 use crate::limiter::{LimitError, Limiter};
 use crate::refusal::Refusal;
 use crate::reservation::{Ask, CloseReason, Outcome, Reservation, State};
 use crate::standing::Inner;
-use crate::terms::{OnUnreachable, Terms, Window};
+use crate::terms::{OnUnreachable, Window};
 use crate::wire;
 
 /// The answer to a request for a grant.
@@ -193,19 +194,12 @@ impl Grant {
         policy: OnUnreachable,
         window: Option<Window>,
     ) -> Self {
-        let terms = Terms {
-            rate: reservation.rate,
-            confirmed: reservation.state == State::Confirmed,
-            starts_at: reservation.starts_at,
-            ends_at: reservation.ends_at,
-            window,
-            policy,
-        };
         let closed = match reservation.state {
             State::Closed { why } => Some(GrantEnd::Closed(why)),
             State::Held { .. } | State::Confirmed => None,
         };
-        let grant = Self::new(client, BitRate::ZERO, Some((reservation, terms)));
+        let held = Held::granted(reservation, policy, window);
+        let grant = Self::new(client, BitRate::ZERO, Some(held));
         if let Some(end) = closed {
             grant.inner.end(end);
         }
@@ -217,7 +211,7 @@ impl Grant {
         Self::new(client, rate, None)
     }
 
-    fn new(client: &Client, rate: BitRate, held: Option<(Reservation, Terms)>) -> Self {
+    fn new(client: &Client, rate: BitRate, held: Option<Held>) -> Self {
         let limiter = Limiter::new(rate, Burst::default());
         Self { inner: Arc::new(Inner::new(client, limiter, held)) }
     }

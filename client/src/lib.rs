@@ -95,6 +95,7 @@ pub mod download;
 pub mod error;
 pub mod fetch;
 pub mod grant;
+mod held;
 pub mod http;
 pub mod limited;
 pub mod limiter;
@@ -135,6 +136,16 @@ pub use sessions::{SessionInfo, SessionListing, SessionState};
 pub use terms::OnUnreachable;
 pub use watch::{Watch, Watched};
 pub use windows::{Explanation, Search, Windows};
+
+/// How a grant stands, as values and functions of time: what the tests of the broker drive in
+/// virtual time. No part of the interface.
+#[doc(hidden)]
+pub mod law {
+    pub use crate::beats::Unanswered;
+    pub use crate::held::{Heard, Held, Lease, News};
+    pub use crate::reservation::Timing;
+    pub use crate::terms::{Order, Window};
+}
 
 /// The code in the README is compiled with the tests, so that it cannot rot.
 #[cfg(doctest)]

@@ -243,14 +243,22 @@ pub struct Reservation {
 }
 
 /// When a request was first sent and when its answer was received.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Timing {
-    pub(crate) sent: BootTime,
-    pub(crate) received: BootTime,
+pub struct Timing {
+    /// On the first try.
+    pub sent: BootTime,
+    /// On the last one.
+    pub received: BootTime,
 }
 
 impl Reservation {
-    pub(crate) fn from_wire(wire: v1::Reservation, timing: Timing) -> Result<Self, ClientError> {
+    /// An answer in checked types.
+    ///
+    /// # Errors
+    /// [`ClientError::BadAnswer`] if it is not one of ours.
+    #[doc(hidden)]
+    pub fn from_wire(wire: v1::Reservation, timing: Timing) -> Result<Self, ClientError> {
         let state = state(&wire)?;
         let start = wire::instant_required("start_time", wire.start_time)?;
         let end = wire::instant_required("end_time", wire.end_time)?;

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use tidegate_policy::SessionId;
 use tidegate_proto::v1;
@@ -18,10 +17,11 @@ use crate::beats;
 use crate::clock::BootTime;
 use crate::connect::{Answer, Client};
 use crate::error::ClientError;
-use crate::grant::{self, Acquired, Grant, GrantEnd, Notice};
-use crate::reservation::{Ask, CloseReason, Reservation, Timing};
-use crate::standing::{Inner, News};
-use crate::terms::{OnUnreachable, Plan, Window};
+use crate::grant::{self, Acquired, Grant, GrantEnd};
+use crate::held::{Heard, Lease};
+use crate::reservation::{Ask, Reservation, Timing};
+use crate::standing::Inner;
+use crate::terms::{OnUnreachable, Window};
 use crate::wire;
 
 /// How a session stands.
@@ -67,31 +67,6 @@ struct Books {
     /// The last report on grants that the broker closed, until it has heard it: it frees what they
     /// booked.
     farewells: BTreeMap<String, v1::Usage>,
-}
-
-/// When the last answered beat was sent, and how far it carries.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lease {
-    sent: BootTime,
-    pub(crate) beat_every: Duration,
-    lease: Duration,
-    grace: Duration,
-}
-
-impl Lease {
-    fn from_wire(session: &v1::Session, sent: BootTime) -> Result<Self, ClientError> {
-        let beat_every = wire::length("beat_every", session.beat_every)?;
-        let lease = wire::length("lease", session.lease)?;
-        let grace = wire::length("grace", session.grace)?;
-        if beat_every.is_zero() || lease < beat_every {
-            return Err(ClientError::bad("beat_every", "it is zero or longer than the lease"));
-        }
-        Ok(Self { sent, beat_every, lease, grace })
-    }
-
-    fn window(&self) -> Window {
-        Window::of(self.sent, self.lease, self.grace)
-    }
 }
 
 impl Client {
@@ -142,7 +117,7 @@ impl Session {
     #[must_use]
     pub fn live_until(&self) -> BootTime {
         let lease = self.shared.lock().lease;
-        lease.sent.plus(lease.lease)
+        lease.live_until()
     }
 
     /// Until when its grants may send, if no further answer comes.
@@ -336,32 +311,14 @@ fn heard(
     lease: Lease,
     received: BootTime,
 ) -> Result<bool, ClientError> {
-    use v1::reservation::State;
-    let version = wire::count("grants.plan_version", status.plan_version)?;
-    let confirmed = match State::try_from(status.state) {
-        Ok(State::Held) => false,
-        Ok(State::Confirmed) => true,
-        Ok(State::Closed) => {
-            grant.close(CloseReason::from_wire(status.close_reason), version);
-            return Ok(false);
+    match Heard::from_wire(status, lease, received)? {
+        Heard::GoesOn(news) => {
+            grant.hear(news);
+            Ok(true)
         }
-        Ok(State::Unspecified) | Err(_) => {
-            return Err(ClientError::bad("grants.state", "it is not known"));
+        Heard::Over { why, version } => {
+            grant.close(why, version);
+            Ok(false)
         }
-    };
-    // The end counts from the sending and the start from the answer, so that both are safe.
-    let starts_in = status.starts_in.map(|span| wire::length("grants.starts_in", Some(span)));
-    let ends_in = wire::length("grants.ends_in", status.ends_in)?;
-    grant.hear(News {
-        plan: Plan {
-            version,
-            rate: wire::rate("grants.rate_bps", status.rate_bps)?,
-            starts_at: starts_in.transpose()?.map(|span| received.plus(span)),
-            ends_at: lease.sent.plus(ends_in),
-        },
-        confirmed,
-        window: lease.window(),
-        notices: status.notices.iter().map(Notice::from_wire).collect::<Result<_, _>>()?,
-    });
-    Ok(true)
+    }
 }

@@ -3,17 +3,18 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tidegate_policy::{ByteCount, SessionId, Span, Timestamp};
+use tidegate_policy::{ByteCount, SessionId};
 use tokio::sync::{Notify, watch};
 
 use crate::change::Change;
 use crate::clock::BootTime;
 use crate::connect::Client;
 use crate::error::ClientError;
-use crate::grant::{GrantEnd, Notice, NoticeKind};
+use crate::grant::{GrantEnd, Notice};
+use crate::held::{Held, News};
 use crate::limiter::{Limiter, Revoked};
-use crate::reservation::{CloseReason, Outcome, Reservation, ReservationName, State};
-use crate::terms::{Narrowed, Order, Plan, Terms, Window};
+use crate::reservation::{CloseReason, Outcome, Reservation, ReservationName};
+use crate::terms::Order;
 
 /// What all handles on a grant share.
 #[derive(Debug)]
@@ -39,40 +40,11 @@ struct Standing {
     end: Option<GrantEnd>,
 }
 
-#[derive(Debug)]
-struct Held {
-    reservation: Reservation,
-    terms: Terms,
-    /// Of a change whose outcome is not known yet.
-    narrowed: Option<Narrowed>,
-    /// Whether it is being asked for: then no plan that is heard can settle it.
-    asking: bool,
-    /// The version of the plan that the limiter follows.
-    obeyed: u64,
-}
-
-/// What a session heard about a grant.
-#[derive(Clone, Debug)]
-pub(crate) struct News {
-    pub(crate) plan: Plan,
-    pub(crate) confirmed: bool,
-    pub(crate) window: Window,
-    pub(crate) notices: Vec<Notice>,
-}
-
 /// The longest sleep of a keeper: timers stand still while the machine sleeps, grants do not.
 const HOP: Duration = Duration::from_secs(1);
 
 impl Inner {
-    pub(crate) fn new(
-        client: &Client,
-        limiter: Limiter,
-        held: Option<(Reservation, Terms)>,
-    ) -> Self {
-        let held = held.map(|(reservation, terms)| {
-            let obeyed = reservation.plan_version;
-            Held { reservation, terms, narrowed: None, asking: false, obeyed }
-        });
+    pub(crate) fn new(client: &Client, limiter: Limiter, held: Option<Held>) -> Self {
         let state = Standing { promised: held.is_some(), held, end: None };
         Self {
             client: client.clone(),
@@ -96,15 +68,20 @@ impl Inner {
     }
 
     pub(crate) fn name(&self) -> Option<ReservationName> {
-        self.lock().held.as_ref().map(|held| held.reservation.name.clone())
+        self.lock().held.as_ref().map(|held| held.reservation().name.clone())
     }
 
     pub(crate) fn reservation(&self) -> Option<Reservation> {
-        self.lock().held.as_ref().map(|held| held.reservation.clone())
+        self.lock().held.as_ref().map(|held| held.reservation().clone())
     }
 
     fn holder(&self) -> Option<SessionId> {
-        self.lock().held.as_ref().and_then(|held| held.reservation.session)
+        self.lock().held.as_ref().and_then(|held| held.reservation().session)
+    }
+
+    /// The session that holds it, and the plan that it obeys.
+    fn word(&self) -> Option<(SessionId, u64)> {
+        self.lock().held.as_ref().and_then(Held::word)
     }
 
     /// Bytes moved so far.
@@ -114,7 +91,7 @@ impl Inner {
 
     /// The version of the plan under which alone bytes move.
     pub(crate) fn obeyed(&self) -> u64 {
-        self.lock().held.as_ref().map_or(0, |held| held.obeyed)
+        self.lock().held.as_ref().map_or(0, Held::obeyed)
     }
 
     pub(crate) fn ended(&self) -> Option<GrantEnd> {
@@ -132,18 +109,10 @@ impl Inner {
 
     /// What the session heard; the limiter follows before this returns.
     pub(crate) fn hear(&self, news: News) {
-        let News { plan, confirmed, window, notices } = news;
         if let Some(held) = &mut self.lock().held {
-            held.follow(plan);
-            // An answer from before the confirmation does not take it back.
-            held.terms.confirmed |= confirmed;
-            held.terms.window = Some(window);
-            if held.terms.confirmed {
-                held.reservation.state = State::Confirmed;
-            }
-            let curtailed = notices.iter().any(|notice| notice.kind == NoticeKind::Curtailed);
-            held.reservation.curtailed |= curtailed;
+            held.hear(&news);
         }
+        let notices = news.notices;
         self.notices.send_if_modified(|known| {
             let news = *known != notices;
             *known = notices;
@@ -181,21 +150,12 @@ impl Inner {
     ) -> Result<Outcome, ClientError> {
         let _turn = self.turn.lock().await;
         if change.validate_only {
-            return self.client.update_as(name, change, self.holder()).await;
+            return self.client.update_as(name, change, self.word()).await;
         }
         let asking = self.narrow(change);
-        let answer = self.client.update_as(name, change, self.holder()).await;
-        let settled = match &answer {
-            Ok(_) => true,
-            Err(error) => !error.may_have_happened(),
-        };
+        let answer = self.client.update_as(name, change, self.word()).await;
         if let Some(held) = &mut self.lock().held {
-            if settled {
-                held.narrowed = None;
-            }
-            if let Ok(Outcome::Granted(changed)) = &answer {
-                held.take(changed.clone());
-            }
+            held.answered(&answer);
         }
         drop(asking);
         self.reviewed();
@@ -205,9 +165,7 @@ impl Inner {
     /// Nothing is sent from now on that the present terms and those of `change` do not both allow.
     fn narrow(&self, change: &Change) -> Asking<'_> {
         if let Some(held) = &mut self.lock().held {
-            let more = held.narrowed_by(change);
-            held.narrowed = Some(held.narrowed.map_or(more, |known| known.and(more)));
-            held.asking = true;
+            held.narrow(change);
         }
         self.reviewed();
         Asking(self)
@@ -217,9 +175,7 @@ impl Inner {
     pub(crate) fn close(&self, why: CloseReason, version: u64) {
         self.end(GrantEnd::Closed(why));
         if let Some(held) = &mut self.lock().held {
-            held.reservation.state = State::Closed { why };
-            held.reservation.plan_version = held.reservation.plan_version.max(version);
-            held.obeyed = held.reservation.plan_version;
+            held.close(why, version);
         }
     }
 
@@ -269,7 +225,7 @@ impl Inner {
                     self.limiter.set_rate(rate);
                 }
                 // Only now is it true.
-                held.obeyed = held.reservation.plan_version;
+                held.obey();
                 state.promised = promised;
                 review
             }
@@ -278,73 +234,16 @@ impl Inner {
                 self.end(GrantEnd::Unreachable);
                 None
             }
-        }
-    }
-}
-
-impl Held {
-    fn order(&self, now: BootTime) -> Order {
-        match &self.narrowed {
-            Some(narrowed) => self.terms.within(narrowed).order(now),
-            None => self.terms.order(now),
-        }
-    }
-
-    /// Follows what a session heard of the plan.
-    fn follow(&mut self, plan: Plan) {
-        let known = self.reservation.plan_version;
-        let before = self.terms;
-        let followed = self.terms.follow(known, plan);
-        if followed != known {
-            // Whatever was asked for before is decided, or overtaken.
-            if !self.asking {
-                self.narrowed = None;
+            Order::Stop(why) => {
+                drop(state);
+                self.end(GrantEnd::Closed(why));
+                if let Some(held) = &mut self.lock().held {
+                    held.obey();
+                }
+                None
             }
-            let told = &mut self.reservation;
-            told.start = moved(told.start, before.starts_at, self.terms.starts_at);
-            told.end = moved(told.end, before.ends_at, self.terms.ends_at).max(told.start);
-        }
-        self.reservation.plan_version = followed;
-        self.reservation.rate = self.terms.rate;
-        self.reservation.starts_at = self.terms.starts_at;
-        self.reservation.ends_at = self.terms.ends_at;
-    }
-
-    /// Takes an answer in whole, unless something later was heard.
-    fn take(&mut self, told: Reservation) {
-        self.terms.confirmed |= told.state == State::Confirmed;
-        if told.plan_version < self.reservation.plan_version {
-            return;
-        }
-        self.terms.rate = told.rate;
-        self.terms.starts_at = told.starts_at;
-        self.terms.ends_at = told.ends_at;
-        self.reservation = told;
-    }
-
-    /// What keeps to the present terms and to those of `change`, whichever hold. The broker's
-    /// instants are told by the distance to those that are known on both clocks.
-    fn narrowed_by(&self, change: &Change) -> Narrowed {
-        let it = &self.reservation;
-        Narrowed {
-            rate: change.rate,
-            starts_at: change.start.map(|start| shifted(it.starts_at, it.start, start)),
-            ends_at: change.end.map(|end| shifted(it.ends_at, it.end, end)),
         }
     }
-}
-
-/// The reading of the instant `to`, where `reading` is that of `from`.
-fn shifted(reading: BootTime, from: Timestamp, to: Timestamp) -> BootTime {
-    reading.plus(to.since(from).to_duration()).minus(from.since(to).to_duration())
-}
-
-/// The instant of the reading `to`, where `time` is that of `from`, to the millisecond.
-fn moved(time: Timestamp, from: BootTime, to: BootTime) -> Timestamp {
-    let span = |length: Duration| {
-        u64::try_from(length.as_millis()).ok().and_then(Span::from_ms).unwrap_or(Span::MAX)
-    };
-    time.plus(span(to.since(from))).minus(span(from.since(to)))
 }
 
 /// The limiter's word for it.
@@ -381,7 +280,7 @@ async fn keep(grant: Weak<Inner>, nudge: Arc<Notify>) {
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
         if let Some(held) = &mut self.0.lock().held {
-            held.asking = false;
+            held.asked();
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tidegate_policy::BitRate;
 
 use crate::clock::BootTime;
+use crate::reservation::CloseReason;
 
 /// What to do where the broker cannot be reached: when asking, and in mid-transfer.
 ///
@@ -40,8 +41,9 @@ pub enum OnUnreachable {
 }
 
 /// How long a session's answers carry its grants.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Window {
+pub struct Window {
     /// When the granted rate must have ended.
     pub(crate) until: BootTime,
     /// How long before that a grant stops using it. The limiter's own end stands at `until`; a
@@ -93,10 +95,14 @@ pub(crate) struct Narrowed {
 }
 
 /// What its limiter is to do.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
+pub enum Order {
+    /// To admit bytes.
     Run {
+        /// At this rate; zero is a pause.
         rate: BitRate,
+        /// Until then at most.
         expires_at: BootTime,
         /// When to look again, if nothing changes before.
         review: Option<BootTime>,
@@ -105,6 +111,8 @@ pub(crate) enum Order {
     },
     /// The broker was silent for too long.
     GiveUp,
+    /// To stop: the broker closed it, as the answer to a call told.
+    Stop(CloseReason),
 }
 
 impl Narrowed {
@@ -231,7 +239,7 @@ mod tests {
     fn rate_at(terms: &Terms, time: BootTime) -> Option<(BitRate, bool)> {
         match terms.order(time) {
             Order::Run { rate, promised, .. } => Some((rate, promised)),
-            Order::GiveUp => None,
+            Order::GiveUp | Order::Stop(_) => None,
         }
     }
 

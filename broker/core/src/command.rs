@@ -197,6 +197,9 @@ pub struct Modify {
     /// The session it is bound to, if its holder asks: the word that nothing is sent any more
     /// under the terms before.
     pub holder: Option<SessionId>,
+    /// The version of the plan that its holder obeys: its word is about this one and those before,
+    /// because it may hear of a later one, and follow it, while its question is under way.
+    pub obeyed: u64,
     /// The payload rate.
     pub rate: Option<BitRate>,
     /// The first instant.

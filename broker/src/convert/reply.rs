@@ -46,11 +46,8 @@ pub(crate) fn hosts(names: &[Name]) -> Vec<String> {
 }
 
 /// A reservation as it stands at `now`.
-pub(crate) fn reservation(
-    reservation: &Reservation,
-    now: Timestamp,
-    used: ByteCount,
-) -> v1::Reservation {
+#[must_use]
+pub fn reservation(reservation: &Reservation, now: Timestamp, used: ByteCount) -> v1::Reservation {
     let interval = reservation.interval;
     let (hold_until, closed_at) = match reservation.state {
         State::Held { until } => (Some(until), None),
@@ -237,7 +234,8 @@ fn offer(offer: &CounterOffer) -> v1::CounterOffer {
 }
 
 /// A session, with what `machine` knows of it.
-pub(crate) fn session(session: &Session, machine: &Machine, config: &SessionConfig) -> v1::Session {
+#[must_use]
+pub fn session(session: &Session, machine: &Machine, config: &SessionConfig) -> v1::Session {
     let state = match session.state {
         SessionState::Open => v1::session::State::Open,
         SessionState::Closed { .. } => v1::session::State::Closed,

@@ -143,12 +143,18 @@ pub(crate) fn update(message: &v1::UpdateReservationRequest) -> Checked<Mutation
             let (name, etag) = (&wanted.name, &wanted.etag);
             target(fields, ("reservation.name", name), ("reservation.etag", etag))
         });
+        let obeyed = u64::try_from(message.plan_version).ok();
+        if obeyed.is_none() {
+            let why = format!("it is {}; repeat that of the reservation", message.plan_version);
+            fields.fault("plan_version", why);
+        }
         let mut change = Change::default();
         for (index, path) in masked(fields, mask).iter().enumerate() {
             change.read(fields, index, (path, wanted));
         }
         let Change { rate, start, end } = change;
-        Some(Command::Modify(Box::new(Modify { target: target?, holder, rate, start, end })))
+        let (target, obeyed) = target.zip(obeyed)?;
+        Some(Command::Modify(Box::new(Modify { target, holder, obeyed, rate, start, end })))
     })
 }
 
@@ -312,11 +318,13 @@ pub(crate) fn get(message: &v1::GetReservationRequest) -> Checked<ReservationId>
 
 /// One beat of a session.
 #[derive(Clone, Debug)]
-pub(crate) struct Beat {
-    pub(crate) session: SessionId,
-    pub(crate) sequence: i64,
+pub struct Beat {
+    /// The session.
+    pub session: SessionId,
+    /// Repeated in the answer.
+    pub sequence: i64,
     /// Of each grant: bytes moved, and the plan that is obeyed.
-    pub(crate) usage: Vec<(ReservationId, ByteCount, u64)>,
+    pub usage: Vec<(ReservationId, ByteCount, u64)>,
 }
 
 /// The most grants that one beat names.

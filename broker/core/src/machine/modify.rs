@@ -46,7 +46,8 @@ impl Machine {
             return Ok(Decision { events: Vec::new(), answer: Answer::Refusal(refusal.into()) });
         };
         let booked = placed.way.booked(placed.rate);
-        let stops = self.stops(stamp.now, found, modify.holder);
+        let word = modify.holder.filter(|_| found.plan_version <= modify.obeyed);
+        let stops = self.stops(stamp.now, found, word);
         let kept = kept(found, (placed.over, &booked), (stamp.now, stops));
         let (id, rate, from) = (found.id, placed.rate, placed.over.start());
         let modified = Modified { id, rate, interval, from, booked, kept };

@@ -68,7 +68,8 @@ impl Oracle {
         if let State::Held { until } = after.state {
             after.state = State::Held { until: until.min(interval.end()) };
         }
-        let stops = self.stops(now, &found, modify.holder);
+        let word = if modify.obeyed < found.plan_version { None } else { modify.holder };
+        let stops = self.stops(now, &found, word);
         let new = Booking { from, to, lanes: self.lanes(&after.booked) };
         after.kept = self.kept(found.id, &new, (now, stops));
         self.remember(now, mark, About::Reservation(found.id));

@@ -310,10 +310,13 @@ impl Generator {
         let target = self.target(oracle);
         let found = oracle.reservations.get(&target.id);
         let bound = found.and_then(|found| found.session);
-        let holder = match self.rng.below(10) {
-            0..2 => bound,
-            2 => Some(self.session(oracle)),
-            _ => None,
+        let plan = found.map_or(0, |found| found.plan_version);
+        let (holder, obeyed) = match self.rng.below(10) {
+            0 => (bound, plan),
+            // It has not heard of the last change.
+            1 => (bound, plan.saturating_sub(1)),
+            2 => (Some(self.session(oracle)), plan),
+            _ => (None, 0),
         };
         let (from, to) = found.map_or((now, now), |found| {
             (found.interval.start().as_ms(), found.interval.end().as_ms())
@@ -334,7 +337,7 @@ impl Generator {
         let start = near(&mut self.rng, from).map(at);
         let end = near(&mut self.rng, to).map(at);
         let rate = rate.map(|bps| BitRate::from_bps(bps).unwrap());
-        Modify { target, holder, rate, start, end }
+        Modify { target, holder, obeyed, rate, start, end }
     }
 
     fn obey(&mut self, oracle: &Oracle) -> Next {

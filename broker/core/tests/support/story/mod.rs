@@ -13,7 +13,8 @@
 //! or `RATE..RATE SPAN in START..END`, or `reserve lanes L,L RATE ...`; options `hold SPAN`,
 //! `session S`, `via H,H`, `path N`, `shared`, `streams N`, `hold-best`; `all` or `each` before several requests, with ` ; ` in
 //! between, makes a batch; `confirm A`, `extend A SPAN`, `modify A [rate R] [start T] [end T]`,
-//! `release A [used SIZE]`, each with `by S` (as its holder) and `etag N`; `open S`, `close S`,
+//! `release A [used SIZE]`, each with `by S` (as its holder; a change also `obeying PLAN`) and
+//! `etag N`; `open S`, `close S`,
 //! `take N` (the last refusal's offer). `made -11m REQUEST` gives it an id made then, `again` repeats the last request, and
 //! `again REQUEST` asks something else under its id.
 //!

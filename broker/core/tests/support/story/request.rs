@@ -48,6 +48,7 @@ impl World {
                 let modify = Modify {
                     target: self.target(id, rest),
                     holder: option(rest, "by").map(|name| self.session(name)),
+                    obeyed: option(rest, "obeying").map_or(u64::MAX, |text| text.parse().unwrap()),
                     rate: option(rest, "rate").map(|text| text.parse().unwrap()),
                     start: option(rest, "start").map(time),
                     end: option(rest, "end").map(time),

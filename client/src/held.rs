@@ -1,0 +1,380 @@
+//! What a grant stands on, as a value: what was granted, what was heard and told since, and what
+//! follows for its limiter. No clock, no task, no lock: times are arguments.
+
+use std::time::Duration;
+
+use tidegate_policy::{SessionId, Span, Timestamp};
+use tidegate_proto::v1;
+
+use crate::change::Change;
+use crate::clock::BootTime;
+use crate::error::ClientError;
+use crate::grant::{Notice, NoticeKind};
+use crate::reservation::{CloseReason, Outcome, Reservation, State};
+use crate::terms::{Narrowed, OnUnreachable, Order, Plan, Terms, Window};
+use crate::wire;
+
+/// When the last answered beat was sent, and how far it carries.
+#[derive(Clone, Copy, Debug)]
+pub struct Lease {
+    sent: BootTime,
+    pub(crate) beat_every: Duration,
+    lease: Duration,
+    grace: Duration,
+}
+
+/// What an answer to a beat says about one grant.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// It goes on, maybe under another plan.
+    GoesOn(News),
+    /// The broker closed it.
+    Over {
+        /// Why.
+        why: CloseReason,
+        /// The last version of its plan; 0 if the broker does not know it.
+        version: u64,
+    },
+}
+
+/// How a grant goes on.
+#[derive(Clone, Debug)]
+pub struct News {
+    plan: Plan,
+    confirmed: bool,
+    window: Window,
+    pub(crate) notices: Vec<Notice>,
+}
+
+/// What a grant stands on.
+#[derive(Clone, Debug)]
+pub struct Held {
+    reservation: Reservation,
+    terms: Terms,
+    /// Of the change that is being asked for: no plan that is heard can settle it.
+    asked: Option<Narrowed>,
+    /// Of changes before it whose outcome is not known.
+    unknown: Option<Narrowed>,
+    /// The version of the plan that the limiter follows.
+    obeyed: u64,
+    known: Known,
+}
+
+/// Instants of the broker that are known on this clock as well, as an answer told them together:
+/// what is heard later has no instants, and refines one without the other.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    /// A reading that is not too early.
+    start: (Timestamp, BootTime),
+    /// A reading that is not too late.
+    end: (Timestamp, BootTime),
+}
+
+impl Known {
+    fn of(told: &Reservation) -> Self {
+        Self { start: (told.start, told.starts_at), end: (told.end, told.ends_at) }
+    }
+}
+
+impl Lease {
+    /// What the answer to a beat that was sent at `sent` says of its session.
+    ///
+    /// # Errors
+    /// [`ClientError::BadAnswer`] if it makes no sense.
+    pub fn from_wire(session: &v1::Session, sent: BootTime) -> Result<Self, ClientError> {
+        let beat_every = wire::length("beat_every", session.beat_every)?;
+        let lease = wire::length("lease", session.lease)?;
+        let grace = wire::length("grace", session.grace)?;
+        if beat_every.is_zero() || lease < beat_every {
+            return Err(ClientError::bad("beat_every", "it is zero or longer than the lease"));
+        }
+        Ok(Self { sent, beat_every, lease, grace })
+    }
+
+    /// Until when everything holds as the broker last said.
+    #[must_use]
+    pub fn live_until(&self) -> BootTime {
+        self.sent.plus(self.lease)
+    }
+
+    /// How long it carries grants.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        Window::of(self.sent, self.lease, self.grace)
+    }
+}
+
+impl Heard {
+    /// What an answer that was received at `received` says; `lease` is that of its session.
+    ///
+    /// # Errors
+    /// [`ClientError::BadAnswer`] if it is not one of ours.
+    pub fn from_wire(
+        status: &v1::GrantStatus,
+        lease: Lease,
+        received: BootTime,
+    ) -> Result<Self, ClientError> {
+        use v1::reservation::State;
+        let version = wire::count("grants.plan_version", status.plan_version)?;
+        let confirmed = match State::try_from(status.state) {
+            Ok(State::Held) => false,
+            Ok(State::Confirmed) => true,
+            Ok(State::Closed) => {
+                let why = CloseReason::from_wire(status.close_reason);
+                return Ok(Self::Over { why, version });
+            }
+            Ok(State::Unspecified) | Err(_) => {
+                return Err(ClientError::bad("grants.state", "it is not known"));
+            }
+        };
+        // The end counts from the sending and the start from the answer, so that both are safe.
+        let starts_in = status.starts_in.map(|span| wire::length("grants.starts_in", Some(span)));
+        let ends_in = wire::length("grants.ends_in", status.ends_in)?;
+        Ok(Self::GoesOn(News {
+            plan: Plan {
+                version,
+                rate: wire::rate("grants.rate_bps", status.rate_bps)?,
+                starts_at: starts_in.transpose()?.map(|span| received.plus(span)),
+                ends_at: lease.sent.plus(ends_in),
+            },
+            confirmed,
+            window: lease.window(),
+            notices: status.notices.iter().map(Notice::from_wire).collect::<Result<_, _>>()?,
+        }))
+    }
+}
+
+impl Held {
+    /// What stands after a reservation was granted; with a `window` if it is bound to a session.
+    #[must_use]
+    pub fn granted(
+        reservation: Reservation,
+        policy: OnUnreachable,
+        window: Option<Window>,
+    ) -> Self {
+        let terms = Terms {
+            rate: reservation.rate,
+            confirmed: reservation.state == State::Confirmed,
+            starts_at: reservation.starts_at,
+            ends_at: reservation.ends_at,
+            window,
+            policy,
+        };
+        let (obeyed, known) = (reservation.plan_version, Known::of(&reservation));
+        Self { reservation, terms, asked: None, unknown: None, obeyed, known }
+    }
+
+    /// The reservation as last heard of.
+    #[must_use]
+    pub fn reservation(&self) -> &Reservation {
+        &self.reservation
+    }
+
+    /// The version of the plan under which alone bytes move.
+    #[must_use]
+    pub fn obeyed(&self) -> u64 {
+        self.obeyed
+    }
+
+    /// What a change says of its asker: the session that holds it, and the plan that it obeys.
+    #[must_use]
+    pub fn word(&self) -> Option<(SessionId, u64)> {
+        self.reservation.session.map(|session| (session, self.obeyed))
+    }
+
+    /// What its limiter is to do at `now`.
+    #[must_use]
+    pub fn order(&self, now: BootTime) -> Order {
+        if let State::Closed { why } = self.reservation.state {
+            return Order::Stop(why);
+        }
+        let narrowed = self.asked.iter().chain(&self.unknown);
+        narrowed.fold(self.terms, |terms, narrowed| terms.within(narrowed)).order(now)
+    }
+
+    /// Whether it keeps to more than its terms, because the outcome of a change is not known.
+    #[must_use]
+    pub fn is_narrowed(&self) -> bool {
+        self.asked.is_some() || self.unknown.is_some()
+    }
+
+    /// The limiter does what was ordered last: only now is it true.
+    pub fn obey(&mut self) {
+        self.obeyed = self.reservation.plan_version;
+    }
+
+    /// Takes in what its session heard.
+    pub fn hear(&mut self, news: &News) {
+        self.follow(news.plan);
+        // An answer from before the confirmation does not take it back.
+        self.terms.confirmed |= news.confirmed;
+        self.terms.window = Some(news.window);
+        if self.terms.confirmed {
+            self.reservation.state = State::Confirmed;
+        }
+        let curtailed = news.notices.iter().any(|notice| notice.kind == NoticeKind::Curtailed);
+        self.reservation.curtailed |= curtailed;
+    }
+
+    /// Takes an answer in whole, unless something later was heard.
+    pub fn take(&mut self, told: Reservation) {
+        self.terms.confirmed |= told.state == State::Confirmed;
+        if told.plan_version < self.reservation.plan_version {
+            return;
+        }
+        self.terms.rate = told.rate;
+        self.terms.starts_at = told.starts_at;
+        self.terms.ends_at = told.ends_at;
+        self.known = Known::of(&told);
+        self.reservation = told;
+    }
+
+    /// A change is about to be asked for: from now on both its terms and the present ones hold.
+    pub fn narrow(&mut self, change: &Change) {
+        self.asked = Some(self.narrowed_by(change));
+    }
+
+    /// What was answered to a change, if anything was.
+    pub fn answered(&mut self, answer: &Result<Outcome, ClientError>) {
+        let settled = match answer {
+            Ok(_) => true,
+            Err(error) => !error.may_have_happened(),
+        };
+        if settled {
+            self.asked = None;
+        }
+        if let Ok(Outcome::Granted(changed)) = answer {
+            // It tells what came of the changes before as well; a refusal does not.
+            self.unknown = None;
+            self.take(changed.clone());
+        }
+    }
+
+    /// Nobody waits for the answer to a change any more.
+    pub fn asked(&mut self) {
+        if let Some(asked) = self.asked.take() {
+            self.unknown = Some(self.unknown.map_or(asked, |known| known.and(asked)));
+        }
+    }
+
+    /// The broker closed it, which is the last version of its plan; the limiter has stopped.
+    pub fn close(&mut self, why: CloseReason, version: u64) {
+        self.reservation.state = State::Closed { why };
+        self.reservation.plan_version = self.reservation.plan_version.max(version);
+        self.obey();
+    }
+
+    /// Follows what a session heard of the plan.
+    fn follow(&mut self, plan: Plan) {
+        let known = self.reservation.plan_version;
+        let before = self.terms;
+        let followed = self.terms.follow(known, plan);
+        if followed != known {
+            // Whatever was asked for before is decided, or overtaken: it obeyed an earlier plan.
+            self.unknown = None;
+            let told = &mut self.reservation;
+            told.start = moved(told.start, before.starts_at, self.terms.starts_at);
+            told.end = moved(told.end, before.ends_at, self.terms.ends_at).max(told.start);
+        }
+        self.reservation.plan_version = followed;
+        self.reservation.rate = self.terms.rate;
+        self.reservation.starts_at = self.terms.starts_at;
+        self.reservation.ends_at = self.terms.ends_at;
+    }
+
+    /// What keeps to the present terms and to those of `change`, whichever hold. The broker's
+    /// instants are told by the distance to those that are known on both clocks.
+    fn narrowed_by(&self, change: &Change) -> Narrowed {
+        let Known { start, end } = self.known;
+        Narrowed {
+            rate: change.rate,
+            starts_at: change.start.map(|to| shifted(start, to)),
+            ends_at: change.end.map(|to| shifted(end, to)),
+        }
+    }
+}
+
+/// The reading of the instant `to`, where `reading` is that of `from`.
+fn shifted((from, reading): (Timestamp, BootTime), to: Timestamp) -> BootTime {
+    reading.plus(to.since(from).to_duration()).minus(from.since(to).to_duration())
+}
+
+/// The instant of the reading `to`, where `time` is that of `from`, to the millisecond.
+fn moved(time: Timestamp, from: BootTime, to: BootTime) -> Timestamp {
+    let span = |length: Duration| {
+        u64::try_from(length.as_millis()).ok().and_then(Span::from_ms).unwrap_or(Span::MAX)
+    };
+    time.plus(span(to.since(from))).minus(span(from.since(to)))
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_policy::BitRate;
+
+    use super::*;
+    use crate::reservation::Timing;
+
+    fn bps(bps: u64) -> BitRate {
+        BitRate::from_bps(bps).unwrap()
+    }
+
+    /// A minute at this rate from `at` on, under this version of the plan.
+    fn told(at: BootTime, rate: u64, version: i64) -> Reservation {
+        let second = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let wire = v1::Reservation {
+            name: "projects/default/reservations/019aa7e0-8000-7000-8000-000000000001".into(),
+            state: v1::reservation::State::Confirmed.into(),
+            phase: v1::reservation::Phase::Active.into(),
+            assurance: v1::Assurance::Firm.into(),
+            rate_bps: i64::try_from(rate).unwrap(),
+            start_time: second(0),
+            end_time: second(60),
+            create_time: second(0),
+            starts_in: Some(prost_types::Duration::default()),
+            ends_in: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+            plan_version: version,
+            ..v1::Reservation::default()
+        };
+        Reservation::from_wire(wire, Timing { sent: at, received: at }).unwrap()
+    }
+
+    fn rate(held: &Held, at: BootTime) -> BitRate {
+        match held.order(at) {
+            Order::Run { rate, .. } => rate,
+            Order::GiveUp | Order::Stop(_) => BitRate::ZERO,
+        }
+    }
+
+    #[test]
+    fn what_became_of_a_change_stays_unknown_until_something_tells_it() {
+        let zero = BootTime::now();
+        let mut held = Held::granted(told(zero, 100, 1), OnUnreachable::Fail, None);
+        let unanswered = Err(ClientError::Deadline { after: Duration::from_secs(5) });
+        let wrong = Err(ClientError::FailedPrecondition { why: "no".into() });
+        held.narrow(&Change::new().rate(bps(30)));
+        held.answered(&unanswered);
+        held.asked();
+        assert_eq!(rate(&held, zero), bps(30), "it may have been cut to that");
+        held.narrow(&Change::new().rate(bps(20)));
+        assert_eq!(rate(&held, zero), bps(20));
+        held.answered(&wrong);
+        held.asked();
+        assert_eq!(rate(&held, zero), bps(30), "nothing was said of the first");
+        held.narrow(&Change::new().rate(bps(70)));
+        held.answered(&Ok(Outcome::Granted(told(zero, 70, 3))));
+        held.asked();
+        assert_eq!((rate(&held, zero), held.is_narrowed()), (bps(70), false), "it tells all");
+    }
+
+    #[test]
+    fn an_answer_that_it_is_closed_stops_it_before_the_close_is_obeyed() {
+        let zero = BootTime::now();
+        let mut held = Held::granted(told(zero, 100, 1), OnUnreachable::Fail, None);
+        let why = CloseReason::Released;
+        held.narrow(&Change::new().rate(bps(30)));
+        let closed = Reservation { state: State::Closed { why }, ..told(zero, 100, 2) };
+        held.answered(&Ok(Outcome::Granted(closed)));
+        held.asked();
+        assert_eq!((held.order(zero), held.obeyed()), (Order::Stop(why), 1));
+    }
+}
