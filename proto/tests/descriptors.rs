@@ -49,8 +49,10 @@ fn every_mutation_requires_an_id() {
 #[test]
 fn every_number_wears_its_unit() {
     let units = ["_bps", "_bytes", "_ppm", "_ms", "_count", "_size", "_limit"];
-    // Counters and shares of nothing.
-    let plain = ["version", "sequence", "cost", "why"];
+    // Counters, ranks and codes, and counts that are named after what they count.
+    let plain = ["version", "sequence", "cost", "path", "why", "code"];
+    let counted = ["streams", "steps", "members", "paths", "times"];
+    let mut bare = Vec::new();
     for message in messages(&pool()) {
         for field in message.fields() {
             let name = field.name().to_owned();
@@ -62,10 +64,15 @@ fn every_number_wears_its_unit() {
                     | prost_reflect::Kind::Uint64
             );
             let told = units.iter().any(|unit| name.ends_with(unit));
-            let bare = name.rsplit('_').next().is_some_and(|word| plain.contains(&word));
-            assert!(!number || told || bare, "{}", field.full_name());
+            let bound = name.strip_suffix("_min").or_else(|| name.strip_suffix("_max"));
+            let counts = counted.contains(&bound.unwrap_or(&name));
+            let counter = name.rsplit('_').next().is_some_and(|word| plain.contains(&word));
+            if number && !told && !counts && !counter {
+                bare.push(field.full_name().to_owned());
+            }
         }
     }
+    assert!(bare.is_empty(), "{bare:#?}");
 }
 
 #[test]

@@ -305,6 +305,10 @@ fn update(world: &World) -> Table {
     t.fine("reservation.rate_bps", Put::Number(1_000_000_000_000_000));
     t.named("session", "sessions");
     t.says("session", text(format!("sessions/{UNKNOWN}")), Code::FailedPrecondition);
+    t.numbers("plan_version", &[-1, i64::MIN]);
+    for version in [0, 1, i64::MAX] {
+        t.fine("plan_version", Put::Number(version));
+    }
     t.bad("update_mask", Put::Absent);
     t.bad("update_mask", Put::Empty);
     for count in [4, HUGE] {
