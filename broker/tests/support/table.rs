@@ -293,7 +293,6 @@ fn steps(world: &World) -> Vec<Table> {
 
 fn update(world: &World) -> Table {
     let mut t = Table::of(UPDATE);
-    let changed = ["rate_bps", "start_time", "end_time"];
     t.mutation(world.now_s);
     t.bad("reservation", Put::Absent);
     t.reservation("reservation.name");
@@ -339,6 +338,24 @@ fn update(world: &World) -> Table {
     });
     // What is not to change is not looked at.
     t.fine("reservation.end_time.nanos", Put::Number(-1));
+    all_changed(world, &mut t);
+    let many = [
+        ("reservation.name", text("x")),
+        ("reservation.etag", text("x")),
+        ("reservation.rate_bps", Put::Number(0)),
+        ("update_mask.paths[1]", text("name")),
+        ("session", text("x")),
+        ("request_id", text("x")),
+    ];
+    t.all_bad(&many, &many.each_ref().map(|(path, _)| *path));
+    let no_reservation = [("reservation", Put::Absent), ("update_mask.paths[0]", text("x"))];
+    t.all_bad(&no_reservation, &["reservation", "update_mask.paths[0]"]);
+    t
+}
+
+/// All that can be changed, changed at once.
+fn all_changed(world: &World, t: &mut Table) {
+    let changed = ["rate_bps", "start_time", "end_time"];
     let named = changed.map(|path| format!("reservation.{path}"));
     let named: Vec<&str> = named.iter().map(String::as_str).collect();
     let mask: Vec<String> = (0..3).map(|index| format!("update_mask.paths[{index}]")).collect();
@@ -354,18 +371,6 @@ fn update(world: &World) -> Table {
         ];
         t.all_bad(&times, &named[1..]);
     });
-    let many = [
-        ("reservation.name", text("x")),
-        ("reservation.etag", text("x")),
-        ("reservation.rate_bps", Put::Number(0)),
-        ("update_mask.paths[1]", text("name")),
-        ("session", text("x")),
-        ("request_id", text("x")),
-    ];
-    t.all_bad(&many, &many.each_ref().map(|(path, _)| *path));
-    let no_reservation = [("reservation", Put::Absent), ("update_mask.paths[0]", text("x"))];
-    t.all_bad(&no_reservation, &["reservation", "update_mask.paths[0]"]);
-    t
 }
 
 fn reads() -> Vec<Table> {
