@@ -1,6 +1,6 @@
 //! How bytes get onto one of several paths between two places.
 //!
-//! Which paths there are follows from the network alone (see [`super::yen`]); a declaration says
+//! Which paths there are follows from the network alone (see `yen`); a declaration says
 //! between which places bytes can be steered at all, and who does it.
 
 use std::collections::BTreeMap;
