@@ -80,7 +80,7 @@ pub enum OfferKind {
     /// The same interval, at the highest rate that fits; of a window, at the first start where it
     /// does.
     LowerRateNow,
-    /// The same volume from the same start, at a lower rate and with the earliest end.
+    /// The same volume from the same start with the earliest end, at no higher rate than asked for.
     LaterFinish,
     /// All that was asked, from a backend that mirrors one that was named.
     OtherSource,

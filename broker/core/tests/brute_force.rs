@@ -160,8 +160,10 @@ impl Case {
         let volume = self.rates.0 * u64::try_from(self.span).unwrap();
         let start = self.window.0;
         let needed = |end: i64| volume.div_ceil(u64::try_from(end - start).unwrap());
-        let end =
-            (start + 1..=HORIZON).find(|end| self.fits(booked, needed(*end), (start, *end)))?;
+        let fits = |end: &i64| {
+            needed(*end) <= self.rates.1 && self.fits(booked, needed(*end), (start, *end))
+        };
+        let end = (start + 1..=HORIZON).find(fits)?;
         Some((needed(end), start, end))
     }
 

@@ -79,7 +79,8 @@ impl Sight<'_> {
         self.place(ways, &later).map(|placed| offer(OfferKind::SameRateLater, &placed))
     }
 
-    /// The same volume from the first start on, at a constant rate with the earliest end.
+    /// The same volume from the first start on, at a constant rate that is of use with the
+    /// earliest end.
     fn later_finish(&self, ways: &[Way], wanted: &Wanted) -> Option<CounterOffer> {
         let mut best: Option<(Timestamp, BitRate, &Way)> = None;
         for way in ways {
@@ -101,7 +102,8 @@ impl Sight<'_> {
         let volume = volume(wanted.min, wanted.at_first()?);
         let over = Interval::new(wanted.first, wanted.horizon)?;
         let mut steps = self.steps(way, over).peekable();
-        let mut low = BitRate::MAX;
+        // More than is of use does not help: what is slower than asked never ends before it.
+        let mut low = wanted.max;
         while let Some((_, rate)) = steps.next() {
             low = low.min(rate);
             if low == BitRate::ZERO {

@@ -256,8 +256,10 @@ impl Load {
             let mut ends = self.edges(&way.lanes, wish.first, wish.horizon);
             ends.push(wish.horizon);
             for pair in ends.windows(2) {
-                let done =
-                    |end: i64| self.carries(net, way, rate_until(wish, end), (wish.first, end));
+                let done = |end: i64| {
+                    let rate = rate_until(wish, end);
+                    rate <= wish.max && self.carries(net, way, rate, (wish.first, end))
+                };
                 let (mut short, mut long) = (pair[0], pair[1]);
                 if long <= short || !done(long) {
                     continue;
