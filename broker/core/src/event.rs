@@ -238,14 +238,15 @@ impl Route {
         }
     }
 
-    /// Whether it is the same way, however bytes get onto it.
+    /// Whether it leads along the same relays and bytes are put onto it with the same marks: the
+    /// number of a path is its rank in the topology of the day, and may be another one tomorrow.
     #[must_use]
     pub fn is_along(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Lanes(lanes), Self::Lanes(others)) => lanes == others,
             (Self::Between { .. }, Self::Between { .. }) => {
                 (self.source(), self.destination()) == (other.source(), other.destination())
-                    && (self.via(), self.path()) == (other.via(), other.path())
+                    && (self.via(), self.steers()) == (other.via(), other.steers())
             }
             (Self::Lanes(_), Self::Between { .. }) | (Self::Between { .. }, Self::Lanes(_)) => {
                 false

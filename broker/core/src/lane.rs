@@ -216,16 +216,19 @@ impl Lane {
         self.drained = drained;
     }
 
-    /// The lane as somebody sees it who may have nothing of it but `own` from `now` on: what a
-    /// drained lane is to a reservation that stands on it.
+    /// The lane as somebody sees it who may have nothing of it but `own` from `now` on, where
+    /// others and maintenance leave it: what a drained lane is to a reservation that stands on it.
+    /// Its own bookings are off the lane already.
     pub(crate) fn with_only(&self, own: &Timeline, now: Timestamp) -> Self {
         let capacity = self.capacity();
         let mut taken = Timeline::default();
         let ahead = Interval::new(now, Timestamp::MAX);
-        let pieces = ahead.into_iter().flat_map(|ahead| own.pieces(ahead));
-        for (piece, level) in pieces {
-            let booked = taken.book(piece, capacity.saturating_sub(level));
-            debug_assert!(booked.is_ok(), "no more than all of it is taken");
+        for (piece, level) in ahead.into_iter().flat_map(|ahead| own.pieces(ahead)) {
+            let others = capacity.saturating_sub(level);
+            for (part, load) in self.load().pieces(piece) {
+                let booked = taken.book(part, load.max(others));
+                debug_assert!(booked.is_ok(), "each part is taken once");
+            }
         }
         Self { def: self.def.clone(), timeline: taken, ..Self::default() }
     }

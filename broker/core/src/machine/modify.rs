@@ -96,11 +96,11 @@ impl Machine {
     /// The way that a reservation takes, as far as the topology still has it.
     fn ways_of(&self, found: &Reservation) -> Vec<Way> {
         let asked = match &found.route {
-            Route::Between { source, destination, via, path, .. } => Ways::Between {
+            Route::Between { source, destination, via, .. } => Ways::Between {
                 sources: vec![source.clone()],
                 destination: destination.clone(),
                 via: via.clone(),
-                path: *path,
+                path: None,
             },
             Route::Lanes(lanes) => Ways::Lanes(lanes.clone()),
         };
@@ -108,6 +108,14 @@ impl Machine {
         // way leads there any more.
         let mut ways = self.ways(&asked, found.terms).unwrap_or_default();
         ways.retain(|way| way.route.is_along(&found.route));
+        if 1 < ways.len() {
+            // A controller follows the bookings: its paths differ in nothing but their lanes.
+            let booked: BTreeSet<&LaneName> = found.booked.iter().map(|it| &it.lane).collect();
+            ways.retain(|way| {
+                let needs = way.needs.iter().filter(|need| need.applies(found.terms));
+                needs.map(|need| &need.lane).collect::<BTreeSet<_>>() == booked
+            });
+        }
         ways
     }
 

@@ -60,8 +60,8 @@ impl Load {
         Self { on, cuts, drained }
     }
 
-    /// Leaves of each drained lane what these bookings have of it, and nothing else: they stand on
-    /// it, and may be changed into less.
+    /// Leaves of each drained lane what these bookings have of it where maintenance and others leave
+    /// it, and nothing else: they stand on it, and may be changed into less.
     pub(crate) fn leave_own(&mut self, net: &Net, own: &[&Booking], from: i64) {
         for lane in (0..LANES).filter(|lane| self.drained[*lane]).collect::<Vec<usize>>() {
             let part = |it: &&Booking| {
@@ -74,16 +74,23 @@ impl Load {
             if own.is_empty() {
                 continue;
             }
-            let mut edges: Vec<i64> = own.iter().flat_map(|it| [it.0.max(from), it.1]).collect();
+            let parts: Vec<(i64, i64, u128)> =
+                self.on[lane].iter().chain(&self.cuts[lane]).copied().collect();
+            let both = own.iter().chain(&parts);
+            let mut edges: Vec<i64> = both.flat_map(|it| [it.0.max(from), it.1]).collect();
             edges.extend([from, i64::MAX]);
+            edges.retain(|edge| from <= *edge);
             edges.sort_unstable();
             edges.dedup();
             let capacity = u128::from(net.capacity(lane).unwrap_or(0));
-            let level = |instant: i64| -> u128 {
-                own.iter().filter(|it| it.0 <= instant && instant < it.1).map(|it| it.2).sum()
+            let level = |list: &[(i64, i64, u128)], at: i64| -> u128 {
+                list.iter().filter(|it| it.0 <= at && at < it.1).map(|it| it.2).sum()
+            };
+            let taken = |pair: &[i64]| {
+                let left = capacity.saturating_sub(level(&parts, pair[0]));
+                (pair[0], pair[1], capacity - level(&own, pair[0]).min(left))
             };
             let pieces = edges.windows(2);
-            let taken = |pair: &[i64]| (pair[0], pair[1], capacity.saturating_sub(level(pair[0])));
             self.on[lane] = pieces.map(taken).collect();
             self.cuts[lane].clear();
             self.drained[lane] = false;
