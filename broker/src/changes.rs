@@ -176,7 +176,8 @@ fn eighths(part: usize, whole: usize) -> bool {
 
 /// What a version of a reservation takes in memory, in bytes, roughly.
 fn size(reservation: &Reservation) -> u64 {
-    let lanes = reservation.booked.len().saturating_mul(32);
+    let pieces = reservation.booked.len().saturating_add(reservation.kept.len());
+    let lanes = pieces.saturating_mul(64);
     let relays = reservation.route.via().len().saturating_mul(48);
     let whole = size_of::<Reservation>().saturating_add(size_of::<Changed>()).saturating_add(256);
     u64::try_from(whole.saturating_add(lanes).saturating_add(relays)).unwrap_or(u64::MAX)

@@ -181,7 +181,7 @@ impl fmt::Display for Fault {
             Self::NotHolder { id, session } => write!(
                 f,
                 "reservation {id} is not bound to session {session}; leave the session out to \
-                 release it as somebody else"
+                 do this as somebody else"
             ),
             Self::LanesInUse { lanes, losses } => write!(f, "{}", in_use(lanes, losses)),
             Self::Full { what, limit } => {

@@ -81,3 +81,30 @@ fn every_story_goes_as_written() {
         broken.join("\n")
     );
 }
+
+/// Whoever shaves a little off again and again is stopped before what is kept for it grows without
+/// bound.
+#[test]
+fn a_staircase_of_changes_has_a_last_step() {
+    let mut world = World::new();
+    for line in [
+        "switch s",
+        "host h at s 1Gbit raw",
+        "storage p at s read 100Mbit write 100Mbit",
+        "apply",
+        "open agent",
+        "reserve storage/p -> hosts/h 1Mbit now..80s session agent",
+    ] {
+        world.run(line);
+    }
+    let mut last = String::new();
+    for step in 1..3000 {
+        last = world.run(&format!("modify a rate {}bit end {}ms", 1_000_000 + step, 80_000 - step));
+        if last.starts_with("fault: ") {
+            break;
+        }
+    }
+    assert!(last.contains("at most 1024 pieces"), "{last}");
+    assert!(!world.run("release a by agent").starts_with("fault"));
+    assert_eq!(world.run("free storage/p/read 1s"), "100Mbit/s\n");
+}

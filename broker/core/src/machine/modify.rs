@@ -17,6 +17,10 @@ use crate::refusal::OfferKind;
 use crate::reservation::{Reservation, State};
 use crate::timeline::Timeline;
 
+/// So many pieces may stay booked of earlier terms: each change leaves two on a lane at most, and
+/// somebody who shaves a little off again and again leaves a staircase.
+const KEPT_MAX: usize = 1024;
+
 /// The terms that a change asks for.
 struct Changed {
     wanted: Wanted,
@@ -49,6 +53,10 @@ impl Machine {
         let word = modify.holder.filter(|_| found.plan_version <= modify.obeyed);
         let stops = self.stops(stamp.now, found, word);
         let kept = kept(found, (placed.over, &booked), (stamp.now, stops));
+        if KEPT_MAX < kept.len() {
+            let what = "pieces of what one reservation may still send under earlier terms";
+            return Err(Fault::Full { what, limit: KEPT_MAX });
+        }
         let (id, rate, from) = (found.id, placed.rate, placed.over.start());
         let modified = Modified { id, rate, interval, from, booked, kept };
         let after = found.clone().modified(modified.clone());

@@ -23,16 +23,17 @@ pub(super) struct Twins {
 impl Twins {
     pub(super) fn between(old: &Topology, new: &Topology) -> Self {
         let mut twins = Self { new: BTreeMap::new(), gone: BTreeSet::new() };
-        for (name, def) in &old.lanes {
-            let now = new.lanes.get(name).map(|def| &def.twin);
-            match (&def.twin, now) {
-                (Some(twin), Some(None)) => {
+        for (name, def) in &new.lanes {
+            // What still books a lane that left and comes back knows of no twin either.
+            let before = old.lanes.get(name).and_then(|def| def.twin.as_ref());
+            match (before, &def.twin) {
+                (Some(twin), None) => {
                     twins.gone.insert(twin.clone());
                 }
-                (None, Some(Some(twin))) => {
+                (None, Some(twin)) => {
                     twins.new.insert(name.clone(), twin.clone());
                 }
-                (Some(_) | None, _) => {}
+                (Some(_), Some(_)) | (None, None) => {}
             }
         }
         twins
@@ -62,8 +63,10 @@ impl Machine {
 impl Twins {
     /// A reservation with its bookings on the twins that there are now.
     fn fit(&self, mut reservation: Reservation) -> Reservation {
-        let new =
-            |lane: &LaneName| self.new.get(lane).filter(|_| !reservation.terms.shared).cloned();
+        let has: BTreeSet<LaneName> =
+            reservation.bookings().map(|(lane, ..)| lane.clone()).collect();
+        let lacks = |twin: &&LaneName| !reservation.terms.shared && !has.contains(*twin);
+        let new = |lane: &LaneName| self.new.get(lane).filter(lacks).cloned();
         let mut booked = Vec::with_capacity(reservation.booked.len());
         for part in reservation.booked.iter().filter(|part| !self.gone.contains(&part.lane)) {
             booked.push(part.clone());

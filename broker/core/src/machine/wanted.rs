@@ -180,7 +180,7 @@ impl Machine {
     ) -> Timestamp {
         let Some(start) = start else { return now };
         if start < now.minus(self.limits.past_start) {
-            let why = format!("{start} is past: it is {now}; leave it out to start now");
+            let why = format!("{start} is past: it is {now}; leave it out or ask for a later one");
             faults.push(FieldFault::new(field, why));
         }
         start.max(now)
