@@ -10,7 +10,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use clap::Parser;
 use tidegate_client::fetch::{Fetch, FetchError};
 use tidegate_client::{Ask, Client, Digest, Download, End, OnUnreachable, Refusal, clock};
@@ -69,17 +69,20 @@ async fn main() -> anyhow::Result<()> {
             }
         };
         match Box::pin(fetch.run(&session, announce, |_| {})).await {
-            Ok(fetched) => break fetched,
+            Ok(fetched) => break Ok(fetched),
             Err(FetchError::Refused(refusal)) => {
                 match acceptable(&refusal, &fetch.ask, arguments.rate, latest) {
                     Some(ask) => fetch.ask = ask,
-                    None => bail!("{refusal}"),
+                    None => break Err(anyhow!("{refusal}")),
                 }
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => break Err(error.into()),
         }
     };
-    session.close().await?;
+    // Whatever became of it: nobody should wait for this agent.
+    let closed = session.close().await;
+    let fetched = fetched?;
+    closed?;
     let rate = fetched.report.mean_rate.map_or_else(String::new, |rate| format!(" = {rate}"));
     println!(
         "fetched {} in {:.2?}{rate}, {}",

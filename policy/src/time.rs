@@ -102,6 +102,9 @@ impl FromStr for Timestamp {
 /// A day, in milliseconds.
 const DAY_MS: u64 = 86_400_000;
 
+/// Words that other programs read as months or years.
+const NOT_FIXED: [&str; 7] = ["M", "month", "months", "y", "yr", "year", "years"];
+
 const SPAN_HINT: &str = "write 90s, 15m, 2h or 1h30m, at most 400days";
 
 impl Span {
@@ -165,6 +168,10 @@ impl FromStr for Span {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let fault = |why: String| ParseError::new("duration", text, why, SPAN_HINT);
+        let mut words = text.split(|c: char| !c.is_ascii_alphabetic());
+        if let Some(word) = words.find(|word| NOT_FIXED.contains(word)) {
+            return Err(fault(format!("{word} is no fixed length, and minutes are a small m")));
+        }
         let duration = humantime::parse_duration(text.trim()).map_err(|e| fault(e.to_string()))?;
         if duration.subsec_nanos() % 1_000_000 != 0 {
             return Err(fault("it is not a whole number of milliseconds".into()));
@@ -292,6 +299,9 @@ mod tests {
             ("18:00", None),
             ("+2", None),
             ("+401days", None),
+            ("+10M", None),
+            ("+2months", None),
+            ("+1y", None),
             ("+1us", None),
             ("", None),
         ];

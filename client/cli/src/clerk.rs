@@ -162,10 +162,18 @@ fn command(offer: &CounterOffer, ask: &Ask, typed: &Typed) -> String {
             format!("tidegate fetch {} {}", quoted(url), quoted(file))
         }
     };
-    way(&mut text, offer, ask);
+    let wish = match (&ask.want, &offer.token) {
+        (Want::Rate(wish), _) => wish,
+        // A token was typed, and what it stood for is not known here; the new one knows.
+        (Want::Offer(_), token) => {
+            token.iter().for_each(|token| add(&mut text, "offer", token));
+            return text;
+        }
+    };
+    way(&mut text, offer, wish);
     add(&mut text, "rate", offer.rate);
     // Whoever asked for now means the now in which the command is typed.
-    let rigid = matches!(&ask.want, Want::Rate(Wish { shape: Shape::Rigid(_), .. }));
+    let rigid = matches!(wish.shape, Shape::Rigid(_));
     let for_now = rigid && offer.kind == OfferKind::LowerRateNow && ask.start().is_none();
     if !for_now {
         add(&mut text, "start", offer.start);
@@ -186,13 +194,7 @@ fn command(offer: &CounterOffer, ask: &Ask, typed: &Typed) -> String {
 }
 
 /// Where, and on which terms.
-fn way(text: &mut String, offer: &CounterOffer, ask: &Ask) {
-    let Want::Rate(wish) = &ask.want else {
-        if let Some(source) = &offer.source {
-            add(text, "from", source);
-        }
-        return;
-    };
+fn way(text: &mut String, offer: &CounterOffer, wish: &Wish) {
     match &wish.along {
         Along::Lanes(lanes) => lanes.iter().for_each(|lane| add(text, "lane", quoted(lane))),
         Along::Between(between) => {

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use tidegate_client::error::ClientError;
 use tidegate_client::reservation::{Phase, Reservation, State};
 use tidegate_client::topology::{Lane, ServerInfo};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Desk, reservations};
 use crate::arguments::Top;
@@ -25,6 +26,9 @@ pub(super) async fn run(desk: &Desk, typed: Top) -> anyhow::Result<Exit> {
     }
     // What cannot be reached at first is an error; what is lost later may come back.
     let mut drawn = page(desk, &look(desk, typed.count).await?);
+    // However it ends, the terminal is left as it was.
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut hung_up = signal(SignalKind::hangup())?;
     let screen = Screen::open()?;
     loop {
         screen.draw(&drawn)?;
@@ -33,6 +37,8 @@ pub(super) async fn run(desk: &Desk, typed: Top) -> anyhow::Result<Exit> {
                 ended?;
                 return Ok(Exit::Done);
             }
+            _ = terminated.recv() => return Ok(Exit::Done),
+            _ = hung_up.recv() => return Ok(Exit::Done),
             () = tokio::time::sleep(typed.every.to_duration()) => {}
         }
         match look(desk, typed.count).await {

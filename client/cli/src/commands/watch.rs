@@ -14,6 +14,7 @@ pub(super) async fn run(desk: &Desk, typed: Watch) -> anyhow::Result<Exit> {
     let mut lines = sheet.stream();
     let filter = WatchFilter { project: None, filter: typed.filter.unwrap_or_default() };
     let mut watch = desk.client.watch(filter).await?;
+    let mut first = true;
     loop {
         let told = tokio::select! {
             told = watch.next() => told,
@@ -24,8 +25,13 @@ pub(super) async fn run(desk: &Desk, typed: Watch) -> anyhow::Result<Exit> {
         };
         let Some(what) = told.transpose()? else { return Ok(Exit::Done) };
         let synced = matches!(what, Watched::Synced);
-        let told = Told { heard: clock::wall(), what };
-        let stands = matches!(told.what, Watched::Reset | Watched::Stands(_) | Watched::Synced);
+        let told = Told { heard: clock::wall(), what, first };
+        let stands = match told.what {
+            Watched::Reset => first,
+            Watched::Stands(_) | Watched::Synced => true,
+            _ => false,
+        };
+        first = false;
         if !(typed.changes && stands) {
             lines.next(&told, told_words)?;
         }

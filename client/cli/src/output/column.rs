@@ -83,7 +83,8 @@ impl<T> Column<T> {
 /// The columns that were asked for, in that order.
 pub(crate) fn chosen<T: Thing>(names: &[String]) -> Result<Vec<&'static Column<T>>, Mistake> {
     let find = |name: &String| {
-        let name = name.trim();
+        // As in the head of a table, too: `HELD UNTIL` is `held-until`.
+        let name = name.trim().to_lowercase().replace(' ', "-");
         let known = T::COLUMNS.iter().find(|it| it.name == name || it.key == name);
         known.ok_or_else(|| {
             let there: Vec<&str> = T::COLUMNS.iter().map(|column| column.name).collect();

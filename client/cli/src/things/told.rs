@@ -11,6 +11,8 @@ use crate::things::reservation;
 pub(crate) struct Told {
     pub(crate) heard: Timestamp,
     pub(crate) what: Watched,
+    /// Whether nothing was told before.
+    pub(crate) first: bool,
 }
 
 impl Told {
@@ -80,7 +82,12 @@ pub(crate) fn words(told: &Told, style: Style) -> Option<String> {
     let (event, tone) = told.event();
     let event = painted(&format!("{event:8}"), tone, style);
     Some(match &told.what {
-        Watched::Reset => return None,
+        Watched::Reset if told.first => return None,
+        Watched::Reset => {
+            format!(
+                "{heard}  {event}  what was missed is not known; forget the above, what stands follows"
+            )
+        }
         Watched::Synced => {
             format!("{heard}  {event}  that is all for now; changes follow")
         }
