@@ -155,7 +155,7 @@ impl Snapshots {
         }
         match self.orders.try_send(Order::Make(None)) {
             Ok(()) => (self.batches, self.bytes) = (0, 0),
-            // One is being made; this one comes after it.
+            // One is being made and another waits: the next batch asks again.
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
     }

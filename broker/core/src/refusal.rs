@@ -27,7 +27,7 @@ pub enum Reason {
 /// The most blockers that a refusal lists.
 pub const BLOCKERS_MAX: usize = 64;
 
-/// A refusal: nothing is booked.
+/// A refusal: nothing is booked but [`held`](Refusal::held), if that was asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refusal {
     /// The first reason that holds.

@@ -116,7 +116,7 @@ pub struct Decision {
 pub enum Answer {
     /// The reservation as it is after the decision.
     Reservation(Box<Reservation>),
-    /// No; nothing is booked.
+    /// No; nothing is booked but the offer that it holds, if that was asked for.
     Refusal(Box<Refusal>),
     /// What each entry of a batch is answered.
     Batch(Vec<Answer>),
