@@ -40,8 +40,8 @@ pub use snapshot::SnapshotSlot;
 
 /// The largest batch a journal takes, in bytes.
 ///
-/// One change of the network may end or cut a hundred thousand reservations, which is a few MiB; what
-/// is larger than this is a mistake of the writer, better refused before it is durable.
+/// One change of the network may end or cut many reservations at once and has room here; what is
+/// larger than this is a mistake of the writer, better refused before it is durable.
 pub const MAX_BATCH_BYTES: usize = 16 << 20;
 
 /// The largest snapshot a journal takes, in bytes: a bound for what a start may have to load.
