@@ -55,11 +55,10 @@ fn timelines(machine: &Machine, faults: &mut Vec<String>) {
 fn promises(machine: &Machine, now: Timestamp, faults: &mut Vec<String>) {
     let mut promised: BTreeMap<&LaneName, Timeline> = BTreeMap::new();
     for reservation in machine.reservations(None).filter(|reservation| reservation.is_live()) {
-        let Some(over) = reservation.interval.from(now) else { continue };
-        for booked in &reservation.booked {
-            let timeline = promised.entry(&booked.lane).or_default();
-            if timeline.book(over, booked.amount).is_err() {
-                faults.push(format!("{}: the promises overflow", booked.lane));
+        for (lane, over, amount) in reservation.plan.bookings() {
+            let Some(over) = over.from(now) else { continue };
+            if promised.entry(lane).or_default().book(over, amount).is_err() {
+                faults.push(format!("{lane}: the promises overflow"));
             }
         }
     }

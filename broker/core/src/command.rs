@@ -8,6 +8,7 @@ use tidegate_policy::{
 use crate::event::RequestMark;
 use crate::lane::{LaneName, Terms};
 use crate::maintenance::MaintenanceAsk;
+use crate::promise::Standing;
 use crate::topology::TopologySpec;
 
 /// A mutation that somebody asks for.
@@ -87,10 +88,15 @@ pub struct Ask {
     pub session: Option<SessionId>,
     /// Hold the best counter-offer if it is refused.
     pub hold_best_offer: bool,
+    /// What of its plan lies behind the freeze may be moved to make room for others; only with a
+    /// session, and only if there is more than one plan that would do.
+    pub movable: bool,
+    /// How it stands to others.
+    pub standing: Standing,
 }
 
 /// The ways that a request may take.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Ways {
     /// From any of several sources to one destination.
     Between {
@@ -151,6 +157,21 @@ pub enum Shape {
         start: Option<Timestamp>,
         /// The latest end.
         end: Timestamp,
+    },
+    /// A volume by a deadline, at whatever rates, as soon as possible.
+    Transfer {
+        /// The payload bytes, at least one.
+        volume: ByteCount,
+        /// The lowest payload rate that helps while anything moves; zero: any does.
+        min: BitRate,
+        /// The highest payload rate at one instant that is of use, at least 1 bit/s.
+        max: BitRate,
+        /// The earliest start; `None` means now.
+        start: Option<Timestamp>,
+        /// When all of it must have arrived.
+        deadline: Timestamp,
+        /// It may take several ways at once.
+        split: bool,
     },
     /// What was offered, as its token says it.
     Offered {

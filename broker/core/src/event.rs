@@ -14,6 +14,8 @@ use crate::ids;
 use crate::lane::{LaneName, Terms};
 use crate::losses::Losses;
 use crate::maintenance::Maintenance;
+use crate::plan::Plan;
+use crate::promise::{Promise, Standing};
 use crate::topology::{Steer, TopologySpec};
 
 /// One thing that happened.
@@ -67,6 +69,8 @@ pub enum Change {
     Reserved(Box<Reserved>),
     /// Rate, interval or bookings of a reservation were replaced.
     Modified(Box<Modified>),
+    /// The plan of a reservation was replaced from some instant on.
+    Moved(Box<Moved>),
     /// What a reservation's earlier terms left booked is free.
     Settled {
         /// Which.
@@ -166,20 +170,44 @@ pub struct Reserved {
     pub id: ReservationId,
     /// Who it belongs to.
     pub project: ProjectId,
-    /// The way that it takes.
-    pub route: Route,
-    /// What the bookings of its rate depend on besides the lanes.
+    /// How its bytes are to move.
+    pub plan: Plan,
+    /// What any other plan has to keep to; `None` if just this one is promised.
+    pub promise: Option<Box<Promise>>,
+    /// How it stands to others.
+    pub standing: Standing,
+    /// What the bookings of a rate depend on besides the lanes.
     pub terms: Terms,
-    /// The payload rate.
-    pub rate: BitRate,
-    /// When.
-    pub interval: Interval,
     /// When the hold lapses; `None` if confirmed at once.
     pub hold_until: Option<Timestamp>,
     /// The session it is bound to.
     pub session: Option<SessionId>,
-    /// What is booked on each lane, in path order.
-    pub booked: Vec<Booked>,
+}
+
+/// A reservation whose plan was replaced from some instant on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Moved {
+    /// Which.
+    pub id: ReservationId,
+    /// From when on.
+    pub from: Timestamp,
+    /// What follows from then on.
+    pub plan: Plan,
+    /// Why.
+    pub why: MoveWhy,
+}
+
+/// Why a plan was moved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MoveWhy {
+    /// To make room for others.
+    Room,
+    /// A lane that it was on cannot carry it any more.
+    CapacityLost,
+    /// What it had to move by now has not moved.
+    Lagging,
+    /// A higher priority took its lanes.
+    Preempted,
 }
 
 /// A reservation whose terms were replaced.
@@ -316,6 +344,10 @@ pub enum CloseWhy {
     SessionLost,
     /// A lane that it needs cannot carry it any more.
     CapacityLost,
+    /// Nothing moved under it for too long.
+    NoShow,
+    /// A higher priority took its lanes.
+    Preempted,
 }
 
 impl fmt::Display for CloseWhy {
@@ -326,6 +358,8 @@ impl fmt::Display for CloseWhy {
             Self::Expired => "expired",
             Self::SessionLost => "session lost",
             Self::CapacityLost => "capacity lost",
+            Self::NoShow => "no show",
+            Self::Preempted => "preempted",
         })
     }
 }

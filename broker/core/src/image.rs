@@ -192,7 +192,7 @@ impl LedgerState {
     /// Books what a reservation still keeps, on lanes that the topology may have lost since.
     fn book(&mut self, reservation: &mut Reservation) -> Result<(), Corrupt> {
         // One text for each lane, however many reservations name it.
-        let booked = reservation.booked.iter_mut().map(|booked| &mut booked.lane);
+        let booked = reservation.plan.ways.iter_mut().flat_map(|way| &mut way.lanes);
         for lane in booked.chain(reservation.kept.iter_mut().map(|kept| &mut kept.lane)) {
             if let Some((name, _)) = self.lanes.get_key_value(lane) {
                 *lane = name.clone();

@@ -125,6 +125,40 @@ impl Lane {
         self.load().earliest(after, latest, span, ceiling)
     }
 
+    /// What is free from `from` on for those whose own bookings stand in `own`, as what they add
+    /// and take away at each instant, in the order of those. On a drained lane that is what they
+    /// have.
+    pub(crate) fn free_beside(
+        &self,
+        from: Timestamp,
+        own: &[(Timestamp, i128)],
+    ) -> Vec<(Timestamp, u64)> {
+        let Some(ahead) = Interval::new(from, Timestamp::MAX) else { return Vec::new() };
+        let mut load = self.load().steps_over(ahead).peekable();
+        let mut turns = own.iter().peekable();
+        let (mut all, mut mine) = (0_u64, 0_i128);
+        let mut free: Vec<(Timestamp, u64)> = Vec::new();
+        loop {
+            let next = [load.peek().map(|(at, _)| *at), turns.peek().map(|(at, _)| *at)];
+            let Some(next) = next.into_iter().flatten().min() else { return free };
+            while let Some((_, level)) = load.next_if(|(at, _)| *at == next) {
+                all = level;
+            }
+            while let Some((_, more)) = turns.next_if(|(at, _)| *at == next) {
+                mine = mine.saturating_add(*more);
+            }
+            let own = u64::try_from(mine).unwrap_or(0);
+            let others = all.saturating_sub(own);
+            let level = match self.drained {
+                true => own.min(self.capacity().saturating_sub(others)),
+                false => self.capacity().saturating_sub(others),
+            };
+            if free.last().map(|(_, before)| *before) != Some(level) {
+                free.push((next, level));
+            }
+        }
+    }
+
     /// What is free for something new from each instant of `over` on, in bits per second: at its
     /// start, then wherever it changes inside.
     pub fn steps(&self, over: Interval) -> impl Iterator<Item = (Timestamp, u64)> + '_ {
@@ -253,7 +287,7 @@ impl Lane {
 }
 
 /// What a request says about how its bytes are carried.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Terms {
     /// It may share what is there with others: it books nothing on firm lanes.
     pub shared: bool,
@@ -298,39 +332,65 @@ impl LaneNeed {
         !(self.firm && terms.shared)
     }
 
-    /// The amount booked for a payload rate, rounded up: the only place where bookings round.
+    /// The amount booked for a payload rate, rounded up.
     #[must_use]
     pub fn amount(&self, rate: BitRate, terms: Terms) -> u64 {
-        if !self.applies(terms) {
-            return 0;
-        }
-        let factor = self.factor(terms);
-        let wire = u128::from(rate.bps()).saturating_mul(factor).div_ceil(PPM.saturating_mul(PPM));
-        let all = wire.saturating_mul(u128::from(self.times));
-        u64::try_from(all).unwrap_or(u64::MAX)
+        self.factor(terms).map_or(0, |factor| factor.amount(rate))
     }
 
     /// The highest payload rate whose amount fits into `free`, rounded down: the inverse of
-    /// [`Self::amount`] and the only place where headroom rounds.
+    /// [`Self::amount`].
     #[must_use]
     pub fn rate_within(&self, free: u64, terms: Terms) -> BitRate {
-        if !self.applies(terms) {
-            return BitRate::MAX;
-        }
-        let once = u128::from(free).checked_div(u128::from(self.times)).unwrap_or(0);
-        let scaled = once.saturating_mul(PPM.saturating_mul(PPM));
-        let bps = scaled.checked_div(self.factor(terms)).unwrap_or(0);
-        u64::try_from(bps).ok().and_then(BitRate::from_bps).unwrap_or(BitRate::MAX)
+        self.factor(terms).map_or(BitRate::MAX, |factor| factor.rate_within(free))
     }
 
-    /// Wire bits on this lane for 10^12 bits of payload: headers and the share of a bundle's link
-    /// in one product, so that both together round once.
-    fn factor(&self, terms: Terms) -> u128 {
+    /// What a payload rate books of it under these terms; `None` if nothing.
+    pub(crate) fn factor(&self, terms: Terms) -> Option<Factor> {
         let share = match self.spread {
             Some(spread) if spread.streams_min <= terms.streams => u128::from(spread.share_ppm),
             Some(_) | None => PPM,
         };
-        share.saturating_mul(PPM.saturating_add(u128::from(self.overhead_ppm)))
+        let wire = share.saturating_mul(PPM.saturating_add(u128::from(self.overhead_ppm)));
+        self.applies(terms).then_some(Factor { wire, times: self.times })
+    }
+}
+
+/// What a payload rate books on a lane: headers and the share of a bundle's link in one product,
+/// so that both together round once, times how often the lane is crossed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Factor {
+    /// Wire bits for 10^12 bits of payload.
+    wire: u128,
+    times: u32,
+}
+
+const UNIT: u128 = PPM * PPM;
+
+impl Factor {
+    /// The amount booked for a payload rate, rounded up: the only place where bookings round.
+    pub(crate) fn amount(self, rate: BitRate) -> u64 {
+        if self.wire == UNIT {
+            return rate.bps().saturating_mul(self.times.into());
+        }
+        let wire = u128::from(rate.bps()).saturating_mul(self.wire).div_ceil(UNIT);
+        u64::try_from(wire.saturating_mul(u128::from(self.times))).unwrap_or(u64::MAX)
+    }
+
+    /// The highest payload rate whose amount fits into `free`, rounded down: the only place where
+    /// headroom rounds.
+    pub(crate) fn rate_within(self, free: u64) -> BitRate {
+        let once = free.checked_div(self.times.into()).unwrap_or(0);
+        if self.wire == UNIT {
+            return BitRate::from_bps(once).unwrap_or(BitRate::MAX);
+        }
+        let bps = u128::from(once).saturating_mul(UNIT).checked_div(self.wire).unwrap_or(0);
+        u64::try_from(bps).ok().and_then(BitRate::from_bps).unwrap_or(BitRate::MAX)
+    }
+
+    /// How often the lane is crossed, where that is all there is to it.
+    pub(crate) fn whole(self) -> Option<u32> {
+        (self.wire == UNIT).then_some(self.times)
     }
 }
 

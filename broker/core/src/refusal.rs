@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tidegate_policy::{BitRate, Endpoint, Interval, Timestamp};
+use tidegate_policy::{BitRate, ByteCount, Endpoint, Interval, Timestamp};
 
 use crate::command::{Ask, Shape, Ways};
 use crate::event::Route;
@@ -82,6 +82,8 @@ pub enum OfferKind {
     LowerRateNow,
     /// The same volume from the same start with the earliest end, at no higher rate than asked for.
     LaterFinish,
+    /// As much of the volume as can be had by its deadline.
+    LessInTime,
     /// All that was asked, from a backend that mirrors one that was named.
     OtherSource,
 }
@@ -97,14 +99,19 @@ pub struct CounterOffer {
     pub terms: Terms,
     /// The payload rate.
     pub rate: BitRate,
-    /// When.
+    /// When; of a volume, from the earliest start to the deadline.
     pub interval: Interval,
+    /// The payload bytes, where a volume was asked for; the rate is the highest then.
+    pub volume: Option<ByteCount>,
 }
 
 impl CounterOffer {
     /// A request for exactly this, on the conditions of the one that was refused.
     #[must_use]
     pub fn ask(&self, original: &Ask) -> Ask {
+        if let Some(ask) = self.volume.and_then(|volume| self.transfer(original, volume)) {
+            return ask;
+        }
         let ways = match &self.route {
             Route::Between { source, destination, via, path, .. } => Ways::Between {
                 sources: vec![source.clone()],
@@ -116,6 +123,21 @@ impl CounterOffer {
         };
         let shape = Shape::Offered { rate: self.rate, over: self.interval };
         Ask { ways, shape, hold_best_offer: false, ..original.clone() }
+    }
+
+    /// The same for a volume: over all ways that the original may take, or from the source that
+    /// is offered instead.
+    fn transfer(&self, original: &Ask, volume: ByteCount) -> Option<Ask> {
+        let Shape::Transfer { min, max, split, .. } = original.shape else { return None };
+        let (start, deadline) = (Some(self.interval.start()), self.interval.end());
+        let shape = Shape::Transfer { volume, min, max, start, deadline, split };
+        let mut ways = original.ways.clone();
+        if let (Ways::Between { sources, path, .. }, OfferKind::OtherSource) = (&mut ways, self.kind)
+        {
+            *sources = self.route.source().cloned().into_iter().collect();
+            *path = None;
+        }
+        Some(Ask { ways, shape, hold_best_offer: false, ..original.clone() })
     }
 }
 

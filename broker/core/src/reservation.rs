@@ -4,8 +4,10 @@ use tidegate_policy::{
     BitRate, ByteCount, Interval, ProjectId, RequestId, ReservationId, SessionId, Timestamp,
 };
 
-use crate::event::{Booked, CloseWhy, Kept, Reserved, Route};
+use crate::event::{CloseWhy, Kept, Reserved};
 use crate::lane::{LaneName, Terms};
+use crate::plan::Plan;
+use crate::promise::{Promise, Standing};
 
 /// What was asked and what is promised.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,20 +16,20 @@ pub struct Reservation {
     pub id: ReservationId,
     /// Who it belongs to.
     pub project: ProjectId,
-    /// The way that it takes.
-    pub route: Route,
-    /// What the bookings of its rate depend on besides the lanes.
+    /// How its bytes are to move.
+    pub plan: Plan,
+    /// What any other plan has to keep to; `None` if just this one is promised.
+    pub promise: Option<Box<Promise>>,
+    /// How it stands to others.
+    pub standing: Standing,
+    /// What the bookings of a rate depend on besides the lanes.
     pub terms: Terms,
-    /// The payload rate.
-    pub rate: BitRate,
-    /// When.
+    /// From the first instant of its plan to the last, as it was told.
     pub interval: Interval,
     /// Since when the present terms are booked: the start, or when they were changed after it.
     pub from: Timestamp,
     /// The session it is bound to.
     pub session: Option<SessionId>,
-    /// What is booked on each lane, in path order. The truth, whatever a formula says today.
-    pub booked: Vec<Booked>,
     /// What earlier terms leave booked beyond that.
     pub kept: Vec<Kept>,
     /// Its end was brought forward because capacity is lost from then on.
@@ -118,10 +120,9 @@ impl Reservation {
     /// Everything that it books: the present terms, and what earlier ones leave.
     pub fn bookings(&self) -> impl Iterator<Item = (&LaneName, Interval, u64)> {
         let over = self.booked_over();
-        let present = self
-            .booked
-            .iter()
-            .filter_map(move |booked| over.map(|over| (&booked.lane, over, booked.amount)));
+        let present = self.plan.bookings().filter_map(move |(lane, when, amount)| {
+            over.and_then(|over| when.within(over)).map(|when| (lane, when, amount))
+        });
         present.chain(self.kept.iter().map(|kept| (&kept.lane, kept.over, kept.amount)))
     }
 
@@ -148,41 +149,72 @@ impl Reservation {
     pub(crate) fn curtailed(mut self, end: Timestamp, free_from: Timestamp) -> Option<Self> {
         let interval = Interval::new(self.interval.start(), end)?;
         let tail = Interval::new(end, free_from.min(self.interval.end()));
-        self.kept.extend(self.booked.iter().filter_map(|booked| {
-            let Booked { lane, amount } = booked.clone();
-            tail.map(|over| Kept { lane, over, amount })
+        self.kept.extend(self.plan.bookings().filter_map(|(lane, over, amount)| {
+            let over = over.within(tail?)?;
+            Some(Kept { lane: lane.clone(), over, amount })
         }));
         if let State::Held { until } = &mut self.state {
             *until = end.min(*until);
         }
+        self.plan = self.plan.within(interval);
         self.interval = interval;
         self.curtailed = true;
+        self.plan_version = self.plan_version.saturating_add(1);
+        self.plan.is_sound().then_some(self)
+    }
+
+    /// The reservation with another plan from some instant on.
+    pub(crate) fn moved(mut self, from: Timestamp, later: Plan) -> Option<Self> {
+        let before = Interval::new(self.interval.start(), from.min(self.interval.end()));
+        self.plan = match before {
+            Some(before) => self.plan.within(before).then(later),
+            None => later,
+        };
+        let interval = self.plan.interval().filter(|_| self.plan.is_sound())?;
+        // What it was told to begin with stays its start, once that has begun.
+        let start = if self.interval.start() < from { self.interval.start() } else { interval.start() };
+        self.from = if self.interval.start() < from { self.from } else { start };
+        self.interval = Interval::new(start, interval.end())?;
         self.plan_version = self.plan_version.saturating_add(1);
         Some(self)
     }
 
+    /// The highest payload rate of its plan at one instant.
+    #[must_use]
+    pub fn rate(&self) -> BitRate {
+        self.plan.peak()
+    }
+
+    /// Whether its plan may be moved.
+    #[must_use]
+    pub fn is_movable(&self) -> bool {
+        self.is_live() && self.promise.as_ref().is_some_and(|promise| promise.movable)
+    }
+
     /// A granted request as a reservation.
+    ///
+    /// `None` if its plan is none.
     pub(crate) fn granted(
         reserved: Reserved,
         created: Timestamp,
         created_by: Option<RequestId>,
-    ) -> Self {
-        let Reserved { id, project, route, terms, rate, interval, hold_until, session, booked } =
-            reserved;
+    ) -> Option<Self> {
+        let Reserved { id, project, plan, promise, standing, terms, hold_until, session } = reserved;
+        let interval = plan.interval().filter(|_| plan.is_sound())?;
         let state = match hold_until {
             Some(until) => State::Held { until },
             None => State::Confirmed,
         };
-        Self {
+        Some(Self {
             id,
             project,
-            route,
+            plan,
+            promise,
+            standing,
             terms,
-            rate,
             interval,
             from: interval.start(),
             session,
-            booked,
             kept: Vec::new(),
             curtailed: false,
             revision: 1,
@@ -191,6 +223,6 @@ impl Reservation {
             created,
             created_by,
             state,
-        }
+        })
     }
 }

@@ -5,7 +5,7 @@ use tidegate_policy::{ByteCount, RequestId, ReservationId, SessionId, Timestamp}
 
 use super::due::Past;
 use super::{Machine, Outcome, Remembered};
-use crate::event::{Change, CloseWhy, Corrupt, Event, Modified, RequestMark, Reserved};
+use crate::event::{Change, CloseWhy, Corrupt, Event, Modified, Moved, RequestMark, Reserved};
 use crate::lane::{Lane, LaneName};
 use crate::losses::Losses;
 use crate::reservation::{Reservation, State};
@@ -39,6 +39,7 @@ impl Machine {
                 self.modified(modified)?;
                 self.remember(mark, Outcome::Reservation(modified.id), event.at);
             }
+            Change::Moved(moved) => self.moved(moved)?,
             Change::Settled { id } => self.settled(*id, event.at)?,
             Change::Metered { used } => self.metered(used, event.at)?,
             Change::Closed { id, why, free_from, used } => {
@@ -99,9 +100,12 @@ impl Machine {
         }
         let created_by = event.request.map(|mark| mark.id);
         let reservation = Reservation::granted(reserved.clone(), event.at, created_by);
+        let reservation =
+            reservation.ok_or_else(|| corrupt(format!("reservation {id} has no plan")))?;
         self.book(&reservation)?;
         self.state.ends.insert(ends(&reservation));
         self.state.reservations.insert(id, reservation);
+        self.number(id);
         self.state.live = self.state.live.saturating_add(1);
         if let Some(mark) = event.request {
             let outcome = Outcome::Reservation(id);
@@ -148,6 +152,7 @@ impl Machine {
             bound.remove(&id);
         }
         self.recent.forget_meter(id);
+        self.movables.forget(id);
         self.state.live = self.state.live.saturating_sub(1);
         self.state.past.extend(past(&closed));
         Ok(())
@@ -182,6 +187,20 @@ impl Machine {
         self.state.ends.insert(ends(&after));
         self.rebook(&before, &after)?;
         self.state.reservations.insert(id, after);
+        Ok(())
+    }
+
+    /// Replaces the rest of a live reservation's plan.
+    fn moved(&mut self, moved: &Moved) -> Result<(), Corrupt> {
+        let before = self.known(moved.id)?.clone();
+        let after = before.clone().moved(moved.from, moved.plan.clone());
+        let after = after.filter(|_| before.is_live());
+        let after =
+            after.ok_or_else(|| corrupt(format!("reservation {} cannot move", moved.id)))?;
+        self.state.ends.remove(&ends(&before));
+        self.state.ends.insert(ends(&after));
+        self.rebook(&before, &after)?;
+        self.state.reservations.insert(after.id, after);
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use crate::event::{Change, CloseWhy, Event};
 use crate::fault::{Fault, LaneInUse};
 use crate::lane::LaneName;
 use crate::losses::{LOSSES_MAX, Losses, VICTIMS_MAX, Victim};
+use crate::plan::Segment;
 use crate::reservation::Reservation;
 use crate::timeline::Timeline;
 
@@ -114,10 +115,10 @@ impl Machine {
         let mut live = Timeline::default();
         let mut until = now;
         for reservation in self.live_on(now, |lane| lane == name) {
-            let over = reservation.interval.from(now)?;
-            until = until.max(over.end());
-            for booked in reservation.booked.iter().filter(|booked| booked.lane == *name) {
-                live.book(over, booked.amount).ok()?;
+            for (_, over, amount) in reservation.plan.bookings().filter(|(lane, ..)| *lane == name) {
+                let Some(over) = over.from(now) else { continue };
+                until = until.max(over.end());
+                live.book(over, amount).ok()?;
             }
         }
         let instants = [now].into_iter().chain(live.steps().map(|(instant, _)| instant));
@@ -143,7 +144,7 @@ impl Machine {
     ) -> impl Iterator<Item = &Reservation> {
         let live = self.state.reservations.values().filter(|found| found.is_live());
         let ahead = live.filter(move |found| now < found.interval.end());
-        ahead.filter(move |found| found.booked.iter().any(|booked| is_one(&booked.lane)))
+        ahead.filter(move |found| found.plan.lanes().any(&is_one))
     }
 }
 
@@ -162,8 +163,8 @@ fn rank(reservation: &Reservation) -> Rank {
 /// What changes at one instant.
 #[derive(Default)]
 struct Turn<'a> {
-    ends: Vec<&'a Reservation>,
-    starts: Vec<&'a Reservation>,
+    ends: Vec<(&'a Reservation, &'a Segment)>,
+    starts: Vec<(&'a Reservation, &'a Segment)>,
     limits: Vec<&'a LaneName>,
 }
 
@@ -171,7 +172,8 @@ struct Turn<'a> {
 struct Swept<'a> {
     ceiling: &'a Ceiling,
     load: u64,
-    on: BTreeMap<Rank, &'a Reservation>,
+    /// Who is on it, and with how many segments.
+    on: BTreeMap<Rank, (&'a Reservation, usize)>,
 }
 
 struct Sweep<'a> {
@@ -194,8 +196,12 @@ impl<'a> Sweep<'a> {
             }
         }
         for found in machine.live_on(now, |lane| tight.contains_key(lane)) {
-            turns.entry(found.interval.start().max(now)).or_default().starts.push(found);
-            turns.entry(found.interval.end()).or_default().ends.push(found);
+            let ahead = found.plan.segments.iter().filter(|it| now < it.over.end());
+            for segment in ahead {
+                let start = segment.over.start().max(now);
+                turns.entry(start).or_default().starts.push((found, segment));
+                turns.entry(segment.over.end()).or_default().ends.push((found, segment));
+            }
         }
         let swept = |ceiling| Swept { ceiling, load: 0, on: BTreeMap::new() };
         let lanes = tight.iter().map(|(name, ceiling)| (*name, swept(*ceiling))).collect();
@@ -205,18 +211,21 @@ impl<'a> Sweep<'a> {
     fn run(mut self) -> Vec<Loss<'a>> {
         let mut losses = Vec::new();
         while let Some((at, turn)) = self.turns.pop_first() {
-            let ends = turn.ends.into_iter().filter(|found| !self.lost.contains(&found.id));
-            for found in ends.collect::<Vec<_>>() {
-                self.shift(found, false);
+            for (found, segment) in turn.ends {
+                self.shift(found, segment, false);
             }
             let mut touched: BTreeSet<&LaneName> = turn.limits.into_iter().collect();
-            for found in turn.starts {
-                self.shift(found, true);
-                touched.extend(found.booked.iter().map(|booked| &booked.lane));
+            for (found, segment) in turn.starts {
+                self.shift(found, segment, true);
+                touched.extend(lanes_of(found, segment));
             }
             for lane in touched {
                 while let Some(reservation) = self.overfull(lane, at) {
-                    self.shift(reservation, false);
+                    let segments = reservation.plan.segments.iter();
+                    let on = segments.filter(|it| it.over.start() <= at && at < it.over.end());
+                    for segment in on {
+                        self.shift(reservation, segment, false);
+                    }
                     self.lost.insert(reservation.id);
                     losses.push(Loss { reservation, lane, at });
                 }
@@ -228,22 +237,36 @@ impl<'a> Sweep<'a> {
     /// Who goes first on a lane that carries too much.
     fn overfull(&self, lane: &LaneName, at: Timestamp) -> Option<&'a Reservation> {
         let swept = self.lanes.get(lane)?;
-        let (_, first) =
+        let (_, (first, _)) =
             swept.on.first_key_value().filter(|_| swept.ceiling.at(at) < swept.load)?;
         Some(first)
     }
 
-    /// Counts a reservation on its lanes, or no more.
-    fn shift(&mut self, found: &'a Reservation, begins: bool) {
-        for booked in &found.booked {
-            let Some(swept) = self.lanes.get_mut(&booked.lane) else { continue };
+    /// Counts a segment on its lanes, or no more; none of what is lost.
+    fn shift(&mut self, found: &'a Reservation, segment: &'a Segment, begins: bool) {
+        if self.lost.contains(&found.id) {
+            return;
+        }
+        for (lane, amount) in lanes_of(found, segment).zip(&segment.amounts) {
+            let Some(swept) = self.lanes.get_mut(lane) else { continue };
+            let (_, count) = swept.on.entry(rank(found)).or_insert((found, 0));
             if begins {
-                swept.load = swept.load.saturating_add(booked.amount);
-                swept.on.insert(rank(found), found);
+                *count = count.saturating_add(1);
+                swept.load = swept.load.saturating_add(*amount);
             } else {
-                swept.load = swept.load.saturating_sub(booked.amount);
+                *count = count.saturating_sub(1);
+                swept.load = swept.load.saturating_sub(*amount);
+            }
+            if *count == 0 {
                 swept.on.remove(&rank(found));
             }
         }
     }
+}
+
+fn lanes_of<'a>(
+    found: &'a Reservation,
+    segment: &Segment,
+) -> impl Iterator<Item = &'a LaneName> + use<'a> {
+    found.plan.ways.get(segment.way).into_iter().flat_map(|way| &way.lanes)
 }

@@ -109,7 +109,7 @@ impl Machine {
         &'a self,
         reservation: &'a Reservation,
     ) -> impl Iterator<Item = &'a LaneName> {
-        let lanes = reservation.booked.iter().map(|booked| &booked.lane);
+        let lanes = reservation.plan.lanes();
         lanes.filter(|name| self.state.lanes.get(*name).is_some_and(Lane::is_drained))
     }
 

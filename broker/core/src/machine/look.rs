@@ -167,7 +167,7 @@ impl Machine {
         // Looked at, not held.
         let ask = Ask { hold_best_offer: false, ..ask.clone() };
         let answer = self.reserve(stamp, &ask)?.answer;
-        let wanted = self.wanted(now, &ask.shape)?;
+        let wanted = self.wish(now, &ask)?.steady();
         let ways = self.ways(&ask.ways, ask.terms)?;
         let sight = Sight::of(self);
         let checks = ways.iter().take(WAYS_MAX);

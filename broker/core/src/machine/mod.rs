@@ -15,12 +15,15 @@ pub(crate) mod due;
 mod look;
 mod maintenance;
 mod modify;
+mod movables;
 mod offers;
 mod reads;
 mod recent;
 mod reserve;
 mod retopo;
+mod room;
 mod sight;
+mod transfer;
 mod twins;
 mod wanted;
 
@@ -35,6 +38,7 @@ use crate::event::Event;
 use crate::lane::{Lane, LaneName};
 use crate::losses::Losses;
 use crate::maintenance::Maintenance;
+use crate::plan::Segment;
 use crate::refusal::Refusal;
 use crate::reservation::Reservation;
 use crate::session::Session;
@@ -70,6 +74,17 @@ pub struct Limits {
     pub per_session_max: usize,
     /// The most maintenance windows remembered, those that are over included.
     pub maintenances_max: usize,
+    /// What plans of a volume book beyond it, in parts per million, so that an exact limiter still
+    /// ends in time.
+    pub margin_ppm: u32,
+    /// The most segments of a plan.
+    pub segments_max: usize,
+    /// The most plans that move for one request.
+    pub moves_max: usize,
+    /// The most pieces of time that are looked at to make room for one request.
+    pub replan_steps: u64,
+    /// The most orders that are tried to make room for one request.
+    pub replan_rounds: usize,
 }
 
 impl Default for Limits {
@@ -86,6 +101,11 @@ impl Default for Limits {
             sessions_max: 100_000,
             per_session_max: 1000,
             maintenances_max: 10_000,
+            margin_ppm: 10_000,
+            segments_max: 64,
+            moves_max: 512,
+            replan_steps: 20_000_000,
+            replan_rounds: 64,
         }
     }
 }
@@ -203,6 +223,7 @@ pub struct Machine {
     limits: Limits,
     state: LedgerState,
     recent: recent::Recent,
+    movables: movables::Movables,
 }
 
 /// What replay restores.
@@ -289,7 +310,7 @@ impl Machine {
     /// An empty machine.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, state: LedgerState::default(), recent: recent::Recent::default() }
+        Self::with_ledger(limits, LedgerState::default())
     }
 
     /// The bounds it decides by.
@@ -376,13 +397,32 @@ impl Machine {
     pub fn used_rates(&self) -> BTreeMap<&LaneName, u64> {
         let mut rates = BTreeMap::new();
         for (id, bps) in self.recent.rates() {
-            let booked = self.state.reservations.get(&id).filter(|found| found.is_live());
-            for booked in booked.into_iter().flat_map(|found| &found.booked) {
-                let sum: &mut u64 = rates.entry(&booked.lane).or_default();
-                *sum = sum.saturating_add(bps);
+            let live = self.state.reservations.get(&id).filter(|found| found.is_live());
+            for (lane, share) in live.into_iter().flat_map(|found| self.shares(found, bps)) {
+                let sum: &mut u64 = rates.entry(lane).or_default();
+                *sum = sum.saturating_add(share);
             }
         }
         rates
+    }
+
+    /// What each lane carries of a rate: where a plan takes several ways at once, their shares.
+    fn shares<'a>(
+        &self,
+        found: &'a Reservation,
+        bps: u64,
+    ) -> impl Iterator<Item = (&'a LaneName, u64)> {
+        let now = self.state.clock;
+        let segments = found.plan.segments.iter();
+        let on = segments.filter(|it| it.over.start() <= now && now < it.over.end());
+        let on: Vec<&Segment> = on.collect();
+        let all: u128 = on.iter().map(|it| u128::from(it.rate.bps())).sum();
+        on.into_iter().flat_map(move |segment| {
+            let part = u128::from(bps).saturating_mul(segment.rate.bps().into());
+            let share = u64::try_from(part.checked_div(all).unwrap_or(0)).unwrap_or(u64::MAX);
+            let way = found.plan.ways.get(segment.way);
+            way.into_iter().flat_map(|way| &way.lanes).map(move |lane| (lane, share))
+        })
     }
 
     /// Whether what replay restores is the same in both: what only a running process remembers is
@@ -401,6 +441,9 @@ impl Machine {
     }
 
     pub(crate) fn with_ledger(limits: Limits, state: LedgerState) -> Self {
-        Self { limits, state, recent: recent::Recent::default() }
+        let (recent, movables) = Default::default();
+        let mut machine = Self { limits, state, recent, movables };
+        machine.renumber();
+        machine
     }
 }

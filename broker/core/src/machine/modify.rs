@@ -13,6 +13,7 @@ use crate::command::{Modify, Ways};
 use crate::event::{Booked, Change, Event, Kept, Modified, Route};
 use crate::fault::{Fault, FieldFault};
 use crate::lane::LaneName;
+use crate::plan::Plan;
 use crate::refusal::OfferKind;
 use crate::reservation::{Reservation, State};
 use crate::timeline::Timeline;
@@ -37,13 +38,13 @@ impl Machine {
             return Err(Fault::IllegalStep { id, step: "change", state });
         }
         let Changed { wanted, interval } = self.changed(stamp.now, found, modify)?;
-        if wanted.min == found.rate && interval == found.interval {
+        if wanted.min == found.rate() && interval == found.interval {
             return Ok(unchanged(boxed(found.clone())));
         }
         let ways = self.ways_of(found);
         let sight = Sight::of(self).without(found, stamp.now);
         let Some(placed) = sight.place(&ways, &wanted) else {
-            let mut refusal = sight.refuse(&ways, &wanted);
+            let mut refusal = sight.refuse_steady(&ways, &wanted);
             // Only what the same reservation could be changed to: at another time it is another.
             refusal.offers = sight.offers(&ways, &wanted);
             refusal.offers.retain(|offer| offer.kind == OfferKind::LowerRateNow);
@@ -71,7 +72,7 @@ impl Machine {
         modify: &Modify,
     ) -> Result<Changed, Fault> {
         let mut faults = Vec::new();
-        let rate = modify.rate.unwrap_or(found.rate);
+        let rate = modify.rate.unwrap_or(found.rate());
         if rate == tidegate_policy::BitRate::ZERO {
             faults.push(FieldFault::new(
                 "reservation.rate_bps",
@@ -103,7 +104,8 @@ impl Machine {
 
     /// The way that a reservation takes, as far as the topology still has it.
     fn ways_of(&self, found: &Reservation) -> Vec<Way> {
-        let asked = match &found.route {
+        let Some(route) = found.plan.route() else { return Vec::new() };
+        let asked = match route {
             Route::Between { source, destination, via, .. } => Ways::Between {
                 sources: vec![source.clone()],
                 destination: destination.clone(),
@@ -115,10 +117,10 @@ impl Machine {
         // What it was granted on may have left the topology, or be served by other relays: then no
         // way leads there any more.
         let mut ways = self.ways(&asked, found.terms).unwrap_or_default();
-        ways.retain(|way| way.route.is_along(&found.route));
+        ways.retain(|way| way.route.is_along(route));
         if 1 < ways.len() {
             // A controller follows the bookings: its paths differ in nothing but their lanes.
-            let booked: BTreeSet<&LaneName> = found.booked.iter().map(|it| &it.lane).collect();
+            let booked: BTreeSet<&LaneName> = found.plan.lanes().collect();
             ways.retain(|way| {
                 let needs = way.needs.iter().filter(|need| need.applies(found.terms));
                 needs.map(|need| &need.lane).collect::<BTreeSet<_>>() == booked
@@ -164,12 +166,15 @@ impl Reservation {
     /// The reservation under other terms.
     pub(super) fn modified(self, modified: Modified) -> Self {
         let Modified { id: _, rate, interval, from, booked, kept } = modified;
-        let (revision, plan) = (self.revision, self.plan_version);
+        let (revision, version) = (self.revision, self.plan_version);
         // It ends as it was asked again, unless only the rest of it is other than before.
         let curtailed = self.curtailed && interval.end() == self.interval.end();
-        let mut after = Self { rate, interval, from, booked, kept, curtailed, ..self };
+        let over = Interval::new(from, interval.end()).unwrap_or(interval);
+        let route = self.plan.route().cloned().unwrap_or(Route::Lanes(Vec::new()));
+        let plan = Plan::single(route, over, rate, booked);
+        let mut after = Self { plan, interval, from, kept, curtailed, ..self };
         after.revision = revision.saturating_add(1);
-        after.plan_version = plan.saturating_add(1);
+        after.plan_version = version.saturating_add(1);
         if let State::Held { until } = after.state {
             after.state = State::Held { until: until.min(after.interval.end()) };
         }

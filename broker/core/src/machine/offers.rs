@@ -4,16 +4,24 @@ use std::collections::VecDeque;
 
 use tidegate_policy::{BitRate, Endpoint, Interval, Timestamp};
 
-use super::Machine;
+use super::{Machine, transfer};
 use super::sight::{Placed, Sight, Way};
-use super::wanted::Wanted;
+use super::wanted::{Wanted, Wish};
 use crate::command::{Ask, Ways};
 use crate::lane::Lane;
+use crate::plan;
 use crate::refusal::{BLOCKERS_MAX, Blocker, CounterOffer, OfferKind, Reason, Refusal};
 
 impl Sight<'_> {
     /// Why none of these ways carries what is wanted, without offers.
-    pub(super) fn refuse(&self, ways: &[Way], wanted: &Wanted) -> Refusal {
+    pub(super) fn refuse(&self, ways: &[Way], wish: &Wish) -> Refusal {
+        match wish {
+            Wish::Steady(wanted) => self.refuse_steady(ways, wanted),
+            Wish::Volume(sought) => self.refuse_volume(ways, sought),
+        }
+    }
+
+    pub(super) fn refuse_steady(&self, ways: &[Way], wanted: &Wanted) -> Refusal {
         let blockers = ways.iter().flat_map(|way| self.blocking(way, wanted));
         let blockers = blockers.take(BLOCKERS_MAX).collect();
         let reason = self.reason(ways, wanted);
@@ -179,7 +187,7 @@ impl Machine {
         &self,
         sight: &Sight<'_>,
         ask: &Ask,
-        wanted: &Wanted,
+        wish: &Wish,
     ) -> Option<CounterOffer> {
         let Ways::Between { sources, destination, via, .. } = &ask.ways else { return None };
         let mut others: Vec<Endpoint> = Vec::new();
@@ -203,7 +211,15 @@ impl Machine {
             self.ways(&ways, ask.terms).unwrap_or_default()
         });
         let ways: Vec<Way> = ways.collect();
-        sight.place(&ways, wanted).map(|placed| offer(OfferKind::OtherSource, &placed))
+        match wish {
+            Wish::Steady(wanted) => {
+                sight.place(&ways, wanted).map(|placed| offer(OfferKind::OtherSource, &placed))
+            }
+            Wish::Volume(sought) => {
+                let plan = sight.plan_for(&ways, wish, self.limits.segments_max)?;
+                transfer::offer(OfferKind::OtherSource, (&ways, &plan), sought, sought.window)
+            }
+        }
     }
 }
 
@@ -214,10 +230,16 @@ fn volume(rate: BitRate, over: Interval) -> u128 {
 
 /// Ranks offers: first those that carry all of the volume, by when they are finished, then the
 /// others, by how much they carry.
-pub(super) fn rank(offers: &mut [CounterOffer], wanted: &Wanted) {
-    let Some(asked) = wanted.at_first().map(|over| volume(wanted.min, over)) else { return };
+pub(super) fn rank(offers: &mut [CounterOffer], wish: &Wish) {
+    let asked = match wish {
+        Wish::Steady(wanted) => wanted.at_first().map_or(0, |over| volume(wanted.min, over)),
+        Wish::Volume(sought) => plan::volume(sought.bytes),
+    };
     offers.sort_by_key(|offer| {
-        let carried = volume(offer.rate, offer.interval);
+        let carried = match offer.volume {
+            Some(bytes) => plan::volume(bytes),
+            None => volume(offer.rate, offer.interval),
+        };
         let missing = asked.saturating_sub(carried);
         (missing, offer.interval.end(), offer.interval.start())
     });
@@ -225,5 +247,5 @@ pub(super) fn rank(offers: &mut [CounterOffer], wanted: &Wanted) {
 
 fn offer(kind: OfferKind, placed: &Placed<'_>) -> CounterOffer {
     let (route, terms) = (placed.way.route.clone(), placed.way.terms);
-    CounterOffer { kind, route, terms, rate: placed.rate, interval: placed.over }
+    CounterOffer { kind, route, terms, rate: placed.rate, interval: placed.over, volume: None }
 }

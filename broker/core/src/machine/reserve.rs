@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 
 use tidegate_policy::{BitRate, Endpoint, Interval, ReservationId, SessionId, Span, Timestamp};
 
-use super::decide::happens;
 use super::offers::rank;
+use super::room::Room;
 use super::sight::{Sight, Way};
-use super::wanted::Wanted;
+use super::wanted::Wish;
 use super::{Answer, Decision, Machine, Stamp};
-use crate::command::{Ask, BATCH_MAX, Batch, LANES_MAX, SOURCES_MAX, VIA_MAX, Ways};
-use crate::event::{Booked, Change, RequestMark, Reserved, Route};
+use crate::command::{Ask, BATCH_MAX, Batch, LANES_MAX, SOURCES_MAX, Shape, VIA_MAX, Ways};
+use crate::event::{Booked, Change, Event, RequestMark, Reserved, Route};
 use crate::fault::{Fault, FieldFault};
 use crate::ids;
 use crate::lane::{LaneNeed, Terms};
+use crate::plan::Plan;
+use crate::promise::{PRIORITY_MAX, Promise, Promised};
 use crate::refusal::{CounterOffer, Reason, Refusal};
 use crate::reservation::Reservation;
 use crate::topology::Path;
@@ -27,7 +29,7 @@ enum Entry {
     /// Answered before.
     Answered(Answer),
     /// To be decided.
-    Asked(Wanted),
+    Asked(Wish),
 }
 
 /// What a batch has made before the request at hand.
@@ -39,9 +41,9 @@ struct Pending {
 
 impl Machine {
     pub(super) fn reserve(&self, stamp: Stamp, ask: &Ask) -> Result<Decision, Fault> {
-        let wanted = self.checked(stamp.now, ask)?;
+        let wish = self.checked(stamp.now, ask)?;
         self.check_room(ask, &Pending::default())?;
-        self.reserve_in(&mut Sight::of(self), stamp, ask, &wanted)
+        self.reserve_in(&mut Sight::of(self), stamp, ask, &wish)
     }
 
     /// Decides several in order. One that is refused does not keep the next ones from being
@@ -57,8 +59,8 @@ impl Machine {
         let mut pending = Pending::default();
         let (mut events, mut answers) = (Vec::new(), Vec::new());
         for (index, (ask, entry)) in batch.asks.iter().zip(entries).enumerate() {
-            let wanted = match entry {
-                Entry::Asked(wanted) => wanted,
+            let wish = match entry {
+                Entry::Asked(wish) => wish,
                 Entry::Answered(answer) => {
                     answers.push(answer);
                     continue;
@@ -68,11 +70,13 @@ impl Machine {
             let stamp = Stamp { fresh: ids::entry(stamp.fresh, index), ..stamp };
             let decided = self
                 .check_room(ask, &pending)
-                .and_then(|()| self.reserve_in(&mut sight, stamp, ask, &wanted))
+                .and_then(|()| self.reserve_in(&mut sight, stamp, ask, &wish))
                 .map_err(|fault| fault.within(&format!("requests[{index}]")))?;
             for mut event in decided.events {
-                event.request = Some(mark);
-                pending.count(ask);
+                if matches!(event.change, Change::Reserved(_)) {
+                    event.request = Some(mark);
+                    pending.count(ask);
+                }
                 events.push(event);
             }
             answers.push(decided.answer.made_by(mark.id));
@@ -115,7 +119,7 @@ impl Machine {
                 faults.push(FieldFault::new(format!("{part}.hold_best_offer"), why));
             }
             match self.checked(stamp.now, ask).map_err(|fault| fault.within(&part)) {
-                Ok(wanted) => entries.push(Entry::Asked(wanted)),
+                Ok(wish) => entries.push(Entry::Asked(wish)),
                 Err(Fault::Invalid(more)) => faults.extend(more),
                 Err(other) => return Err(other),
             }
@@ -129,28 +133,38 @@ impl Machine {
         sight: &mut Sight<'_>,
         stamp: Stamp,
         ask: &Ask,
-        wanted: &Wanted,
+        wish: &Wish,
     ) -> Result<Decision, Fault> {
         let ways = self.ways(&ask.ways, ask.terms)?;
-        let placed = sight.place(&ways, wanted);
-        let placed = placed.map(|placed| (placed.way, placed.rate, placed.over));
-        match placed {
-            Some((way, rate, over)) => {
-                let hold_until = ask.hold_for.map(|span| stamp.now.plus(span).min(over.end()));
-                let reserved = grant(stamp, ask, (way, rate, over), hold_until);
-                for booked in &reserved.booked {
-                    sight.book(&booked.lane, over, booked.amount);
+        let (plan, moved) = match sight.plan_for(&ways, wish, self.limits.segments_max) {
+            Some(plan) => (plan, Vec::new()),
+            None => match self.room(stamp.now, sight, &ways, wish) {
+                Some(Room { plan, moved }) => (plan, moved),
+                None => {
+                    let mut refusal = sight.refuse(&ways, wish);
+                    refusal.offers = self.ranked_offers(sight, ask, &ways, wish);
+                    return self.hold_best(sight, stamp, ask, refusal);
                 }
-                let after = Reservation::granted(reserved.clone(), stamp.now, None);
-                let answer = Answer::Reservation(after.into());
-                Ok(happens(stamp, Change::Reserved(reserved.into()), answer))
+            },
+        };
+        let mut events = Vec::with_capacity(moved.len().saturating_add(1));
+        for moved in moved {
+            if let Some(found) = self.state.reservations.get(&moved.id) {
+                sight.shift(found, &moved);
             }
-            None => {
-                let mut refusal = sight.refuse(&ways, wanted);
-                refusal.offers = self.ranked_offers(sight, ask, &ways, wanted);
-                self.hold_best(sight, stamp, ask, refusal)
-            }
+            let change = Change::Moved(moved.into());
+            events.push(Event { at: stamp.now, request: None, change });
         }
+        for (lane, over, amount) in plan.bookings() {
+            sight.book(lane, over, amount);
+        }
+        let reserved = grant(stamp, ask, wish, plan);
+        let after = Reservation::granted(reserved.clone(), stamp.now, None);
+        let unsound = || Fault::Within { part: "plan".into(), fault: Fault::Invalid(Vec::new()).into() };
+        let answer = Answer::Reservation(after.ok_or_else(unsound)?.into());
+        let change = Change::Reserved(reserved.into());
+        events.push(Event { at: stamp.now, request: None, change });
+        Ok(Decision { events, answer })
     }
 
     /// Everything that would be granted instead, best first.
@@ -159,11 +173,16 @@ impl Machine {
         sight: &Sight<'_>,
         ask: &Ask,
         ways: &[Way],
-        wanted: &Wanted,
+        wish: &Wish,
     ) -> Vec<CounterOffer> {
-        let mut offers = sight.offers(ways, wanted);
-        offers.extend(self.other_source(sight, ask, wanted));
-        rank(&mut offers, wanted);
+        let mut offers = match wish {
+            Wish::Steady(wanted) => sight.offers(ways, wanted),
+            Wish::Volume(sought) => {
+                sight.volume_offers(ways, sought, self.limits.segments_max)
+            }
+        };
+        offers.extend(self.other_source(sight, ask, wish));
+        rank(&mut offers, wish);
         offers
     }
 
@@ -180,8 +199,8 @@ impl Machine {
         if let Some(best) = best {
             let hold_for = Some(ask.hold_for.unwrap_or(OFFER_HOLD));
             let taken = Ask { hold_for, ..best.ask(ask) };
-            let wanted = self.wanted(stamp.now, &taken.shape)?;
-            let held = self.reserve_in(sight, stamp, &taken, &wanted)?;
+            let wish = self.wish(stamp.now, &taken)?;
+            let held = self.reserve_in(sight, stamp, &taken, &wish)?;
             if let Answer::Reservation(held_one) = held.answer {
                 refusal.held = Some(held_one);
                 events = held.events;
@@ -191,7 +210,7 @@ impl Machine {
     }
 
     /// What is wanted, if nothing is wrong with what the request says.
-    fn checked(&self, now: Timestamp, ask: &Ask) -> Result<Wanted, Fault> {
+    fn checked(&self, now: Timestamp, ask: &Ask) -> Result<Wish, Fault> {
         let mut faults = self.way_faults(&ask.ways);
         if let Some(hold_for) = ask.hold_for
             && (hold_for == Span::ZERO || self.limits.hold_max < hold_for)
@@ -199,8 +218,13 @@ impl Machine {
             let why = format!("it is {hold_for}; hold for up to {}", self.limits.hold_max);
             faults.push(FieldFault::new("hold_for", why));
         }
-        let wanted = self.wants(now, &ask.shape, &mut faults);
-        wanted.filter(|_| faults.is_empty()).ok_or(Fault::Invalid(faults))
+        faults.extend(ask.movable_fault());
+        if PRIORITY_MAX < ask.standing.priority {
+            let why = format!("it is {}; say 0 to {PRIORITY_MAX}", ask.standing.priority);
+            faults.push(FieldFault::new("priority", why));
+        }
+        let wish = self.wishes(now, ask, &mut faults);
+        wish.filter(|_| faults.is_empty()).ok_or(Fault::Invalid(faults))
     }
 
     /// Whether there is room for one more.
@@ -296,22 +320,51 @@ impl Pending {
     }
 }
 
-fn grant(
-    stamp: Stamp,
-    ask: &Ask,
-    (way, rate, over): (&Way, BitRate, Interval),
-    hold_until: Option<Timestamp>,
-) -> Reserved {
+fn grant(stamp: Stamp, ask: &Ask, wish: &Wish, plan: Plan) -> Reserved {
+    let end = plan.interval().map_or(stamp.now, Interval::end);
     Reserved {
         id: ReservationId::from_u128(stamp.fresh),
         project: ask.project.clone(),
-        route: way.route.clone(),
+        plan,
+        promise: ask.promise(wish).map(Box::new),
+        standing: ask.standing,
         terms: ask.terms,
-        rate,
-        interval: over,
-        hold_until,
+        hold_until: ask.hold_for.map(|span| stamp.now.plus(span).min(end)),
         session: ask.session,
-        booked: way.booked(rate),
+    }
+}
+
+impl Ask {
+    /// What any plan for it has to keep to; `None` where there is just one that would do.
+    fn promise(&self, wish: &Wish) -> Option<Promise> {
+        let what = match (self.shape, wish) {
+            (Shape::Transfer { volume, min, max, split, .. }, Wish::Volume(sought)) => {
+                Promised::Volume { volume, min, max, window: sought.window, split }
+            }
+            (Shape::Flexible { min, max, span, .. }, Wish::Steady(wanted)) => {
+                let window = Interval::new(wanted.first, wanted.latest.plus(span))?;
+                Promised::Span { min, max, span, window }
+            }
+            _ => return None,
+        };
+        Some(Promise { what, ways: self.ways.clone(), movable: self.movable })
+    }
+
+    /// What is wrong with asking for a plan that may move.
+    fn movable_fault(&self) -> Option<FieldFault> {
+        let why = match self.shape {
+            _ if !self.movable => return None,
+            // An offer that is taken is what it is, whatever its original may have allowed.
+            Shape::Offered { .. } => return None,
+            Shape::Rigid { .. } => {
+                "a rigid request has one plan only; ask for a flexible one or a transfer"
+            }
+            Shape::Flexible { .. } | Shape::Transfer { .. } if self.session.is_some() => return None,
+            Shape::Flexible { .. } | Shape::Transfer { .. } => {
+                "nobody could be told of a move; name the session that it is bound to"
+            }
+        };
+        Some(FieldFault::new("movable", why))
     }
 }
 

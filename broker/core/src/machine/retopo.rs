@@ -81,6 +81,7 @@ impl Machine {
         self.state.lanes.retain(|_, lane| lane.def.is_some() || !lane.timeline.is_empty());
         self.state.topology_version = version;
         self.refit(event.at)?;
+        self.renumber();
         let outcome = Outcome::Topology { version, changes, losses: losses.clone() };
         self.remember(event.request, outcome, event.at);
         Ok(())

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 
-use tidegate_policy::{BitRate, Interval, Timestamp};
+use tidegate_policy::{BitRate, Interval, ReservationId, Timestamp};
 
 use super::Machine;
 use super::wanted::Wanted;
-use crate::event::Route;
+use crate::event::{Moved, Route};
 use crate::lane::{Lane, LaneName, LaneNeed, Terms};
+use crate::plan::Plan;
 use crate::reservation::Reservation;
 use crate::timeline::Timeline;
 
@@ -18,6 +19,8 @@ pub(super) struct Sight<'a> {
     lanes: &'a BTreeMap<LaneName, Lane>,
     /// Those that differ from the ledger's.
     changed: BTreeMap<LaneName, Lane>,
+    /// The plans that its batch has moved before it.
+    moved: BTreeMap<ReservationId, Plan>,
 }
 
 /// A way that could carry a request.
@@ -37,7 +40,7 @@ pub(super) struct Placed<'w> {
 
 impl<'a> Sight<'a> {
     pub(super) fn of(machine: &'a Machine) -> Self {
-        Self { lanes: &machine.state.lanes, changed: BTreeMap::new() }
+        Self { lanes: &machine.state.lanes, changed: BTreeMap::new(), moved: BTreeMap::new() }
     }
 
     pub(super) fn lane(&self, name: &LaneName) -> Option<&Lane> {
@@ -50,6 +53,29 @@ impl<'a> Sight<'a> {
             let booked = lane.book(over, amount);
             debug_assert!(booked.is_ok(), "what fits does not overflow");
         }
+    }
+
+    /// The plan of a reservation, as those before it in the same batch have left it.
+    pub(super) fn plan<'s>(&'s self, found: &'s Reservation) -> &'s Plan {
+        self.moved.get(&found.id).unwrap_or(&found.plan)
+    }
+
+    /// Sees a plan replaced from some instant on.
+    pub(super) fn shift(&mut self, found: &Reservation, moved: &Moved) {
+        let before = self.plan(found).clone();
+        let ahead = Interval::new(moved.from, Timestamp::MAX);
+        let gone = ahead.map(|ahead| before.within(ahead));
+        for (name, over, amount) in moved.plan.bookings() {
+            self.book(name, over, amount);
+        }
+        for (name, over, amount) in gone.iter().flat_map(Plan::bookings) {
+            let Some(lane) = self.lane_mut(name) else { continue };
+            let freed = lane.unbook(over, amount);
+            debug_assert!(freed.is_ok(), "what it books stands on the lane");
+        }
+        let stays = Interval::new(Timestamp::EPOCH, moved.from);
+        let stays = stays.map(|stays| before.within(stays).then(moved.plan.clone()));
+        self.moved.insert(found.id, stays.unwrap_or_else(|| moved.plan.clone()));
     }
 
     /// Sees nothing of what a reservation books from `now` on.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidegate_policy::ReservationId;
 
 use super::Machine;
-use crate::event::{Booked, Corrupt, Kept};
+use crate::event::{Corrupt, Kept};
 use crate::lane::LaneName;
 use crate::reservation::Reservation;
 use crate::topology::Topology;
@@ -67,17 +67,27 @@ impl Twins {
             reservation.bookings().map(|(lane, ..)| lane.clone()).collect();
         let lacks = |twin: &&LaneName| !reservation.terms.shared && !has.contains(*twin);
         let new = |lane: &LaneName| self.new.get(lane).filter(lacks).cloned();
-        let mut booked = Vec::with_capacity(reservation.booked.len());
-        for part in reservation.booked.iter().filter(|part| !self.gone.contains(&part.lane)) {
-            booked.push(part.clone());
-            booked.extend(new(&part.lane).map(|lane| Booked { lane, ..part.clone() }));
+        let mut plan = reservation.plan.clone();
+        for (index, way) in plan.ways.iter_mut().enumerate() {
+            // Where each lane to come takes its amounts from.
+            let mut lanes = Vec::with_capacity(way.lanes.len());
+            let stay = way.lanes.iter().enumerate().filter(|(_, lane)| !self.gone.contains(lane));
+            for (place, lane) in stay {
+                lanes.push((place, lane.clone()));
+                lanes.extend(new(lane).map(|twin| (place, twin)));
+            }
+            for segment in plan.segments.iter_mut().filter(|segment| segment.way == index) {
+                let amount = |(place, _): &(usize, LaneName)| segment.amounts.get(*place).copied();
+                segment.amounts = lanes.iter().filter_map(amount).collect();
+            }
+            way.lanes = lanes.into_iter().map(|(_, lane)| lane).collect();
         }
         let mut kept = Vec::with_capacity(reservation.kept.len());
         for part in reservation.kept.iter().filter(|part| !self.gone.contains(&part.lane)) {
             kept.push(part.clone());
             kept.extend(new(&part.lane).map(|lane| Kept { lane, ..part.clone() }));
         }
-        (reservation.booked, reservation.kept) = (booked, kept);
+        (reservation.plan, reservation.kept) = (plan, kept);
         reservation
     }
 }

@@ -3,11 +3,65 @@
 //! A rigid request is a flexible one without a choice: one rate, one start. So is an offer that is
 //! taken.
 
-use tidegate_policy::{BitRate, Interval, Span, Timestamp};
+use tidegate_policy::{BitRate, ByteCount, Interval, Span, Timestamp};
 
 use super::Machine;
-use crate::command::{Shape, Until};
+use crate::command::{Ask, Shape, Until};
 use crate::fault::{Fault, FieldFault};
+use crate::plan;
+use crate::planner::{Need, Steady, Volume};
+
+/// What a request wants.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wish {
+    /// A constant rate for some time.
+    Steady(Wanted),
+    /// A volume by a deadline.
+    Volume(Sought),
+}
+
+/// A volume that is wanted by a deadline, with its times settled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sought {
+    /// The payload bytes that are promised.
+    pub(super) bytes: ByteCount,
+    /// What a plan for them books: with a margin, so that an exact limiter still ends in time.
+    pub(super) volume: Volume,
+    /// From the earliest start to the deadline.
+    pub(super) window: Interval,
+    /// Nothing is promised past it.
+    pub(super) horizon: Timestamp,
+}
+
+impl Wish {
+    /// What the planner is to find a place for, and when.
+    pub(super) fn need(&self) -> Option<(Need, Interval)> {
+        Some(match self {
+            Self::Steady(wanted) => {
+                let Wanted { min, max, span, first, latest, .. } = *wanted;
+                let window = Interval::new(first, latest.plus(span))?;
+                (Need::Steady(Steady { min, max, span }), window)
+            }
+            Self::Volume(sought) => (Need::Volume(sought.volume), sought.window),
+        })
+    }
+
+    /// It, or the constant rate that a volume comes to if it takes the whole window.
+    pub(super) fn steady(&self) -> Wanted {
+        match self {
+            Self::Steady(wanted) => *wanted,
+            Self::Volume(sought) => {
+                let Sought { volume, window, horizon, .. } = sought;
+                let span = window.span();
+                let mean = volume.need.div_ceil(u128::from(span.as_ms()).max(1));
+                let mean = u64::try_from(mean).ok().and_then(BitRate::from_bps);
+                let min = mean.unwrap_or(BitRate::MAX).max(volume.min);
+                let (first, max) = (window.start(), volume.max.max(min));
+                Wanted { min, max, span, first, latest: first, horizon: *horizon }
+            }
+        }
+    }
+}
 
 /// What is wanted of a way, with its times settled.
 #[derive(Clone, Copy, Debug)]
@@ -68,31 +122,64 @@ pub(super) const QUERY: Called = Called {
     end: "end_time",
 };
 
+const PPM: u128 = 1_000_000;
+
 /// The field that says all of an offer.
 const OFFERED: &str = "offer_token";
 
 impl Machine {
     /// Resolves the times of a request against now.
-    pub(super) fn wanted(&self, now: Timestamp, shape: &Shape) -> Result<Wanted, Fault> {
+    pub(super) fn wish(&self, now: Timestamp, ask: &Ask) -> Result<Wish, Fault> {
         let mut faults = Vec::new();
-        let wanted = self.wants(now, shape, &mut faults);
-        wanted.filter(|_| faults.is_empty()).ok_or(Fault::Invalid(faults))
+        let wish = self.wishes(now, ask, &mut faults);
+        wish.filter(|_| faults.is_empty()).ok_or(Fault::Invalid(faults))
     }
 
     /// The same, beside whatever else is wrong.
-    pub(super) fn wants(
+    pub(super) fn wishes(
         &self,
         now: Timestamp,
-        shape: &Shape,
+        ask: &Ask,
         faults: &mut Vec<FieldFault>,
-    ) -> Option<Wanted> {
-        match *shape {
+    ) -> Option<Wish> {
+        let steady = match ask.shape {
             Shape::Rigid { rate, start, until } => self.rigid(now, (rate, start, until), faults),
             Shape::Flexible { min, max, span, start, end } => {
                 self.flexible(now, (min, max, span, start, end), &FLEXIBLE, faults)
             }
             Shape::Offered { rate, over } => self.offered(now, rate, over, faults),
+            Shape::Transfer { .. } => return self.sought(now, ask, faults).map(Wish::Volume),
+        };
+        steady.map(Wish::Steady)
+    }
+
+    fn sought(&self, now: Timestamp, ask: &Ask, faults: &mut Vec<FieldFault>) -> Option<Sought> {
+        let Shape::Transfer { volume: bytes, min, max, start, deadline, split } = ask.shape else {
+            return None;
+        };
+        let mut fault = |field: &str, why: String| faults.push(FieldFault::new(field, why));
+        if bytes == ByteCount::ZERO {
+            fault("transfer.volume_bytes", "it is zero; ask for at least one byte".into());
         }
+        if max == BitRate::ZERO {
+            fault("transfer.max_bps", "it is zero; ask for at least 1 bit/s".into());
+        }
+        if max < min {
+            fault("transfer.max_bps", format!("it is {max}, below the lowest rate of {min}"));
+        }
+        let first = self.start(now, start, "transfer.start_time", faults);
+        let horizon = self.within_horizon(now, deadline, "transfer.deadline", faults);
+        // A hold must still fit if it is confirmed at its last instant.
+        let first = ask.hold_for.map_or(first, |hold_for| first.max(now.plus(hold_for)));
+        let window = Interval::new(first, deadline);
+        if window.is_none() {
+            let why = format!("it is at {deadline}, not after the start at {first}; ask for a later one");
+            faults.push(FieldFault::new("transfer.deadline", why));
+        }
+        let margin = u128::from(self.limits.margin_ppm).saturating_add(PPM);
+        let need = plan::volume(bytes).saturating_mul(margin).div_ceil(PPM);
+        let volume = Volume { need, min, max, split };
+        Some(Sought { bytes, volume, window: window?, horizon })
     }
 
     fn rigid(

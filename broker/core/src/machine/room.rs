@@ -1,0 +1,162 @@
+//! Makes room: what lies behind the freeze of plans that may move is planned anew, together with
+//! a request that would be refused otherwise.
+//!
+//! Nothing before now, a lease and a second is touched: whoever does not hear of its new plan by
+//! then has stopped by its own count, so no instant is ever given to two.
+
+use std::sync::Arc;
+
+use tidegate_policy::{Interval, ReservationId, Timestamp};
+
+use super::movables::{Routes, plan_of};
+use super::sight::{Sight, Way};
+use super::wanted::Wish;
+use super::{Machine, SILENCE_MARGIN};
+use crate::event::{MoveWhy, Moved};
+use crate::plan::Plan;
+use crate::planner::board::{Board, Profile};
+use crate::planner::replan::{Budget, Job, Places, replan};
+use crate::planner::{Need, Steady, Volume};
+use crate::promise::Promised;
+use crate::reservation::Reservation;
+
+/// Room for a request: its plan, and what moves for it.
+pub(super) struct Room {
+    pub(super) plan: Plan,
+    pub(super) moved: Vec<Moved>,
+}
+
+/// A plan that may move, and the job of finding it a place.
+struct Mover<'a> {
+    found: &'a Reservation,
+    routes: &'a Arc<Routes>,
+    job: Job,
+}
+
+impl Machine {
+    /// Room for a request among the plans that may move; `None` if there is none within the
+    /// budget.
+    pub(super) fn room(
+        &self,
+        now: Timestamp,
+        sight: &Sight<'_>,
+        ways: &[Way],
+        wish: &Wish,
+    ) -> Option<Room> {
+        if self.movables.is_empty() || ways.is_empty() {
+            return None;
+        }
+        let from = self.frozen_until(now);
+        let movers = self.movers(sight, from);
+        if movers.is_empty() {
+            return None;
+        }
+        let board = self.board(sight, now, from, &movers);
+        let newcomer = self.movables.routes(ways.to_vec());
+        let mut jobs: Vec<Job> = movers.iter().map(|mover| mover.job.clone()).collect();
+        let (need, window) = wish.need()?;
+        jobs.push(Job { fan: Arc::clone(&newcomer.fan), need, window, present: Vec::new() });
+        let mut places = replan(&board, &jobs, self.budget())?;
+        let plan = plan_of(ways, &places.pop()?);
+        let moved = moves(from, &movers, &places, MoveWhy::Room);
+        Some(Room { plan, moved })
+    }
+
+    /// Nothing before this instant moves.
+    pub(super) fn frozen_until(&self, now: Timestamp) -> Timestamp {
+        now.plus(self.limits.lease).plus(SILENCE_MARGIN)
+    }
+
+    fn budget(&self) -> Budget {
+        let limits = &self.limits;
+        Budget {
+            steps: limits.replan_steps,
+            rounds: limits.replan_rounds,
+            segments_max: limits.segments_max,
+            moves_max: limits.moves_max,
+        }
+    }
+
+    /// Everything that may move from `from` on.
+    fn movers<'a>(&'a self, sight: &Sight<'_>, from: Timestamp) -> Vec<Mover<'a>> {
+        let plans = self.movables.plans();
+        let movers = plans.filter_map(|(id, routes)| self.mover(sight, from, id, routes));
+        movers.collect()
+    }
+
+    fn mover<'a>(
+        &'a self,
+        sight: &Sight<'_>,
+        from: Timestamp,
+        id: ReservationId,
+        routes: &'a Arc<Routes>,
+    ) -> Option<Mover<'a>> {
+        let found = self.state.reservations.get(&id)?;
+        let promise = found.promise.as_ref()?;
+        let window = promise.what.window().from(from)?;
+        // As those before it in the same batch have left it.
+        let plan = sight.plan(found);
+        let present = routes.pieces(plan, from)?;
+        if present.is_empty() {
+            return None;
+        }
+        let need = match promise.what {
+            Promised::Volume { min, max, split, .. } => {
+                let ahead = Interval::new(from, Timestamp::MAX)?;
+                // What it is to carry behind the freeze, whatever was planned before it.
+                Need::Volume(Volume { need: plan.carries(ahead), min, max, split })
+            }
+            Promised::Span { min, max, span, .. } => {
+                // What has begun, or will before it hears, stays.
+                if plan.interval()?.start() < from {
+                    return None;
+                }
+                Need::Steady(Steady { min, max, span })
+            }
+        };
+        let job = Job { fan: Arc::clone(&routes.fan), need, window, present };
+        Some(Mover { found, routes, job })
+    }
+
+    /// What is free on every lane for those who move and whoever they make room for.
+    fn board(
+        &self,
+        sight: &Sight<'_>,
+        now: Timestamp,
+        from: Timestamp,
+        movers: &[Mover<'_>],
+    ) -> Board {
+        let lanes = self.movables.lanes().count();
+        let mut own: Vec<Vec<(Timestamp, i128)>> = vec![Vec::new(); lanes];
+        for mover in movers {
+            let fan = &mover.routes.fan;
+            for piece in &mover.job.present {
+                for crossing in &fan.ways[piece.way] {
+                    let amount = i128::from(crossing.factor.amount(piece.rate));
+                    if let Some(turns) = own.get_mut(fan.lanes[crossing.lane]) {
+                        turns.push((piece.over.start(), amount));
+                        turns.push((piece.over.end(), amount.saturating_neg()));
+                    }
+                }
+            }
+        }
+        debug_assert!(now <= from, "the freeze lies ahead");
+        let profile = |(name, mut own): (&_, Vec<(Timestamp, i128)>)| {
+            own.sort_unstable();
+            Profile::new(sight.lane(name).map_or(Vec::new(), |lane| lane.free_beside(now, &own)))
+        };
+        Board { lanes: self.movables.lanes().zip(own).map(profile).collect() }
+    }
+}
+
+/// What changes for those who move.
+fn moves(from: Timestamp, movers: &[Mover<'_>], places: &Places, why: MoveWhy) -> Vec<Moved> {
+    let pairs = movers.iter().zip(places);
+    let moved = pairs.filter(|(mover, pieces)| mover.job.present != **pieces);
+    moved
+        .map(|(mover, pieces)| {
+            let plan = plan_of(&mover.routes.ways, pieces);
+            Moved { id: mover.found.id, from, plan, why }
+        })
+        .collect()
+}

@@ -1,0 +1,221 @@
+//! Volumes by a deadline: where they fit, and if they do not, why and what would.
+
+use std::iter::Peekable;
+
+use tidegate_policy::{BitRate, Interval, Timestamp};
+
+use super::movables::plan_of;
+use super::sight::{Sight, Way};
+use super::wanted::{Sought, Wish};
+use crate::lane::{Lane, LaneName};
+use crate::plan::Plan;
+use crate::planner::board::Steps;
+use crate::planner::fill::{fill, most};
+use crate::planner::{Fan, Piece, Volume};
+use crate::refusal::{BLOCKERS_MAX, Blocker, CounterOffer, OfferKind, Reason, Refusal};
+
+impl Sight<'_> {
+    /// The plan that fits without moving anybody.
+    pub(super) fn plan_for(&self, ways: &[Way], wish: &Wish, segments_max: usize) -> Option<Plan> {
+        match wish {
+            Wish::Steady(wanted) => {
+                let placed = self.place(ways, wanted)?;
+                let booked = placed.way.booked(placed.rate);
+                Some(Plan::single(placed.way.route.clone(), placed.over, placed.rate, booked))
+            }
+            Wish::Volume(sought) => {
+                let pieces = self.fill(ways, (&sought.volume, sought.window), segments_max)?;
+                Some(plan_of(ways, &pieces))
+            }
+        }
+    }
+
+    /// Moves a volume over some ways as soon as possible.
+    fn fill(
+        &self,
+        ways: &[Way],
+        (volume, window): (&Volume, Interval),
+        segments_max: usize,
+    ) -> Option<Vec<Piece>> {
+        let fan = Fan::of(ways.iter().map(|way| way.crossings(|lane| lane)));
+        let read = || self.read(&fan, window);
+        fill(read, &fan.ways, (volume, window), segments_max, &mut 0)
+    }
+
+    fn read<'s>(&'s self, fan: &Fan<&LaneName>, over: Interval) -> Vec<LaneSteps<'s>> {
+        fan.lanes.iter().map(|lane| LaneSteps::of(self.lane(lane), over)).collect()
+    }
+
+    /// Why none of these ways carries a volume, without offers.
+    pub(super) fn refuse_volume(&self, ways: &[Way], sought: &Sought) -> Refusal {
+        let blockers = ways.iter().flat_map(|way| self.too_full(way, sought));
+        let blockers = blockers.take(BLOCKERS_MAX).collect();
+        let reason = self.reason_of(ways, sought);
+        Refusal { reason, blockers, offers: Vec::new(), held: None }
+    }
+
+    fn reason_of(&self, ways: &[Way], sought: &Sought) -> Reason {
+        let Sought { volume, window, .. } = sought;
+        let lane = |name: &LaneName| self.lane(name);
+        let drained = |way: &Way| {
+            let mut needs = way.needs.iter().filter(|need| need.applies(way.terms));
+            needs.any(|need| lane(&need.lane).is_some_and(Lane::is_drained))
+        };
+        let fan = Fan::of(ways.iter().map(|way| way.crossings(|lane| lane)));
+        let empty = || {
+            let empty = |name: &&LaneName| Empty(lane(name).map_or(0, Lane::capacity));
+            fan.lanes.iter().map(empty).collect()
+        };
+        match ways {
+            [] => Reason::NoPath,
+            _ if fill(empty, &fan.ways, (volume, *window), usize::MAX, &mut 0).is_none() => {
+                Reason::RateAboveCapacity
+            }
+            ways if ways.iter().all(drained) => Reason::Drained,
+            _ => Reason::NoHeadroom,
+        }
+    }
+
+    /// The lanes of a way that do not carry the volume by themselves; where each does, but not all
+    /// together, the one that carries least.
+    fn too_full<'s>(
+        &'s self,
+        way: &'s Way,
+        sought: &Sought,
+    ) -> impl Iterator<Item = Blocker> + use<'s> {
+        let Sought { volume, window, .. } = *sought;
+        let needed = Wish::Volume(*sought).steady().min;
+        let carries = way.needs.iter().filter(|need| need.applies(way.terms)).map(|need| {
+            let one = Way { needs: vec![need.clone()], ..way.clone() };
+            let fan = Fan::of([one.crossings(|lane| lane)]);
+            (need, most(self.read(&fan, window), &fan.ways, (&volume, window)))
+        });
+        let carries: Vec<_> = carries.collect();
+        let least = carries.iter().map(|(_, carries)| *carries).min();
+        let short = carries.iter().any(|(_, carries)| *carries < volume.need);
+        let blocked = move |carries: u128| match short {
+            true => carries < volume.need,
+            false => Some(carries) == least,
+        };
+        carries.into_iter().filter(move |(_, carries)| blocked(*carries)).map(move |(need, carries)| {
+            let mean = carries.checked_div(window.span().as_ms().into()).unwrap_or(0);
+            let mean = u64::try_from(mean).ok().and_then(BitRate::from_bps);
+            let lane = self.lane(&need.lane);
+            let any = need.amount(volume.min, way.terms).max(1);
+            let moment = tidegate_policy::Span::from_ms(1).unwrap_or_default();
+            let first_free =
+                lane.and_then(|lane| lane.earliest(window.start(), window.end(), moment, any));
+            Blocker {
+                source: way.route.source().cloned(),
+                lane: need.lane.clone(),
+                limit: lane.map_or(0, Lane::capacity),
+                free: need.amount(mean.unwrap_or_default(), way.terms),
+                needed: need.amount(needed, way.terms),
+                first_free,
+            }
+        })
+    }
+
+    /// What fits instead: all of it as soon as it can be had, or as much as can be had in time.
+    pub(super) fn volume_offers(
+        &self,
+        ways: &[Way],
+        sought: &Sought,
+        segments_max: usize,
+    ) -> Vec<CounterOffer> {
+        let later = self.earliest_deadline(ways, sought, segments_max);
+        let less = self.most_in_time(ways, sought);
+        [later, less].into_iter().flatten().collect()
+    }
+
+    fn earliest_deadline(
+        &self,
+        ways: &[Way],
+        sought: &Sought,
+        segments_max: usize,
+    ) -> Option<CounterOffer> {
+        let window = Interval::new(sought.window.start(), sought.horizon)?;
+        let pieces = self.fill(ways, (&sought.volume, window), segments_max)?;
+        let plan = plan_of(ways, &pieces);
+        let over = Interval::new(window.start(), plan.interval()?.end())?;
+        offer(OfferKind::LaterFinish, (ways, &plan), sought, over)
+    }
+
+    /// What fits by the deadline, in whole bytes.
+    fn most_in_time(&self, ways: &[Way], sought: &Sought) -> Option<CounterOffer> {
+        let Sought { volume, window, bytes, .. } = sought;
+        let fan = Fan::of(ways.iter().map(|way| way.crossings(|lane| lane)));
+        let most = most(self.read(&fan, *window), &fan.ways, (volume, *window));
+        // As much less as is planned less: the margin stays what it is.
+        let promised = u128::from(bytes.bytes()).saturating_mul(most.min(volume.need));
+        let promised = promised.checked_div(volume.need)?;
+        let bytes = tidegate_policy::ByteCount::new(u64::try_from(promised).ok()?);
+        let sought = Sought { bytes, ..*sought };
+        let plan = Plan { ways: Vec::new(), segments: Vec::new() };
+        (bytes.bytes() != 0)
+            .then(|| offer(OfferKind::LessInTime, (ways, &plan), &sought, *window))
+            .flatten()
+    }
+}
+
+/// An offer of a volume over some ways.
+pub(super) fn offer(
+    kind: OfferKind,
+    (ways, plan): (&[Way], &Plan),
+    sought: &Sought,
+    over: Interval,
+) -> Option<CounterOffer> {
+    let first = ways.first()?;
+    let route = plan.route().unwrap_or(&first.route).clone();
+    let (terms, rate) = (first.terms, sought.volume.max);
+    Some(CounterOffer { kind, route, terms, rate, interval: over, volume: Some(sought.bytes) })
+}
+
+/// A lane as it is read from left to right.
+struct LaneSteps<'s> {
+    level: u64,
+    rest: Peekable<Box<dyn Iterator<Item = (Timestamp, u64)> + 's>>,
+}
+
+impl<'s> LaneSteps<'s> {
+    fn of(lane: Option<&'s Lane>, over: Interval) -> Self {
+        let steps: Box<dyn Iterator<Item = (Timestamp, u64)> + 's> = match lane {
+            Some(lane) => Box::new(lane.steps(over)),
+            None => Box::new(std::iter::empty()),
+        };
+        let mut rest = steps.peekable();
+        let level = rest.next().map_or(0, |(_, level)| level);
+        Self { level, rest }
+    }
+}
+
+impl Steps for LaneSteps<'_> {
+    fn level(&self) -> u64 {
+        self.level
+    }
+
+    fn next(&mut self) -> Option<Timestamp> {
+        self.rest.peek().map(|(at, _)| *at)
+    }
+
+    fn advance(&mut self) {
+        if let Some((_, level)) = self.rest.next() {
+            self.level = level;
+        }
+    }
+}
+
+/// A lane on which nothing is booked.
+struct Empty(u64);
+
+impl Steps for Empty {
+    fn level(&self) -> u64 {
+        self.0
+    }
+
+    fn next(&mut self) -> Option<Timestamp> {
+        None
+    }
+
+    fn advance(&mut self) {}
+}

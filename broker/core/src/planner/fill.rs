@@ -1,0 +1,169 @@
+//! Moves a volume as soon as possible: in each piece of time as much as the ways carry together,
+//! shortest first, until all of it has moved.
+//!
+//! With rates that may change at any instant, taking the most that can be had as early as it can
+//! be had finishes first (Lin and Wu 2013 call it variable path, variable bandwidth; without a
+//! cost of switching it is a flow in each interval). Breakpoints are those of the lanes, so the
+//! result is exact to the millisecond, unless that takes more segments than a plan may have: then
+//! short pieces are read as the lowest of what they hold, ever longer ones until it fits.
+
+use tidegate_policy::{BitRate, Interval, Timestamp};
+
+use super::board::Steps;
+use super::split::Splitter;
+use super::{Crossing, Piece, Volume};
+use crate::plan::carried;
+
+/// How often the length of the shortest piece is doubled before it is given up.
+const COARSER_MAX: u32 = 34;
+
+/// Fills the window over these ways, whose lanes `cursors` reads from its start. `steps` counts
+/// what was looked at, in pieces of time.
+///
+/// `None` if it does not fit.
+pub(crate) fn fill<S: Steps>(
+    read: impl Fn() -> Vec<S>,
+    ways: &[Vec<Crossing>],
+    (volume, window): (&Volume, Interval),
+    segments_max: usize,
+    steps: &mut u64,
+) -> Option<Vec<Piece>> {
+    let mut shortest = 0_i64;
+    for _ in 0..COARSER_MAX {
+        let filling = Filling {
+            cursors: read(),
+            splitter: Splitter::new(ways, volume),
+            pieces: Vec::new(),
+            left: volume.need,
+            shortest,
+            segments_max,
+        };
+        match filling.run(window, volume, steps) {
+            Filled::All(pieces) => return Some(pieces),
+            Filled::Short => return None,
+            Filled::Crowded => shortest = shortest.saturating_mul(2).max(16),
+        }
+    }
+    None
+}
+
+/// The most that the ways carry inside of a window, in bits per second times milliseconds.
+pub(crate) fn most<S: Steps>(
+    cursors: Vec<S>,
+    ways: &[Vec<Crossing>],
+    (volume, window): (&Volume, Interval),
+) -> u128 {
+    let splitter = Splitter::new(ways, volume);
+    let (pieces, left) = (Vec::new(), u128::MAX);
+    let mut filling =
+        Filling { cursors, splitter, pieces, left, shortest: 0, segments_max: usize::MAX };
+    let (mut here, mut most) = (window.start(), 0_u128);
+    while let Some(over) = filling.next_piece(here, window.end()) {
+        let total = filling.splitter.split();
+        if volume.min <= total {
+            most = most.saturating_add(carried(total, over));
+        }
+        here = over.end();
+    }
+    most
+}
+
+enum Filled {
+    All(Vec<Piece>),
+    /// The window ends before all of it has moved.
+    Short,
+    /// It takes more segments than are allowed.
+    Crowded,
+}
+
+struct Filling<'w, S> {
+    cursors: Vec<S>,
+    splitter: Splitter<'w>,
+    pieces: Vec<Piece>,
+    left: u128,
+    /// The shortest piece of time that is looked at by itself, in milliseconds.
+    shortest: i64,
+    segments_max: usize,
+}
+
+impl<S: Steps> Filling<'_, S> {
+    fn run(mut self, window: Interval, volume: &Volume, steps: &mut u64) -> Filled {
+        let mut here = window.start();
+        while let Some(over) = self.next_piece(here, window.end()) {
+            *steps = steps.saturating_add(1);
+            let total = self.splitter.split();
+            if BitRate::ZERO < total && volume.min <= total {
+                if self.left <= carried(total, over) {
+                    self.finish(over, total, volume.min);
+                    return self.checked();
+                }
+                self.left = self.left.saturating_sub(carried(total, over));
+                self.push(over);
+                if self.segments_max < self.pieces.len() {
+                    return Filled::Crowded;
+                }
+            }
+            here = over.end();
+        }
+        Filled::Short
+    }
+
+    fn checked(self) -> Filled {
+        if self.segments_max < self.pieces.len() { Filled::Crowded } else { Filled::All(self.pieces) }
+    }
+
+    /// Reads on to the next instant at which something changes, and tells the splitter the least
+    /// that is free until then.
+    fn next_piece(&mut self, here: Timestamp, end: Timestamp) -> Option<Interval> {
+        let changed = self.splitter.lows.iter_mut().zip(&self.cursors);
+        for (low, cursor) in changed {
+            *low = cursor.level();
+        }
+        let least = here.as_ms().saturating_add(self.shortest);
+        loop {
+            let next = self.cursors.iter_mut().filter_map(Steps::next).min();
+            let next = next.filter(|next| *next < end).unwrap_or(end);
+            let long_enough = next == end || least <= next.as_ms();
+            for (low, cursor) in self.splitter.lows.iter_mut().zip(&mut self.cursors) {
+                if cursor.next() == Some(next) {
+                    cursor.advance();
+                    if !long_enough {
+                        *low = cursor.level().min(*low);
+                    }
+                }
+            }
+            if long_enough {
+                return Interval::new(here, next);
+            }
+        }
+    }
+
+    /// What is left, as late a start as it takes and at no higher a rate than it takes.
+    fn finish(&mut self, over: Interval, total: BitRate, min: BitRate) {
+        let ms = self.left.div_ceil(total.bps().into());
+        let end = i64::try_from(ms).ok().and_then(|ms| over.start().as_ms().checked_add(ms));
+        let end = end.and_then(Timestamp::from_ms).unwrap_or(over.end());
+        let enough = u64::try_from(self.left.div_ceil(ms.max(1))).unwrap_or(u64::MAX);
+        self.splitter.trim(enough.max(min.bps()));
+        if let Some(over) = Interval::new(over.start(), end) {
+            self.push(over);
+        }
+    }
+
+    fn push(&mut self, over: Interval) {
+        for (way, bps) in self.splitter.rates.iter().enumerate() {
+            let Some(rate) = BitRate::from_bps(*bps).filter(|rate| *rate != BitRate::ZERO) else {
+                continue;
+            };
+            // The last ones are a way each: a piece before them ended before this one starts.
+            let recent = self.pieces.iter_mut().rev().take(self.splitter.rates.len().saturating_mul(2));
+            let before = recent.into_iter().find(|it| it.way == way);
+            match before {
+                Some(before) if before.over.end() == over.start() && before.rate == rate => {
+                    before.over = Interval::new(before.over.start(), over.end()).unwrap_or(over);
+                }
+                _ => self.pieces.push(Piece { way, over, rate }),
+            }
+        }
+    }
+}
