@@ -125,38 +125,17 @@ impl Lane {
         self.load().earliest(after, latest, span, ceiling)
     }
 
-    /// What is free from `from` on for those whose own bookings stand in `own`, as what they add
-    /// and take away at each instant, in the order of those. On a drained lane that is what they
-    /// have.
-    pub(crate) fn free_beside(
-        &self,
-        from: Timestamp,
-        own: &[(Timestamp, i128)],
-    ) -> Vec<(Timestamp, u64)> {
+    /// What is free from each instant on, from `from`, in bits per second; below zero where more is
+    /// booked than it can carry. Nothing of a drained lane is, whatever is booked.
+    pub(crate) fn balance(&self, from: Timestamp) -> Vec<(Timestamp, i64)> {
+        let signed = |bps: u64| i64::try_from(bps).unwrap_or(i64::MAX);
         let Some(ahead) = Interval::new(from, Timestamp::MAX) else { return Vec::new() };
-        let mut load = self.load().steps_over(ahead).peekable();
-        let mut turns = own.iter().peekable();
-        let (mut all, mut mine) = (0_u64, 0_i128);
-        let mut free: Vec<(Timestamp, u64)> = Vec::new();
-        loop {
-            let next = [load.peek().map(|(at, _)| *at), turns.peek().map(|(at, _)| *at)];
-            let Some(next) = next.into_iter().flatten().min() else { return free };
-            while let Some((_, level)) = load.next_if(|(at, _)| *at == next) {
-                all = level;
-            }
-            while let Some((_, more)) = turns.next_if(|(at, _)| *at == next) {
-                mine = mine.saturating_add(*more);
-            }
-            let own = u64::try_from(mine).unwrap_or(0);
-            let others = all.saturating_sub(own);
-            let level = match self.drained {
-                true => own.min(self.capacity().saturating_sub(others)),
-                false => self.capacity().saturating_sub(others),
-            };
-            if free.last().map(|(_, before)| *before) != Some(level) {
-                free.push((next, level));
-            }
+        if self.drained {
+            return vec![(from, 0)];
         }
+        let capacity = signed(self.capacity());
+        let steps = self.load().steps_over(ahead);
+        steps.map(|(at, level)| (at, capacity.saturating_sub(signed(level)))).collect()
     }
 
     /// What is free for something new from each instant of `over` on, in bits per second: at its
@@ -388,9 +367,15 @@ impl Factor {
         u64::try_from(bps).ok().and_then(BitRate::from_bps).unwrap_or(BitRate::MAX)
     }
 
-    /// How often the lane is crossed, where that is all there is to it.
-    pub(crate) fn whole(self) -> Option<u32> {
-        (self.wire == UNIT).then_some(self.times)
+    /// How often the lane is crossed.
+    pub(crate) fn times(self) -> u32 {
+        self.times
+    }
+
+    /// The payload that fits into `free` if the lane is crossed once, rounded down, in bits per
+    /// second.
+    pub(crate) fn carries(self, free: u64) -> u64 {
+        Self { times: 1, ..self }.rate_within(free).bps()
     }
 }
 

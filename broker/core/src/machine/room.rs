@@ -51,7 +51,7 @@ impl Machine {
         if movers.is_empty() {
             return None;
         }
-        let board = self.board(sight, now, from, &movers);
+        let board = self.board(sight, now);
         let newcomer = self.movables.routes(ways.to_vec());
         let mut jobs: Vec<Job> = movers.iter().map(|mover| mover.job.clone()).collect();
         let (need, window) = wish.need()?;
@@ -118,34 +118,10 @@ impl Machine {
         Some(Mover { found, routes, job })
     }
 
-    /// What is free on every lane for those who move and whoever they make room for.
-    fn board(
-        &self,
-        sight: &Sight<'_>,
-        now: Timestamp,
-        from: Timestamp,
-        movers: &[Mover<'_>],
-    ) -> Board {
-        let lanes = self.movables.lanes().count();
-        let mut own: Vec<Vec<(Timestamp, i128)>> = vec![Vec::new(); lanes];
-        for mover in movers {
-            let fan = &mover.routes.fan;
-            for piece in &mover.job.present {
-                for crossing in &fan.ways[piece.way] {
-                    let amount = i128::from(crossing.factor.amount(piece.rate));
-                    if let Some(turns) = own.get_mut(fan.lanes[crossing.lane]) {
-                        turns.push((piece.over.start(), amount));
-                        turns.push((piece.over.end(), amount.saturating_neg()));
-                    }
-                }
-            }
-        }
-        debug_assert!(now <= from, "the freeze lies ahead");
-        let profile = |(name, mut own): (&_, Vec<(Timestamp, i128)>)| {
-            own.sort_unstable();
-            Profile::new(sight.lane(name).map_or(Vec::new(), |lane| lane.free_beside(now, &own)))
-        };
-        Board { lanes: self.movables.lanes().zip(own).map(profile).collect() }
+    /// What is free on every lane from `now` on, with everybody where it is.
+    fn board(&self, sight: &Sight<'_>, now: Timestamp) -> Board {
+        let balance = |lane| sight.lane(lane).map_or(Vec::new(), |lane| lane.balance(now));
+        Board { lanes: self.movables.lanes().map(|lane| Profile::new(balance(lane))).collect() }
     }
 }
 

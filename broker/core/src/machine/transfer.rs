@@ -10,7 +10,7 @@ use super::wanted::{Sought, Wish};
 use crate::lane::{Lane, LaneName};
 use crate::plan::Plan;
 use crate::planner::board::Steps;
-use crate::planner::fill::{fill, most};
+use crate::planner::fill::{Choice, fill, most};
 use crate::planner::{Fan, Piece, Volume};
 use crate::refusal::{BLOCKERS_MAX, Blocker, CounterOffer, OfferKind, Reason, Refusal};
 
@@ -39,7 +39,8 @@ impl Sight<'_> {
     ) -> Option<Vec<Piece>> {
         let fan = Fan::of(ways.iter().map(|way| way.crossings(|lane| lane)));
         let read = || self.read(&fan, window);
-        fill(read, &fan.ways, (volume, window), segments_max, &mut 0)
+        let choice = Choice { ways: &fan.ways, order: &fan.order(), exact: true };
+        fill(read, choice, (volume, window), segments_max, &mut 0)
     }
 
     fn read<'s>(&'s self, fan: &Fan<&LaneName>, over: Interval) -> Vec<LaneSteps<'s>> {
@@ -66,11 +67,11 @@ impl Sight<'_> {
             let empty = |name: &&LaneName| Empty(lane(name).map_or(0, Lane::capacity));
             fan.lanes.iter().map(empty).collect()
         };
+        let choice = Choice { ways: &fan.ways, order: &fan.order(), exact: true };
+        let fits = fill(empty, choice, (volume, *window), usize::MAX, &mut 0).is_some();
         match ways {
             [] => Reason::NoPath,
-            _ if fill(empty, &fan.ways, (volume, *window), usize::MAX, &mut 0).is_none() => {
-                Reason::RateAboveCapacity
-            }
+            _ if !fits => Reason::RateAboveCapacity,
             ways if ways.iter().all(drained) => Reason::Drained,
             _ => Reason::NoHeadroom,
         }
@@ -88,7 +89,8 @@ impl Sight<'_> {
         let carries = way.needs.iter().filter(|need| need.applies(way.terms)).map(|need| {
             let one = Way { needs: vec![need.clone()], ..way.clone() };
             let fan = Fan::of([one.crossings(|lane| lane)]);
-            (need, most(self.read(&fan, window), &fan.ways, (&volume, window)))
+            let choice = Choice { ways: &fan.ways, order: &fan.order(), exact: true };
+            (need, most(self.read(&fan, window), choice, (&volume, window)))
         });
         let carries: Vec<_> = carries.collect();
         let least = carries.iter().map(|(_, carries)| *carries).min();
@@ -145,7 +147,8 @@ impl Sight<'_> {
     fn most_in_time(&self, ways: &[Way], sought: &Sought) -> Option<CounterOffer> {
         let Sought { volume, window, bytes, .. } = sought;
         let fan = Fan::of(ways.iter().map(|way| way.crossings(|lane| lane)));
-        let most = most(self.read(&fan, *window), &fan.ways, (volume, *window));
+        let choice = Choice { ways: &fan.ways, order: &fan.order(), exact: true };
+        let most = most(self.read(&fan, *window), choice, (volume, *window));
         // As much less as is planned less: the margin stays what it is.
         let promised = u128::from(bytes.bytes()).saturating_mul(most.min(volume.need));
         let promised = promised.checked_div(volume.need)?;

@@ -3,15 +3,16 @@
 //! Flat sorted lists: a lane has some hundreds of breakpoints here, and a copy of all of them is
 //! one stretch of memory.
 
-use tidegate_policy::{Interval, Timestamp};
+use tidegate_policy::{Interval, Span, Timestamp};
 
 use super::{Fan, Piece};
 
 /// What is free on a lane from some instant on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Profile {
-    /// What is free from each instant on, in bits per second of the lane; neighbours may be equal.
-    steps: Vec<(Timestamp, u64)>,
+    /// What is free from each instant on, in bits per second of the lane; below zero where more is
+    /// booked than it can carry. Neighbours may be equal.
+    steps: Vec<(Timestamp, i64)>,
 }
 
 /// What is free on all lanes from some instant on.
@@ -23,7 +24,7 @@ pub(crate) struct Board {
 impl Profile {
     /// The step function through these points, in the order of their instants; what is free at
     /// the first is free before it too.
-    pub(crate) fn new(steps: Vec<(Timestamp, u64)>) -> Self {
+    pub(crate) fn new(steps: Vec<(Timestamp, i64)>) -> Self {
         let steps = if steps.is_empty() { vec![(Timestamp::EPOCH, 0)] } else { steps };
         Self { steps }
     }
@@ -45,21 +46,36 @@ impl Profile {
         low
     }
 
+    /// How long of `over` nothing is free.
+    pub(crate) fn full(&self, over: Interval) -> Span {
+        let (mut cursor, mut full) = (self.from(over.start()), Span::ZERO);
+        let mut here = over.start();
+        while here < over.end() {
+            let next = cursor.next().unwrap_or(over.end()).min(over.end());
+            if cursor.level() == 0 {
+                full = full.plus(next.since(here));
+            }
+            here = next;
+            cursor.advance();
+        }
+        full
+    }
+
     /// Takes `amount` away over `over`, where that much is free.
     pub(crate) fn take(&mut self, over: Interval, amount: u64) {
-        self.shift(over, |level| level.saturating_sub(amount));
+        self.shift(over, signed(amount).saturating_neg());
     }
 
     /// Gives `amount` back over `over`.
     pub(crate) fn give(&mut self, over: Interval, amount: u64) {
-        self.shift(over, |level| level.saturating_add(amount));
+        self.shift(over, signed(amount));
     }
 
-    fn shift(&mut self, over: Interval, moved: impl Fn(u64) -> u64) {
+    fn shift(&mut self, over: Interval, more: i64) {
         let first = self.edge(over.start());
         let last = self.edge(over.end());
         for (_, level) in &mut self.steps[first..last] {
-            *level = moved(*level);
+            *level = level.saturating_add(more);
         }
         for place in [last, first] {
             let before = place.checked_sub(1).and_then(|place| self.steps.get(place));
@@ -116,6 +132,10 @@ impl Board {
     }
 }
 
+fn signed(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
+}
+
 /// A step function as it is read from left to right.
 pub(crate) trait Steps {
     /// What is free now.
@@ -130,12 +150,12 @@ pub(crate) trait Steps {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'a> {
     /// Never empty.
-    steps: &'a [(Timestamp, u64)],
+    steps: &'a [(Timestamp, i64)],
 }
 
 impl Steps for Cursor<'_> {
     fn level(&self) -> u64 {
-        self.steps[0].1
+        u64::try_from(self.steps[0].1).unwrap_or(0)
     }
 
     fn next(&mut self) -> Option<Timestamp> {

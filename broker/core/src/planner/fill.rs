@@ -17,13 +17,24 @@ use crate::plan::carried;
 /// How often the length of the shortest piece is doubled before it is given up.
 const COARSER_MAX: u32 = 34;
 
-/// Fills the window over these ways, whose lanes `cursors` reads from its start. `steps` counts
-/// what was looked at, in pieces of time.
+/// The ways that may be taken: all of a fan, and which of them in which order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choice<'w> {
+    pub(crate) ways: &'w [Vec<Crossing>],
+    /// Places, best first.
+    pub(crate) order: &'w [usize],
+    /// Several at once carry the most that they can; else each in turn what those before it leave,
+    /// which takes fewer detours.
+    pub(crate) exact: bool,
+}
+
+/// Fills the window over some ways, whose lanes `read` reads from its start. `steps` counts what
+/// was looked at, in pieces of time.
 ///
 /// `None` if it does not fit.
 pub(crate) fn fill<S: Steps>(
     read: impl Fn() -> Vec<S>,
-    ways: &[Vec<Crossing>],
+    choice: Choice<'_>,
     (volume, window): (&Volume, Interval),
     segments_max: usize,
     steps: &mut u64,
@@ -32,7 +43,7 @@ pub(crate) fn fill<S: Steps>(
     for _ in 0..COARSER_MAX {
         let filling = Filling {
             cursors: read(),
-            splitter: Splitter::new(ways, volume),
+            splitter: Splitter::new(choice, volume),
             pieces: Vec::new(),
             left: volume.need,
             shortest,
@@ -50,10 +61,10 @@ pub(crate) fn fill<S: Steps>(
 /// The most that the ways carry inside of a window, in bits per second times milliseconds.
 pub(crate) fn most<S: Steps>(
     cursors: Vec<S>,
-    ways: &[Vec<Crossing>],
+    choice: Choice<'_>,
     (volume, window): (&Volume, Interval),
 ) -> u128 {
-    let splitter = Splitter::new(ways, volume);
+    let splitter = Splitter::new(choice, volume);
     let (pieces, left) = (Vec::new(), u128::MAX);
     let mut filling =
         Filling { cursors, splitter, pieces, left, shortest: 0, segments_max: usize::MAX };

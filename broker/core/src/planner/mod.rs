@@ -1,7 +1,7 @@
 //! Where volumes and rates fit among what is booked: pure functions over step functions.
 //!
 //! - [`fill`] moves a volume as soon as possible, over one way at a time or several at once;
-//! - [`split`] says how much several ways carry together, exactly;
+//! - [`split`] says how much several ways carry together, exactly ([`flow`] where it has to);
 //! - [`place`] finds a constant rate its earliest place;
 //! - [`board`] is what is free on many lanes, to try things on;
 //! - [`replan`] finds many plans new places, all of them or none.
@@ -10,6 +10,7 @@
 
 pub(crate) mod board;
 pub(crate) mod fill;
+mod flow;
 pub(crate) mod place;
 pub(crate) mod replan;
 pub(crate) mod split;
@@ -73,6 +74,13 @@ pub(crate) struct Steady {
 pub(crate) enum Need {
     Volume(Volume),
     Steady(Steady),
+}
+
+impl<L> Fan<L> {
+    /// All ways, in their order.
+    pub(crate) fn order(&self) -> Vec<usize> {
+        (0..self.ways.len()).collect()
+    }
 }
 
 impl<L: PartialEq> Fan<L> {

@@ -1,18 +1,18 @@
 //! Finds many plans new places, all of them or none.
 //!
-//! Jobs are put onto the board one by one, in an order. The first order leaves as much as it can
-//! where it is: the newcomer first, then everybody by deadline, at the present place if that is
-//! still free. The next ones put all of them anew, by deadline and by laxity. Then, each time
-//! somebody finds no place, it goes first in the next round (squeaky wheel optimisation, Joslin
-//! and Clements 1999), until all have one or the budget is spent.
+//! Whoever is homeless goes first, then those around it by deadline, each where it is now if that
+//! is still free: so few move. If that does not do, the same with everybody; then all anew, by
+//! deadline and by laxity. Then, each time somebody finds no place, it goes first in the next round
+//! (squeaky wheel optimisation, Joslin and Clements 1999), and the lanes that were full for it
+//! become a little dearer: ways are taken cheapest first, so that detours over what everybody needs
+//! die out (the multiplicative weights of Garg and Koenemann 2007, a little of them).
 
 use std::sync::Arc;
 
 use tidegate_policy::{Interval, Timestamp};
 
 use super::board::Board;
-use super::fill::fill;
-use super::place::place;
+use super::fill::{Choice, fill};
 use super::{Fan, Need, Piece};
 
 /// A plan that needs a place.
@@ -21,7 +21,7 @@ pub(crate) struct Job {
     pub(crate) fan: Arc<Fan<usize>>,
     pub(crate) need: Need,
     pub(crate) window: Interval,
-    /// Where it is now; empty if it is nowhere yet, or cannot stay there.
+    /// Where it is now; empty if it is homeless.
     pub(crate) present: Vec<Piece>,
 }
 
@@ -40,48 +40,87 @@ pub(crate) struct Budget {
 /// New places for all jobs, in their order.
 pub(crate) type Places = Vec<Vec<Piece>>;
 
-/// A place for every job; `None` if none was found within the budget.
+/// A place for every job, on a board on which everybody is where it is now; `None` if none was
+/// found within the budget.
 pub(crate) fn replan(board: &Board, jobs: &[Job], budget: Budget) -> Option<Places> {
-    let mut search = Search { board, jobs, budget, spent: 0 };
-    let moved = |places: &Places| {
-        let pairs = jobs.iter().zip(places);
-        let moved = pairs.filter(|(job, place)| !job.present.is_empty() && job.present != **place);
-        moved.count()
-    };
-    let few_enough = |places: &Places| moved(places) <= budget.moves_max;
-    search.run().filter(few_enough)
+    let prices = vec![PRICE; board.lanes.len()];
+    let mut search = Search { jobs, budget, prices, spent: 0 };
+    let places = search.run(board)?;
+    let pairs = jobs.iter().zip(&places);
+    let moved = pairs.filter(|(job, place)| !job.present.is_empty() && job.present != **place);
+    (moved.count() <= budget.moves_max).then_some(places)
 }
 
+/// What a lane costs at first.
+const PRICE: u64 = 1 << 16;
+/// A lane that is full all the time becomes dearer by this part of what it costs.
+const DEARER: u64 = 64;
+
 struct Search<'a> {
-    board: &'a Board,
     jobs: &'a [Job],
     budget: Budget,
+    /// What each lane costs.
+    prices: Vec<u64>,
     spent: u64,
 }
 
+/// Why a round failed.
+enum Failed {
+    /// This one found no place.
+    Squeaky(usize),
+    /// The budget is spent.
+    Spent,
+}
+
 impl Search<'_> {
-    fn run(&mut self) -> Option<Places> {
+    fn run(&mut self, board: &Board) -> Option<Places> {
         let by_deadline = self.ordered(|job| job.window.end());
-        let newcomers = |place: &usize| self.jobs[*place].present.is_empty();
-        let (mut first, rest): (Vec<usize>, Vec<usize>) =
-            by_deadline.iter().copied().partition(newcomers);
-        first.extend(rest);
-        if let Ok(places) = self.round(&first, true) {
+        let homeless = |place: &usize| self.jobs[*place].present.is_empty();
+        let (homeless, settled): (Vec<usize>, Vec<usize>) =
+            by_deadline.iter().copied().partition(homeless);
+        let mut bare = board.clone();
+        for place in &settled {
+            self.leave(&mut bare, *place);
+        }
+        // Where it does not fit among those that never move, nobody else has to be asked.
+        if !homeless.iter().all(|place| self.put(&bare, *place).is_some()) {
+            return None;
+        }
+        let near = self.near(&homeless, &settled);
+        if near.len() < settled.len() {
+            let mut board = board.clone();
+            for place in &near {
+                self.leave(&mut board, *place);
+            }
+            let order: Vec<usize> = homeless.iter().chain(&near).copied().collect();
+            if let Ok(places) = self.round(&board, &order, true) {
+                return Some(places);
+            }
+        }
+        let first: Vec<usize> = homeless.iter().chain(&settled).copied().collect();
+        if let Ok(places) = self.round(&bare, &first, true) {
             return Some(places);
         }
+        self.anew(&bare, by_deadline)
+    }
+
+    /// All of them anew.
+    fn anew(&mut self, bare: &Board, by_deadline: Vec<usize>) -> Option<Places> {
         let by_laxity = self.ordered(latest_start);
-        if let Ok(places) = self.round(&by_laxity, false) {
-            return Some(places);
-        }
         let mut order = by_deadline;
-        for _ in 0..self.budget.rounds {
-            match self.round(&order, false) {
+        for round in 0..self.budget.rounds {
+            match self.round(bare, &order, false) {
                 Ok(places) => return Some(places),
-                Err(None) => return None,
-                Err(Some(squeaky)) => {
+                Err(Failed::Spent) => return None,
+                Err(Failed::Squeaky(squeaky)) => {
                     order.retain(|place| *place != squeaky);
                     order.insert(0, squeaky);
                 }
+            }
+            if round == 0
+                && let Ok(places) = self.round(bare, &by_laxity, false)
+            {
+                return Some(places);
             }
         }
         None
@@ -93,21 +132,55 @@ impl Search<'_> {
         order
     }
 
-    /// Puts all jobs in an order; the one that finds no place is the error, or nobody if the budget
-    /// is spent.
-    fn round(&mut self, order: &[usize], stay: bool) -> Result<Places, Option<usize>> {
-        let mut board = self.board.clone();
-        let mut places: Places = vec![Vec::new(); self.jobs.len()];
+    /// Those that are where somebody homeless could be.
+    fn near(&self, homeless: &[usize], settled: &[usize]) -> Vec<usize> {
+        let mut lanes: Vec<Option<Interval>> = vec![None; self.prices.len()];
+        for job in homeless.iter().map(|place| &self.jobs[*place]) {
+            for lane in &job.fan.lanes {
+                let hull = lanes[*lane].map_or(Some(job.window), |known| {
+                    let start = known.start().min(job.window.start());
+                    Interval::new(start, known.end().max(job.window.end()))
+                });
+                lanes[*lane] = hull;
+            }
+        }
+        let meets = |job: &Job, piece: &Piece| {
+            let mut crossings = job.fan.ways[piece.way].iter();
+            crossings.any(|crossing| {
+                lanes[job.fan.lanes[crossing.lane]].is_some_and(|over| over.overlaps(piece.over))
+            })
+        };
+        let near = settled.iter().copied().filter(|place| {
+            let job = &self.jobs[*place];
+            job.present.iter().any(|piece| meets(job, piece))
+        });
+        near.collect()
+    }
+
+    /// Gives back what somebody has where it is now.
+    fn leave(&self, board: &mut Board, place: usize) {
+        let job = &self.jobs[place];
+        for piece in &job.present {
+            board.give(&job.fan, piece);
+        }
+    }
+
+    /// Puts some jobs onto a board in an order; all others stay where they are.
+    fn round(&mut self, board: &Board, order: &[usize], stay: bool) -> Result<Places, Failed> {
+        let mut board = board.clone();
+        let mut places: Places = self.jobs.iter().map(|job| job.present.clone()).collect();
         for place in order {
             let job = &self.jobs[*place];
             if stay && !job.present.is_empty() && board.take_all(&job.fan, &job.present) {
-                places[*place].clone_from(&job.present);
                 continue;
             }
             if self.budget.steps <= self.spent {
-                return Err(None);
+                return Err(Failed::Spent);
             }
-            let pieces = self.put(&board, job).ok_or(Some(*place))?;
+            let Some(pieces) = self.put(&board, *place) else {
+                self.raise(&board, job);
+                return Err(Failed::Squeaky(*place));
+            };
             for piece in &pieces {
                 board.take(&job.fan, piece);
             }
@@ -116,25 +189,39 @@ impl Search<'_> {
         Ok(places)
     }
 
-    fn put(&mut self, board: &Board, job: &Job) -> Option<Vec<Piece>> {
-        put(board, job, self.budget.segments_max, &mut self.spent)
-    }
-}
-
-/// The first place of a job on a board.
-pub(crate) fn put(
-    board: &Board,
-    job: &Job,
-    segments_max: usize,
-    steps: &mut u64,
-) -> Option<Vec<Piece>> {
-    let (fan, window) = (&job.fan, job.window);
-    match &job.need {
-        Need::Volume(volume) => {
-            let read = || fan.lanes.iter().map(|lane| board.lanes[*lane].from(window.start())).collect();
-            fill(read, &fan.ways, (volume, window), segments_max, steps)
+    /// The lanes of a job become dearer by how long they are full in its window.
+    fn raise(&mut self, board: &Board, job: &Job) {
+        let all = job.window.span().as_ms().max(1);
+        for lane in &job.fan.lanes {
+            let full = board.lanes[*lane].full(job.window).as_ms();
+            let price = &mut self.prices[*lane];
+            let more = u128::from(*price).saturating_mul(full.into()).checked_div(u128::from(DEARER).saturating_mul(all.into()));
+            *price = price.saturating_add(u64::try_from(more.unwrap_or(0)).unwrap_or(0));
         }
-        Need::Steady(steady) => place(board, fan, steady, window, steps).map(|piece| vec![piece]),
+    }
+
+    /// The first place of a job, over the cheapest ways first.
+    fn put(&mut self, board: &Board, place: usize) -> Option<Vec<Piece>> {
+        let job = &self.jobs[place];
+        let (fan, window, most) = (&job.fan, job.window, self.budget.segments_max);
+        let volume = match &job.need {
+            Need::Steady(steady) => {
+                let piece = super::place::place(board, fan, steady, window, &mut self.spent);
+                return piece.map(|piece| vec![piece]);
+            }
+            Need::Volume(volume) => volume,
+        };
+        let cost = |place: &usize| -> u64 {
+            let lanes = fan.ways[*place].iter().map(|it| self.prices[fan.lanes[it.lane]]);
+            lanes.fold(0, u64::saturating_add)
+        };
+        let mut order: Vec<usize> = (0..fan.ways.len()).collect();
+        order.sort_by_cached_key(cost);
+        let read = || -> Vec<_> {
+            fan.lanes.iter().map(|lane| board.lanes[*lane].from(window.start())).collect()
+        };
+        let choice = Choice { ways: &fan.ways, order: &order, exact: false };
+        fill(read, choice, (volume, window), most, &mut self.spent)
     }
 }
 

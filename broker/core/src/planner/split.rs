@@ -2,12 +2,17 @@
 
 use tidegate_policy::BitRate;
 
+use super::fill::Choice;
+use super::flow::{Shared, most};
 use super::{Crossing, Volume};
 
 /// Splits a rate over ways, again and again.
 #[derive(Debug)]
 pub(crate) struct Splitter<'w> {
     ways: &'w [Vec<Crossing>],
+    /// The places of the ways that may be taken, best first.
+    order: &'w [usize],
+    exact: bool,
     max: u64,
     several: bool,
     /// The least that is free on each lane of the fan.
@@ -18,10 +23,13 @@ pub(crate) struct Splitter<'w> {
 }
 
 impl<'w> Splitter<'w> {
-    pub(crate) fn new(ways: &'w [Vec<Crossing>], volume: &Volume) -> Self {
+    pub(crate) fn new(choice: Choice<'w>, volume: &Volume) -> Self {
+        let Choice { ways, order, exact } = choice;
         let lanes = ways.iter().flatten().map(|it| it.lane.saturating_add(1)).max().unwrap_or(0);
         Self {
             ways,
+            order,
+            exact,
             max: volume.max.bps(),
             several: volume.split,
             lows: vec![0; lanes],
@@ -39,7 +47,8 @@ impl<'w> Splitter<'w> {
     pub(crate) fn trim(&mut self, enough: u64) {
         let total = self.rates.iter().fold(0, |sum: u64, rate| sum.saturating_add(*rate));
         let mut surplus = total.saturating_sub(enough);
-        for rate in self.rates.iter_mut().rev() {
+        for place in self.order.iter().rev() {
+            let rate = &mut self.rates[*place];
             let less = surplus.min(*rate);
             *rate = rate.saturating_sub(less);
             surplus = surplus.saturating_sub(less);
@@ -49,8 +58,8 @@ impl<'w> Splitter<'w> {
     fn one(&mut self) -> BitRate {
         self.rates.fill(0);
         let mut best = (0, 0);
-        for (index, way) in self.ways.iter().enumerate() {
-            let rate = within(way, &self.lows, self.max);
+        for &index in self.order {
+            let rate = within(&self.ways[index], &self.lows, self.max);
             if best.1 < rate {
                 best = (index, rate);
             }
@@ -68,18 +77,75 @@ impl<'w> Splitter<'w> {
         self.rates.fill(0);
         self.left.clone_from(&self.lows);
         let mut total = 0_u64;
-        for (way, rate) in self.ways.iter().zip(&mut self.rates) {
+        for &index in self.order {
+            let (way, rate) = (&self.ways[index], &mut self.rates[index]);
             *rate = within(way, &self.left, self.max.saturating_sub(total));
             total = total.saturating_add(*rate);
             if total == self.max {
                 break;
             }
-            for crossing in way.iter().filter(|_| *rate != 0) {
-                let booked = BitRate::from_bps(*rate).map_or(u64::MAX, |it| crossing.factor.amount(it));
-                self.left[crossing.lane] = self.left[crossing.lane].saturating_sub(booked);
-            }
+            book(way, *rate, &mut self.left);
+        }
+        if self.exact && total < self.max && !self.is_most(total) {
+            total = self.exactly(total);
         }
         BitRate::from_bps(total).unwrap_or(BitRate::MAX)
+    }
+
+    /// Whether lanes that are full stand in every way, and carry no more than this together: then
+    /// nothing carries more.
+    fn is_most(&self, total: u64) -> bool {
+        let (mut cut, mut carries): (Vec<usize>, u64) = (Vec::new(), 0);
+        for way in self.order.iter().map(|place| &self.ways[*place]) {
+            if way.iter().any(|crossing| cut.contains(&crossing.lane)) {
+                continue;
+            }
+            let full = |crossing: &&Crossing| within(&[**crossing], &self.left, 1) == 0;
+            let Some(crossing) = way.iter().find(full) else { return false };
+            let limit = within(&[*crossing], &self.lows, u64::MAX);
+            cut.push(crossing.lane);
+            carries = carries.saturating_add(limit);
+        }
+        carries <= total.saturating_add(SLACK)
+    }
+
+    /// The most in all, if that is more than `total`, which the rates are now.
+    fn exactly(&mut self, total: u64) -> u64 {
+        let mut lanes: Vec<Shared> = Vec::new();
+        for lane in 0..self.lows.len() {
+            let crossing = |place: &usize| self.ways[*place].iter().find(|it| it.lane == lane);
+            let Some(any) = self.order.iter().find_map(crossing) else { continue };
+            let times = |place| crossing(place).map_or(0, |it| it.factor.times());
+            let times = self.order.iter().map(times).collect();
+            lanes.push(Shared { times, limit: any.factor.carries(self.lows[lane]) });
+        }
+        lanes.push(Shared { times: vec![1; self.order.len()], limit: self.max });
+        let Some(most) = most(self.order.len(), &lanes) else { return total };
+        if most.iter().fold(0, |sum: u64, rate| sum.saturating_add(*rate)) <= total.saturating_add(SLACK) {
+            return total;
+        }
+        self.left.clone_from(&self.lows);
+        let mut sum = 0_u64;
+        for (place, rate) in self.order.iter().zip(most) {
+            // Each booking rounds up for itself, which may cost the last one a bit.
+            let rate = within(&self.ways[*place], &self.left, rate);
+            self.rates[*place] = rate;
+            book(&self.ways[*place], rate, &mut self.left);
+            sum = sum.saturating_add(rate);
+        }
+        sum
+    }
+}
+
+/// So many bits per second may be lost to rounding, one for each way and lane.
+const SLACK: u64 = 256;
+
+/// Takes what a rate books on a way.
+fn book(way: &[Crossing], rate: u64, left: &mut [u64]) {
+    let rate = BitRate::from_bps(rate).unwrap_or(BitRate::MAX);
+    for crossing in way.iter().filter(|_| rate != BitRate::ZERO) {
+        let booked = crossing.factor.amount(rate);
+        left[crossing.lane] = left[crossing.lane].saturating_sub(booked);
     }
 }
 
