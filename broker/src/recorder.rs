@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use thiserror::Error;
-use tidegate_core::{Change, Corrupt, Event, Note};
+use tidegate_core::{Change, Corrupt, Event, Note, Plan};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::durable;
@@ -95,10 +95,17 @@ const BOOKINGS_MAX: usize = 16 << 10;
 
 fn bookings(event: &Event) -> usize {
     match &event.change {
-        Change::Reserved(reserved) => reserved.booked.len(),
+        Change::Reserved(reserved) => pieces(&reserved.plan),
+        Change::Moved(moved) => pieces(&moved.plan),
         Change::Modified(modified) => modified.booked.len() + modified.kept.len(),
         _ => 0,
     }
+}
+
+/// A segment and its amounts take no more room than a lane's name for each.
+fn pieces(plan: &Plan) -> usize {
+    let segments = plan.segments.iter().map(|segment| segment.amounts.len().saturating_add(1));
+    segments.fold(plan.lanes().count(), usize::saturating_add)
 }
 
 /// The most batches that are dropped between two appends: it takes about as long as one of them.

@@ -5,6 +5,7 @@ pub(crate) mod ask;
 pub(crate) mod look;
 pub(crate) mod network;
 pub(crate) mod offer;
+mod plan;
 pub(crate) mod reads;
 pub(crate) mod reply;
 pub(crate) mod request;

@@ -21,6 +21,17 @@ pub(crate) struct Mutation {
     pub(crate) validate_only: bool,
 }
 
+impl Mutation {
+    /// What was asked for, of a batch at this place of it; `None` if it was no reservation.
+    pub(crate) fn asked(&self, place: usize) -> Option<&Ask> {
+        match &self.request.command {
+            Command::Reserve(ask) => Some(ask),
+            Command::ReserveAll(batch) => batch.asks.get(place),
+            _ => None,
+        }
+    }
+}
+
 /// The parts of a mutation that all of them have.
 pub(super) trait Marked: Message + Clone + Default {
     const RPC: &'static str;
