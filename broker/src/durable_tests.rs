@@ -172,7 +172,7 @@ fn one_of_each_since() -> Vec<Event> {
 }
 
 /// Changes one second after another, every other one asked for.
-fn marked(changes: impl IntoIterator<Item = Change>) -> Vec<Event> {
+pub(super) fn marked(changes: impl IntoIterator<Item = Change>) -> Vec<Event> {
     let mark = RequestMark { id: RequestId::from_u128(3), fingerprint: [9; 32] };
     let mut clock = at(1_000);
     changes

@@ -172,7 +172,7 @@ fn session(from: &wire::KeptSession) -> Result<Session, Unreadable> {
     })
 }
 
-fn reservation_to_wire(reservation: &Reservation) -> wire::KeptReservation {
+pub(super) fn reservation_to_wire(reservation: &Reservation) -> wire::KeptReservation {
     let Reservation {
         id: it,
         project,
@@ -205,8 +205,7 @@ fn reservation_to_wire(reservation: &Reservation) -> wire::KeptReservation {
             (None, Some(closed))
         }
     };
-    let granted =
-        Reserved { id: it, project, plan, promise, standing, terms, hold_until, session };
+    let granted = Reserved { id: it, project, plan, promise, standing, terms, hold_until, session };
     wire::KeptReservation {
         granted: Some(reserved_to_wire(&granted, Some(Told { over: interval, from }))),
         created_ms: created.as_ms(),
@@ -221,7 +220,7 @@ fn reservation_to_wire(reservation: &Reservation) -> wire::KeptReservation {
     }
 }
 
-fn reservation(from: &wire::KeptReservation) -> Result<Reservation, Unreadable> {
+pub(super) fn reservation(from: &wire::KeptReservation) -> Result<Reservation, Unreadable> {
     let granted = from.granted.as_ref().ok_or_else(|| bad("granted", "it is missing"))?;
     let told = super::told(granted, from.from_ms)?;
     let Reserved { id, project, plan, promise, standing, terms, hold_until, session } =

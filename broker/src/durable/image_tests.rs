@@ -2,9 +2,7 @@
 
 use super::super::tests::{at, between, name, single, spec};
 use super::*;
-use tidegate_core::{
-    CloseWhy, Kept, Limits, Machine, Plan, Route, Standing, Terms, Victim,
-};
+use tidegate_core::{CloseWhy, Kept, Limits, Machine, Plan, Route, Standing, Terms, Victim};
 use tidegate_policy::{Interval, MaintenanceId, ProjectId, ReservationId, Resource, SessionId};
 
 /// What operators did to the network, and who lost by it.

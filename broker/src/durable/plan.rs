@@ -261,3 +261,7 @@ pub(super) fn moved(from: &wire::Moved) -> Result<Moved, Unreadable> {
     }
     Ok(Moved { id: reservation_id(&from.id)?, from: start, plan, why })
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;
