@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use thiserror::Error;
-use tidegate_core::{Change, Corrupt, Event, Note, Plan};
+use tidegate_core::{Change, Corrupt, Event, Note, Plan, Route};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::durable;
@@ -87,6 +87,44 @@ pub enum RecorderError {
 
 /// The most decided batches that wait for a sync; the writer waits past that.
 pub(crate) const WAITING_MAX: usize = 64;
+
+/// The most bytes of plans that one decision makes: with a piece before it, half of an append.
+pub(crate) const DECISION_MAX: usize = 8 << 20;
+
+/// Whether what one decision brings about fits into one append.
+pub(crate) fn fits(events: &[Event]) -> bool {
+    events.iter().map(plan_bytes).fold(0, usize::saturating_add) <= DECISION_MAX
+}
+
+/// What the plan of an event takes in the journal, at most.
+fn plan_bytes(event: &Event) -> usize {
+    /// Around each segment, lane and relay, and around each way.
+    const FRAME: usize = 32;
+    const WAY: usize = 512;
+    let plan = match &event.change {
+        Change::Reserved(reserved) => &reserved.plan,
+        Change::Moved(moved) => &moved.plan,
+        _ => return 0,
+    };
+    let ways = plan.ways.iter().map(|way| {
+        let lanes = way.lanes.iter().map(|lane| lane.as_str().len().saturating_add(FRAME));
+        let named = match &way.route {
+            Route::Between { via, steers, .. } => {
+                via.len().saturating_add(steers.len().saturating_mul(8)).saturating_mul(2 * FRAME)
+            }
+            Route::Lanes(lanes) => {
+                lanes.iter().map(|lane| lane.as_str().len().saturating_add(FRAME)).sum()
+            }
+        };
+        lanes.fold(WAY.saturating_add(named), usize::saturating_add)
+    });
+    /// The longest that a number is.
+    const NUMBER: usize = 10;
+    let segments = plan.segments.iter().map(|segment| {
+        segment.amounts.len().saturating_add(4).saturating_mul(NUMBER).saturating_add(FRAME)
+    });
+    ways.chain(segments).fold(0, usize::saturating_add)
+}
 
 /// The most events, and the most bookings of them together, of a piece before the decision that
 /// passes it: so many and those of one decision more fit into one append.

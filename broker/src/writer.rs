@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::clock::{self, Clock};
 use crate::convert::reply;
 use crate::convert::request::{Beat, Mutation};
-use crate::recorder::Decided;
+use crate::recorder::{self, Decided};
 use crate::status::Failure;
 use tidegate_proto::v1;
 
@@ -212,8 +212,12 @@ impl Writer {
         let Request { mark, .. } = mutation.request;
         let decision = match self.machine.decide(stamp, &mutation.request) {
             Ok(decision) => decision,
-            Err(fault) => return Ok(Err(Fault::into(fault))),
+            Err(fault) => return Ok(Err(mutation.called.fault(fault).into())),
         };
+        if !recorder::fits(&decision.events) {
+            let what = "bytes of plans in what one request brings about";
+            return Ok(Err(Fault::Full { what, limit: recorder::DECISION_MAX }.into()));
+        }
         if !mutation.validate_only {
             for (mark, refusal) in refusals(mark, &decision.answer) {
                 self.note(Note::Refused { mark, refusal, at: now }, decided);

@@ -89,11 +89,8 @@ async fn lived(dir: &Path) -> Vec<tidegate_proto::v1::Reservation> {
 
 /// Every reservation, but for what is counted from now.
 async fn everything(clients: &Clients) -> Vec<tidegate_proto::v1::Reservation> {
-    let mut all = clients.list(true, 1000).await;
-    for it in &mut all {
-        (it.phase, it.starts_in, it.ends_in) = (0, None, None);
-    }
-    all
+    let all = clients.list(true, 1000).await.into_iter();
+    all.map(|it| tidegate_proto::v1::Reservation { phase: 0, ..support::still(it) }).collect()
 }
 
 fn audited(dir: &Path) -> (Option<i32>, String) {

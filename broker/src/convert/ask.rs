@@ -9,6 +9,7 @@ use tidegate_proto::v1;
 use tidegate_proto::v1::create_reservation_request::Shape as WireShape;
 
 use super::Checked;
+use super::batch::Called;
 use super::offer;
 use super::request::project;
 use crate::fields::Fields;
@@ -31,9 +32,7 @@ pub(super) fn ask(fields: &mut Fields, message: &v1::CreateReservationRequest) -
     let standing = standing(fields, message);
     let wanted = match fields.required("shape", message.shape.as_ref()) {
         Some(WireShape::OfferToken(token)) => offered(fields, message, token),
-        Some(WireShape::Rigid(rigid)) => {
-            said(fields, message, |fields| rigid_shape(fields, rigid))
-        }
+        Some(WireShape::Rigid(rigid)) => said(fields, message, |fields| rigid_shape(fields, rigid)),
         Some(WireShape::Flexible(wanted)) => {
             said(fields, message, |fields| flexible_shape(fields, wanted))
         }
@@ -57,10 +56,7 @@ pub(super) fn ask(fields: &mut Fields, message: &v1::CreateReservationRequest) -
     })
 }
 
-fn standing(
-    fields: &mut Fields,
-    message: &v1::CreateReservationRequest,
-) -> Option<Standing> {
+fn standing(fields: &mut Fields, message: &v1::CreateReservationRequest) -> Option<Standing> {
     let priority = fields.number("priority", message.priority, PRIORITY_MAX.into())?;
     let priority = u8::try_from(priority).ok()?;
     Some(Standing { priority, preemptible: message.preemptible })
@@ -269,11 +265,14 @@ fn list<T>(
 }
 
 /// A request that is only to be explained.
-pub(crate) fn explained(message: &v1::ExplainReservationRequest) -> Checked<Ask> {
+pub(crate) fn explained(message: &v1::ExplainReservationRequest) -> Checked<(Ask, Called)> {
     let mut fields = Fields::default();
     let request = fields.required("request", message.request.as_ref());
-    let ask = request.and_then(|request| fields.within("request", |fields| ask(fields, request)));
-    fields.finish(ask)
+    let asked = request.and_then(|request| {
+        let ask = fields.within("request", |fields| ask(fields, request))?;
+        Some((ask, Called::of(request)))
+    });
+    fields.finish(asked)
 }
 
 /// The steps of availability that are told where nothing is said, and the most that are.

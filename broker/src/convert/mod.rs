@@ -2,6 +2,7 @@
 //! forms answers.
 
 pub(crate) mod ask;
+pub(crate) mod batch;
 pub(crate) mod look;
 pub(crate) mod network;
 pub(crate) mod offer;

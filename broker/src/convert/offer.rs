@@ -22,7 +22,11 @@ const CHECKSUM_BYTES: usize = 4;
 /// refused, `asked`, says beside it.
 pub(crate) fn token(offer: &CounterOffer, asked: Option<&Ask>) -> String {
     let (ways, shape) = match asked.map(|asked| offer.ask(asked)) {
-        Some(Ask { ways, shape: Shape::Transfer { volume, min, max, start, deadline, split }, .. }) => {
+        Some(Ask {
+            ways,
+            shape: Shape::Transfer { volume, min, max, start, deadline, split },
+            ..
+        }) => {
             let transfer = v1::Transfer {
                 volume_bytes: int(volume.bytes()),
                 min_bps: int(min.bps()),
@@ -161,7 +165,10 @@ mod tests {
         let less = CounterOffer { kind: OfferKind::LessInTime, volume, ..offer() };
         let request = read(&token(&less, Some(&asked()))).unwrap();
         assert_eq!(request.sources, ["storage/p", "storage/q"]);
-        assert_eq!((request.via.as_slice(), request.path), (["hosts/r".to_owned()].as_slice(), None));
+        assert_eq!(
+            (request.via.as_slice(), request.path),
+            (["hosts/r".to_owned()].as_slice(), None)
+        );
         assert_eq!((request.assurance, request.streams), (v1::Assurance::Shared.into(), 8));
         let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
         let transfer = v1::Transfer {

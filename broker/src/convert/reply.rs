@@ -203,8 +203,8 @@ fn notices(found: &Reservation, machine: &Machine, obeyed: u64) -> Vec<v1::Notic
         let time = Some(time(found.interval.end()));
         v1::Notice { time, ..about(v1::notice::Kind::Curtailed) }
     });
-    // Until its holder says that it follows: a plan that may move is changed by nothing else.
-    let moved = found.is_movable() && obeyed < found.plan_version;
+    // Until its holder says that it follows; one that says nothing follows the first.
+    let moved = found.is_movable() && obeyed.max(1) < found.plan_version;
     let moved = moved.then(|| about(v1::notice::Kind::Moved));
     draining.chain(curtailed).chain(moved).collect()
 }

@@ -8,7 +8,7 @@ use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Rpc;
-use crate::convert::{Checked, ask, look, reads, reply, request};
+use crate::convert::{Checked, ask, batch, look, reads, reply, request};
 use crate::deadline;
 use crate::status::Failure;
 use crate::writer::Answered;
@@ -82,7 +82,7 @@ impl ReservationService for Rpc {
         request: Request<v1::BatchCreateReservationsRequest>,
     ) -> Reply<v1::BatchCreateReservationsResponse> {
         let deadline = deadline::of(&request);
-        let mutation = request::create_all(request.get_ref()).map_err(Failure::from)?;
+        let mutation = batch::create_all(request.get_ref()).map_err(Failure::from)?;
         let answered = self.queue.mutate(mutation, deadline).await?;
         let Answered { answer, now, mutation } = answered;
         let Answer::Batch(answers) = answer else { return Err(Failure::Stopped.into()) };
@@ -123,10 +123,11 @@ impl ReservationService for Rpc {
         &self,
         request: Request<v1::ExplainReservationRequest>,
     ) -> Reply<v1::ExplainReservationResponse> {
-        let ask = ask::explained(request.get_ref()).map_err(Failure::from)?;
+        let (ask, called) = ask::explained(request.get_ref()).map_err(Failure::from)?;
         let now = self.clock.now();
         let explained = self.view.read().machine.explain(now, &ask);
-        let explained = explained.map_err(|fault| Failure::from(fault.fields_within("request")))?;
+        let explained = explained
+            .map_err(|fault| Failure::from(called.fault(fault).fields_within("request")))?;
         let outcome = self.formed(&explained.answer, now, Some(&ask));
         Ok(Response::new(v1::ExplainReservationResponse {
             answer: Some(v1::CreateReservationResponse { outcome }),
