@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use tidegate_core::{Change, Machine, Reservation};
+use tidegate_core::{Change, Machine, Reservation, Segment};
 use tidegate_policy::{ByteCount, ReservationId, SessionId};
 
 /// The most memory that the changes take, in bytes.
@@ -176,11 +176,16 @@ fn eighths(part: usize, whole: usize) -> bool {
 
 /// What a version of a reservation takes in memory, in bytes, roughly.
 fn size(reservation: &Reservation) -> u64 {
-    let pieces = reservation.booked.len().saturating_add(reservation.kept.len());
-    let lanes = pieces.saturating_mul(64);
-    let relays = reservation.route.via().len().saturating_mul(48);
-    let whole = size_of::<Reservation>().saturating_add(size_of::<Changed>()).saturating_add(256);
-    u64::try_from(whole.saturating_add(lanes).saturating_add(relays)).unwrap_or(u64::MAX)
+    let plan = &reservation.plan;
+    let parts = [
+        (1, size_of::<Reservation>().saturating_add(size_of::<Changed>()).saturating_add(256)),
+        (plan.lanes().count().saturating_add(reservation.kept.len()), 64),
+        (plan.ways.iter().map(|way| way.route.via().len()).sum(), 48),
+        (plan.segments.len(), size_of::<Segment>()),
+        (plan.segments.iter().map(|segment| segment.amounts.len()).sum(), size_of::<u64>()),
+    ];
+    let whole = parts.map(|(count, each)| count.saturating_mul(each));
+    u64::try_from(whole.into_iter().fold(0, usize::saturating_add)).unwrap_or(u64::MAX)
 }
 
 /// The reservations that a change touches.
@@ -191,6 +196,7 @@ fn touched(change: &Change) -> &[ReservationId] {
             std::slice::from_ref(id)
         }
         Change::Modified(modified) => std::slice::from_ref(&modified.id),
+        Change::Moved(moved) => std::slice::from_ref(&moved.id),
         Change::Curtailed { id, .. } => std::slice::from_ref(id),
         Change::Forgotten { reservations, .. } => reservations,
         // What they change of a reservation is not shown of it, or is not told by itself.
@@ -217,6 +223,7 @@ pub(crate) fn concerned(change: &Change, machine: &Machine) -> Vec<SessionId> {
         | Change::Curtailed { id, .. }
         | Change::Closed { id, .. } => holder(*id),
         Change::Modified(modified) => holder(modified.id),
+        Change::Moved(moved) => holder(moved.id),
         Change::SessionEnded { id, .. } => vec![*id],
         Change::Drained { resource } | Change::Undrained { resource } => {
             machine.sessions_on(resource)

@@ -25,6 +25,9 @@ pub struct Config {
     /// What is bounded.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// How plans are made, and moved to make room.
+    #[serde(default)]
+    pub planning: PlanningConfig,
     /// When the state is written down, so that a start replays little and the log stays short.
     #[serde(default)]
     pub snapshots: SnapshotConfig,
@@ -86,6 +89,22 @@ pub struct LimitsConfig {
     pub changes: usize,
 }
 
+/// How plans are made, and moved to make room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlanningConfig {
+    /// What plans of a volume book beyond it, in parts per million.
+    pub margin_ppm: u32,
+    /// The most segments of a plan.
+    pub segments_max: usize,
+    /// The most plans that move for one request; 0: none does.
+    pub moves_max: usize,
+    /// The most pieces of time that are looked at to make room for one request; 0: none is made.
+    pub replan_steps: u64,
+    /// The most orders of plans that are tried to make room for one request; 0: none is made.
+    pub replan_rounds: usize,
+}
+
 /// When the state is written down: at whichever comes first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -129,7 +148,8 @@ impl Config {
     pub fn ephemeral(journal: JournalPlace) -> Self {
         let listen = Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
         let (session, limits) = (SessionConfig::default(), LimitsConfig::default());
-        Self { listen, journal, session, limits, snapshots: SnapshotConfig::default() }
+        let (planning, snapshots) = (PlanningConfig::default(), SnapshotConfig::default());
+        Self { listen, journal, session, limits, planning, snapshots }
     }
 
     /// Reads and checks a configuration file.
@@ -162,6 +182,7 @@ impl Config {
         }
         self.check_session(&mut faults);
         self.check_limits(&mut faults);
+        self.check_planning(&mut faults);
         self.check_snapshots(&mut faults);
         if faults.is_empty() { Ok(()) } else { Err(ConfigError::Senseless(faults)) }
     }
@@ -210,6 +231,25 @@ impl Config {
         }
     }
 
+    fn check_planning(&self, faults: &mut Vec<String>) {
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let PlanningConfig { margin_ppm, segments_max, moves_max, replan_steps, replan_rounds } =
+            self.planning;
+        let numbers = [
+            ("margin_ppm", margin_ppm.into(), 0..=1_000_000),
+            ("segments_max", count(segments_max), 1..=1024),
+            ("moves_max", count(moves_max), 0..=10_000),
+            ("replan_steps", replan_steps, 0..=1_000_000_000),
+            ("replan_rounds", count(replan_rounds), 0..=1000),
+        ];
+        for (name, number, bounds) in numbers {
+            if !bounds.contains(&number) {
+                let (least, most) = bounds.into_inner();
+                faults.push(format!("planning.{name}: it is {number}; write {least} to {most}"));
+            }
+        }
+    }
+
     fn check_snapshots(&self, faults: &mut Vec<String>) {
         let SnapshotConfig { after_batches, after_bytes } = self.snapshots;
         if !(1..=100_000_000).contains(&after_batches) {
@@ -234,6 +274,11 @@ impl Config {
             reservations_max: self.limits.reservations,
             sessions_max: self.limits.sessions,
             per_session_max: self.limits.reservations_per_session,
+            margin_ppm: self.planning.margin_ppm,
+            segments_max: self.planning.segments_max,
+            moves_max: self.planning.moves_max,
+            replan_steps: self.planning.replan_steps,
+            replan_rounds: self.planning.replan_rounds,
             ..Limits::default()
         }
     }
@@ -262,6 +307,11 @@ impl fmt::Display for Config {
         writeln!(f, "queue = {}", limits.queue)?;
         writeln!(f, "requests_per_connection = {}", limits.requests_per_connection)?;
         writeln!(f, "watchers = {}\nchanges = {}", limits.watchers, limits.changes)?;
+        let PlanningConfig { margin_ppm, segments_max, moves_max, replan_steps, replan_rounds } =
+            &self.planning;
+        writeln!(f, "\n[planning]\nmargin_ppm = {margin_ppm}\nsegments_max = {segments_max}")?;
+        writeln!(f, "moves_max = {moves_max}\nreplan_steps = {replan_steps}")?;
+        writeln!(f, "replan_rounds = {replan_rounds}")?;
         let SnapshotConfig { after_batches, after_bytes } = &self.snapshots;
         writeln!(f, "\n[snapshots]\nafter_batches = {after_batches}")?;
         writeln!(f, "after_bytes = \"{after_bytes}\"")
@@ -334,6 +384,19 @@ impl Default for LimitsConfig {
     }
 }
 
+impl Default for PlanningConfig {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            margin_ppm: limits.margin_ppm,
+            segments_max: limits.segments_max,
+            moves_max: limits.moves_max,
+            replan_steps: limits.replan_steps,
+            replan_rounds: limits.replan_rounds,
+        }
+    }
+}
+
 impl Default for SnapshotConfig {
     /// A start replays both in seconds.
     fn default() -> Self {
@@ -381,6 +444,11 @@ mod tests {
             ("journal = \"memory\"\n[session]\nlease = 30", "invalid type"),
             ("journal = \"memory\"\n[limits]\nretain = \"1s\"", "write at least that"),
             ("journal = \"memory\"\n[limits]\nqueue = 0", "limits.queue"),
+            ("journal = \"memory\"\n[planning]\nmargin_ppm = 1000001", "planning.margin_ppm"),
+            ("journal = \"memory\"\n[planning]\nsegments_max = 0", "write 1 to 1024"),
+            ("journal = \"memory\"\n[planning]\nmoves_max = 10001", "planning.moves_max"),
+            ("journal = \"memory\"\n[planning]\nreplan_rounds = 1001", "planning.replan_rounds"),
+            ("journal = \"memory\"\n[planning]\nreplan_steps = 2000000000", "1000000000"),
             ("journal = \"memory\"\n[snapshots]\nafter_batches = 0", "snapshots.after_batches"),
             ("journal = \"memory\"\n[snapshots]\nafter_bytes = \"0B\"", "snapshots.after_bytes"),
         ];

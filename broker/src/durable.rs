@@ -8,10 +8,12 @@ use thiserror::Error;
 use tidegate_core as core;
 use tidegate_core::event::{Booked, RequestMark};
 use tidegate_core::lane::LaneName;
-use tidegate_core::{Change, CloseWhy, Event, Kept, Modified, Reserved, Route, Terms};
+use tidegate_core::{
+    Change, CloseWhy, Event, Kept, Modified, Plan, Reserved, Route, Standing, Terms,
+};
 use tidegate_policy::{
-    BitRate, ByteCount, Interval, Mark, MarkKind, Name, ParseError, ProjectId, RequestId,
-    ReservationId, SessionId, Timestamp,
+    BitRate, ByteCount, Interval, Mark, MarkKind, ParseError, ProjectId, RequestId, ReservationId,
+    SessionId, Timestamp,
 };
 use tidegate_proto::journal::v1 as wire;
 use tidegate_proto::v1::{CloseReason, Steer, mark, steer};
@@ -21,6 +23,9 @@ use crate::fields::Fields;
 
 pub mod image;
 mod network;
+mod plan;
+
+use plan::Told;
 
 /// A batch that is not one of ours.
 #[derive(Debug, Error)]
@@ -91,8 +96,11 @@ fn change_to_wire(change: &Change) -> wire::event::Change {
             let losses = network::losses_to_wire(losses);
             To::TopologyApplied(wire::TopologyApplied { topology, losses })
         }
-        Change::Reserved(reserved) => To::Reserved(reserved_to_wire(reserved)),
+        Change::Reserved(reserved) => {
+            To::Reserved(reserved_to_wire(reserved, Told::of(&reserved.plan)))
+        }
         Change::Modified(modified) => To::Modified(modified_to_wire(modified)),
+        Change::Moved(moved) => To::Moved(plan::moved_to_wire(moved)),
         Change::Settled { id: it } => To::Settled(wire::Settled { id: id(it.as_u128()) }),
         Change::Metered { used } => {
             let used = used
@@ -150,29 +158,42 @@ fn why_to_wire(why: CloseWhy) -> u32 {
     u32::try_from(i32::from(reply::why_closed(why))).unwrap_or(0)
 }
 
-fn reserved_to_wire(reserved: &Reserved) -> wire::Reserved {
-    let (source, destination) = (reserved.route.source(), reserved.route.destination());
-    let lanes = match &reserved.route {
-        Route::Between { .. } => Vec::new(),
-        Route::Lanes(lanes) => lanes.iter().map(ToString::to_string).collect(),
-    };
-    wire::Reserved {
+fn reserved_to_wire(reserved: &Reserved, told: Option<Told>) -> wire::Reserved {
+    let common = wire::Reserved {
         id: id(reserved.id.as_u128()),
         project: reserved.project.to_string(),
-        source: source.map(ToString::to_string).unwrap_or_default(),
-        destination: destination.map(ToString::to_string).unwrap_or_default(),
-        via: reserved.route.via().iter().map(ToString::to_string).collect(),
-        rate_bps: reserved.rate.bps(),
-        start_ms: reserved.interval.start().as_ms(),
-        end_ms: reserved.interval.end().as_ms(),
+        start_ms: told.map(|told| told.over.start().as_ms()).unwrap_or_default(),
+        end_ms: told.map(|told| told.over.end().as_ms()).unwrap_or_default(),
         hold_until_ms: reserved.hold_until.map(Timestamp::as_ms),
         session: reserved.session.map(|it| id(it.as_u128())).unwrap_or_default(),
-        booked: reserved.booked.iter().map(booked_to_wire).collect(),
-        lanes,
         shared: reserved.terms.shared,
         streams: if reserved.terms.streams == 1 { 0 } else { reserved.terms.streams.into() },
-        path: reserved.route.path().map(u32::from),
-        steers: reserved.route.steers().iter().map(reply::steer).collect(),
+        ..wire::Reserved::default()
+    };
+    let Some((way, only)) = told.and_then(|told| plan::only(reserved, told)) else {
+        return wire::Reserved {
+            ways: plan::ways_to_wire(&reserved.plan),
+            segments: plan::segments_to_wire(&reserved.plan),
+            promise: reserved.promise.as_deref().map(plan::promise_to_wire),
+            priority: reserved.standing.priority.into(),
+            preemptible: reserved.standing.preemptible,
+            ..common
+        };
+    };
+    let route = &way.route;
+    let booked = way.lanes.iter().zip(&only.amounts);
+    wire::Reserved {
+        source: route.source().map(ToString::to_string).unwrap_or_default(),
+        destination: route.destination().map(ToString::to_string).unwrap_or_default(),
+        via: route.via().iter().map(ToString::to_string).collect(),
+        rate_bps: only.rate.bps(),
+        booked: booked
+            .map(|(lane, amount)| wire::Booked { lane: lane.to_string(), amount_bps: *amount })
+            .collect(),
+        lanes: plan::named(route),
+        path: route.path().map(u32::from),
+        steers: route.steers().iter().map(reply::steer).collect(),
+        ..common
     }
 }
 
@@ -247,6 +268,7 @@ fn change(from: &wire::event::Change, at_ms: i64) -> Result<Change, Unreadable> 
         From::TopologyApplied(applied) => network::topology_applied(applied)?,
         From::Reserved(from) => Change::Reserved(Box::new(reserved(from)?)),
         From::Modified(from) => Change::Modified(Box::new(modified(from)?)),
+        From::Moved(from) => Change::Moved(Box::new(plan::moved(from)?)),
         From::Settled(from) => Change::Settled { id: reservation_id(&from.id)? },
         From::Metered(from) => {
             let used = from.used.iter();
@@ -310,7 +332,23 @@ fn booked(from: &wire::Booked) -> Booked {
     Booked { lane: LaneName::new(&from.lane), amount: from.amount_bps }
 }
 
+/// A grant as it happened: its present terms are those from its start.
 fn reserved(from: &wire::Reserved) -> Result<Reserved, Unreadable> {
+    let told = told(from, from.start_ms)?;
+    let reserved = reserved_as(from, told)?;
+    if reserved.plan.interval() != Some(told.over) {
+        return Err(bad("segments", "they do not fill the time that it is told to be"));
+    }
+    Ok(reserved)
+}
+
+/// From when to when it is, and since when its present terms are booked.
+fn told(from: &wire::Reserved, from_ms: i64) -> Result<Told, Unreadable> {
+    let over = interval(from.start_ms, from.end_ms)?;
+    Ok(Told { over, from: instant("from_ms", from_ms)? })
+}
+
+fn reserved_as(from: &wire::Reserved, told: Told) -> Result<Reserved, Unreadable> {
     let hold_until = from.hold_until_ms.map(|ms| instant("hold_until_ms", ms)).transpose()?;
     let session = match from.session.as_slice() {
         [] => None,
@@ -318,32 +356,43 @@ fn reserved(from: &wire::Reserved) -> Result<Reserved, Unreadable> {
     };
     let streams = u16::try_from(from.streams.max(1));
     let streams = streams.map_err(|_| bad("streams", "there are too many"))?;
+    let (plan, promise, standing) = if from.segments.is_empty() {
+        if from.promise.is_some() || !from.ways.is_empty() {
+            return Err(bad("segments", "there are none"));
+        }
+        let booked = from.booked.iter().map(booked).collect();
+        let plan = Plan::single(route(from)?, told.booked(), rate(from.rate_bps)?, booked);
+        (plan, None, Standing::default())
+    } else {
+        if !from.source.is_empty() || !from.lanes.is_empty() || !from.booked.is_empty() {
+            return Err(bad("segments", "there is another plan beside them"));
+        }
+        let promise = from.promise.as_ref().map(plan::promise).transpose()?;
+        let plan = plan::plan(&from.ways, &from.segments)?;
+        (plan, promise.map(Box::new), plan::standing(from)?)
+    };
     Ok(Reserved {
         id: reservation_id(&from.id)?,
         project: ProjectId(word("project", &from.project)?),
-        route: route(from)?,
+        plan,
+        promise,
+        standing,
         terms: Terms { shared: from.shared, streams },
-        rate: rate(from.rate_bps)?,
-        interval: interval(from.start_ms, from.end_ms)?,
         hold_until,
         session,
-        booked: from.booked.iter().map(booked).collect(),
     })
 }
 
 fn route(from: &wire::Reserved) -> Result<Route, Unreadable> {
     if !from.lanes.is_empty() {
-        return Ok(Route::Lanes(from.lanes.iter().map(|lane| LaneName::new(lane)).collect()));
+        return Ok(Route::Lanes(plan::lane_names(&from.lanes)));
     }
-    let via: Result<Vec<Name>, Unreadable> =
-        from.via.iter().map(|host| word("via", host)).collect();
-    let path = from.path.map(u8::try_from).transpose();
     let steers: Result<Vec<_>, Unreadable> = from.steers.iter().map(steer).collect();
     Ok(Route::Between {
         source: word("source", &from.source)?,
         destination: word("destination", &from.destination)?,
-        via: via?,
-        path: path.map_err(|_| bad("path", "it is too high"))?,
+        via: plan::names(&from.via)?,
+        path: plan::path(from.path)?,
         steers: steers?,
     })
 }
@@ -395,6 +444,8 @@ fn why(number: u32) -> Result<CloseWhy, Unreadable> {
         Some(CloseReason::Expired) => Ok(CloseWhy::Expired),
         Some(CloseReason::SessionLost) => Ok(CloseWhy::SessionLost),
         Some(CloseReason::CapacityLost) => Ok(CloseWhy::CapacityLost),
+        Some(CloseReason::NoShow) => Ok(CloseWhy::NoShow),
+        Some(CloseReason::Preempted) => Ok(CloseWhy::Preempted),
         Some(CloseReason::Unspecified) | None => Err(Unreadable::Unknown),
     }
 }

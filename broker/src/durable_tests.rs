@@ -6,7 +6,7 @@ use tidegate_core::topology::spec::{
     SteeringSpec, StorageSpec,
 };
 use tidegate_core::{Losses, Maintenance, TopologySpec, Victim};
-use tidegate_policy::{MaintenanceId, Mark, MarkKind, Resource, Span};
+use tidegate_policy::{MaintenanceId, Mark, MarkKind, Name, Resource, Span};
 
 pub(super) fn name(text: &str) -> Name {
     text.parse().unwrap()
@@ -74,16 +74,15 @@ fn one_of_each() -> Vec<Event> {
     let reserved = Reserved {
         id,
         project: ProjectId::default_project(),
-        route: between(vec![name("h")]),
+        plan: single(between(vec![name("h")]), "storage/swift/read"),
+        promise: None,
+        standing: Standing::default(),
         terms: Terms::default(),
-        rate: rate("2Gbit"),
-        interval: Interval::new(at(1_000), at(61_000)).unwrap(),
         hold_until: Some(at(31_000)),
         session: Some(session),
-        booked: vec![Booked { lane: LaneName::new("storage/swift/read"), amount: 2_000_000_000 }],
     };
-    let route = between(vec![]);
-    let unbound = Reserved { hold_until: None, session: None, route, ..reserved.clone() };
+    let plan = single(between(vec![]), "storage/swift/read");
+    let unbound = Reserved { hold_until: None, session: None, plan, ..reserved.clone() };
     let changes = [
         Change::TopologyApplied { spec: Box::new(spec()), version: 7, losses: Losses::default() },
         Change::SessionOpened { id: session, agent: name("compute-1") },
@@ -106,6 +105,12 @@ fn one_of_each() -> Vec<Event> {
         },
     ];
     marked(changes)
+}
+
+/// Two gigabits on one lane for a minute.
+pub(super) fn single(route: Route, lane: &str) -> Plan {
+    let booked = vec![Booked { lane: LaneName::new(lane), amount: 2_000_000_000 }];
+    Plan::single(route, Interval::new(at(1_000), at(61_000)).unwrap(), rate("2Gbit"), booked)
 }
 
 pub(super) fn between(via: Vec<Name>) -> Route {
@@ -137,16 +142,18 @@ fn one_of_each_since() -> Vec<Event> {
     let steered = Reserved {
         id,
         project: ProjectId::default_project(),
-        route: Route::Between { source, destination, via, path: Some(2), steers },
+        plan: single(
+            Route::Between { source, destination, via, path: Some(2), steers },
+            "links/l/forward",
+        ),
+        promise: None,
+        standing: Standing::default(),
         terms: Terms { shared: true, streams: 8 },
-        rate: rate("2Gbit"),
-        interval: over(1_000, 61_000),
         hold_until: None,
         session: None,
-        booked: booked.clone(),
     };
-    let route = Route::Lanes(vec![lane.clone(), lane.clone()]);
-    let named = Reserved { route, terms: Terms::default(), ..steered.clone() };
+    let plan = single(Route::Lanes(vec![lane.clone(), lane.clone()]), "links/l/forward");
+    let named = Reserved { plan, terms: Terms::default(), ..steered.clone() };
     let modified = Modified {
         id,
         rate: rate("1Gbit"),
@@ -165,7 +172,7 @@ fn one_of_each_since() -> Vec<Event> {
 }
 
 /// Changes one second after another, every other one asked for.
-fn marked(changes: impl IntoIterator<Item = Change>) -> Vec<Event> {
+pub(super) fn marked(changes: impl IntoIterator<Item = Change>) -> Vec<Event> {
     let mark = RequestMark { id: RequestId::from_u128(3), fingerprint: [9; 32] };
     let mut clock = at(1_000);
     changes

@@ -127,6 +127,15 @@ impl Fields {
         size
     }
 
+    /// A size that is asked for, which is never zero.
+    pub(crate) fn some_bytes(&mut self, field: &str, bytes: i64) -> Option<ByteCount> {
+        if bytes == 0 {
+            self.fault(field, "it is zero; ask for at least one byte");
+            return None;
+        }
+        self.bytes(field, bytes)
+    }
+
     /// A small number from 0 to `most`.
     pub(crate) fn number(&mut self, field: &str, value: i32, most: u32) -> Option<u32> {
         let number = u32::try_from(value).ok().filter(|number| *number <= most);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::thread;
 
 use thiserror::Error;
-use tidegate_core::{Change, Corrupt, Event, Note};
+use tidegate_core::lane::LaneName;
+use tidegate_core::{Change, Corrupt, Event, Note, Plan, Route, Ways};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::durable;
@@ -88,6 +89,54 @@ pub enum RecorderError {
 /// The most decided batches that wait for a sync; the writer waits past that.
 pub(crate) const WAITING_MAX: usize = 64;
 
+/// The most bytes of plans that one decision makes: with a piece before it, half of an append.
+pub(crate) const DECISION_MAX: usize = 8 << 20;
+
+/// Whether what one decision brings about fits into one append.
+pub(crate) fn fits(events: &[Event]) -> bool {
+    events.iter().map(plan_bytes).fold(0, usize::saturating_add) <= DECISION_MAX
+}
+
+/// What an event with a plan takes in the journal, at most.
+fn plan_bytes(event: &Event) -> usize {
+    /// Around each name, with room for a short one.
+    const NAMED: usize = 80;
+    /// The longest that a number is, behind its tag.
+    const NUMBER: usize = 12;
+    /// Around each segment, way and event.
+    const FRAME: usize = 64;
+    let lanes = |lanes: &[LaneName]| {
+        let each = lanes.iter().map(|lane| lane.as_str().len().saturating_add(NUMBER));
+        each.fold(0, usize::saturating_add)
+    };
+    let (plan, promise) = match &event.change {
+        Change::Reserved(reserved) => (&reserved.plan, reserved.promise.as_deref()),
+        Change::Moved(moved) => (&moved.plan, None),
+        _ => return 0,
+    };
+    let ways = plan.ways.iter().map(|way| {
+        let named = match &way.route {
+            Route::Between { via, steers, .. } => {
+                let names = steers.len().saturating_mul(4).saturating_add(via.len());
+                names.saturating_add(2).saturating_mul(2 * NAMED)
+            }
+            Route::Lanes(named) => lanes(named),
+        };
+        lanes(&way.lanes).saturating_add(named).saturating_add(FRAME)
+    });
+    let segments = plan.segments.iter().map(|segment| {
+        segment.amounts.len().saturating_add(4).saturating_mul(NUMBER).saturating_add(FRAME)
+    });
+    let promised = promise.map(|promise| match &promise.ways {
+        Ways::Between { sources, via, .. } => {
+            sources.len().saturating_add(via.len()).saturating_add(2).saturating_mul(2 * NAMED)
+        }
+        Ways::Lanes(named) => lanes(named),
+    });
+    let parts = ways.chain(segments).chain(promised).chain([8 * NAMED]);
+    parts.fold(FRAME, usize::saturating_add)
+}
+
 /// The most events, and the most bookings of them together, of a piece before the decision that
 /// passes it: so many and those of one decision more fit into one append.
 const EVENTS_MAX: usize = 1024;
@@ -95,10 +144,17 @@ const BOOKINGS_MAX: usize = 16 << 10;
 
 fn bookings(event: &Event) -> usize {
     match &event.change {
-        Change::Reserved(reserved) => reserved.booked.len(),
+        Change::Reserved(reserved) => pieces(&reserved.plan),
+        Change::Moved(moved) => pieces(&moved.plan),
         Change::Modified(modified) => modified.booked.len() + modified.kept.len(),
         _ => 0,
     }
+}
+
+/// A segment and its amounts take no more room than a lane's name for each.
+fn pieces(plan: &Plan) -> usize {
+    let segments = plan.segments.iter().map(|segment| segment.amounts.len().saturating_add(1));
+    segments.fold(plan.lanes().count(), usize::saturating_add)
 }
 
 /// The most batches that are dropped between two appends: it takes about as long as one of them.
@@ -188,4 +244,57 @@ fn gather(mut first: Encoded, waiting: &mut mpsc::Receiver<Decided>) -> (Encoded
         first.decided.merge(later.decided);
     }
     (first, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_core::event::{MoveWhy, Moved};
+    use tidegate_core::{PlanWay, Segment};
+    use tidegate_policy::{BitRate, Interval, ReservationId, Timestamp};
+
+    /// A move of a plan with numbers and names as long as they get.
+    fn moved(ways: usize, lanes: usize, segments: usize) -> Event {
+        let lane = LaneName::new(&"l".repeat(200));
+        let from = Timestamp::from_ms(Timestamp::MAX.as_ms() - 1).unwrap();
+        let route = Route::Between {
+            source: format!("storage/{}", "s".repeat(63)).parse().unwrap(),
+            destination: format!("hosts/{}", "h".repeat(63)).parse().unwrap(),
+            via: vec!["r".repeat(63).parse().unwrap(); 8],
+            path: Some(3),
+            steers: Vec::new(),
+        };
+        let way = PlanWay { route, lanes: vec![lane; lanes] };
+        let segment = Segment {
+            way: ways - 1,
+            over: Interval::new(from, Timestamp::MAX).unwrap(),
+            rate: BitRate::MAX,
+            amounts: vec![u64::MAX; lanes],
+        };
+        let plan = Plan { ways: vec![way; ways], segments: vec![segment; segments] };
+        let id = ReservationId::from_u128(u128::MAX);
+        let change = Change::Moved(Moved { id, from, plan, why: MoveWhy::Preempted }.into());
+        Event { at: from, request: None, change }
+    }
+
+    #[test]
+    fn no_event_takes_more_than_it_is_taken_for() {
+        for (ways, lanes, segments) in [(1, 0, 1), (1, 1, 1), (64, 20, 64), (1, 256, 1024)] {
+            let event = moved(ways, lanes, segments);
+            let bytes = durable::encode(std::slice::from_ref(&event)).len();
+            let taken_for = plan_bytes(&event);
+            assert!(bytes <= taken_for, "{bytes} bytes, {taken_for} at most");
+            assert!(taken_for <= 8 * bytes.max(256), "{bytes} bytes, {taken_for} at most");
+        }
+    }
+
+    #[test]
+    fn what_fits_goes_into_an_append_with_a_piece_before_it() {
+        let moves = vec![moved(4, 10, 16); 400];
+        assert!(fits(&moves) && durable::encode(&moves).len() <= DECISION_MAX);
+        assert!(!fits(&vec![moved(64, 20, 64); 100]));
+        let before = vec![moved(1, 200, 1); BOOKINGS_MAX / 401];
+        let full = durable::encode(&before).len() + DECISION_MAX;
+        assert!(full <= MAX_BATCH_BYTES, "{full}");
+    }
 }

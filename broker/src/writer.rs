@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::clock::{self, Clock};
 use crate::convert::reply;
 use crate::convert::request::{Beat, Mutation};
-use crate::recorder::Decided;
+use crate::recorder::{self, Decided};
 use crate::status::Failure;
 use tidegate_proto::v1;
 
@@ -43,6 +43,8 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, Failure>>;
 pub(crate) struct Answered {
     pub(crate) answer: Answer,
     pub(crate) now: Timestamp,
+    /// What was asked.
+    pub(crate) mutation: Box<Mutation>,
 }
 
 /// The answer to a beat.
@@ -166,7 +168,7 @@ impl Writer {
         for work in works.drain(..) {
             match work {
                 Work::Mutate { mutation, deadline, reply } => {
-                    let result = self.mutate(now, &mutation, deadline, &mut decided)?;
+                    let result = self.mutate(now, mutation, deadline, &mut decided)?;
                     decided.answer(move || drop(reply.send(result)));
                 }
                 Work::Beat { beat, reply } => {
@@ -198,7 +200,7 @@ impl Writer {
     fn mutate(
         &mut self,
         now: Timestamp,
-        mutation: &Mutation,
+        mutation: Box<Mutation>,
         deadline: Instant,
         decided: &mut Decided,
     ) -> Result<Result<Answered, Failure>, Corrupt> {
@@ -210,15 +212,19 @@ impl Writer {
         let Request { mark, .. } = mutation.request;
         let decision = match self.machine.decide(stamp, &mutation.request) {
             Ok(decision) => decision,
-            Err(fault) => return Ok(Err(Fault::into(fault))),
+            Err(fault) => return Ok(Err(mutation.called.fault(fault).into())),
         };
+        if !recorder::fits(&decision.events) {
+            let what = "bytes of plans in what one request brings about";
+            return Ok(Err(Fault::Full { what, limit: recorder::DECISION_MAX }.into()));
+        }
         if !mutation.validate_only {
             for (mark, refusal) in refusals(mark, &decision.answer) {
                 self.note(Note::Refused { mark, refusal, at: now }, decided);
             }
             self.apply(decision.events, decided)?;
         }
-        Ok(Ok(Answered { answer: decision.answer, now }))
+        Ok(Ok(Answered { answer: decision.answer, now, mutation }))
     }
 
     fn beat(
@@ -269,7 +275,7 @@ pub fn hear(machine: &mut Machine, now: Timestamp, beat: &Beat) -> Result<Option
             machine.apply(&settled)?;
             events.push(settled);
         }
-        grants.push(reply::grant_status(*reservation, machine, now));
+        grants.push(reply::grant_status((*reservation, *plan), machine, now));
     }
     Ok(Some(Heard { beaten: Beaten { session, grants }, notes, events }))
 }

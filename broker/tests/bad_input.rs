@@ -196,7 +196,8 @@ fn the_table_has_a_row_for_every_field() {
         session: String::new(),
         window: String::new(),
         offer: String::new(),
-        old_offer: String::new(),
+        offered_volume: String::new(),
+        old_offers: vec![String::new()],
         now_s: 1_800_000_000,
     };
     let mut tested: BTreeSet<(String, String)> = BTreeSet::new();

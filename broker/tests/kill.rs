@@ -55,14 +55,7 @@ enum UnderWay {
 
 /// What must not change by itself, whatever happens to the broker.
 fn lasting(it: &v1::Reservation) -> v1::Reservation {
-    v1::Reservation {
-        phase: 0,
-        starts_in: None,
-        ends_in: None,
-        close_time: None,
-        used_bytes: 0,
-        ..it.clone()
-    }
+    v1::Reservation { phase: 0, close_time: None, used_bytes: 0, ..support::still(it.clone()) }
 }
 
 /// Whether a hold lapsed by itself, and not before its time.

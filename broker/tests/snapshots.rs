@@ -19,7 +19,7 @@ use tidegate_broker::config::{JournalPlace, SnapshotConfig};
 use tidegate_broker::journal::{EmbeddedJournal, Epoch, Journal, Seq};
 use tidegate_broker::{Config, durable};
 use tidegate_core::event::Booked;
-use tidegate_core::{Change, Event, Machine, Reserved};
+use tidegate_core::{Change, Event, Machine, Plan, Reserved};
 
 const HOUR_MS: i64 = 3_600_000;
 /// Many snapshots in a short time.
@@ -89,11 +89,8 @@ async fn lived(dir: &Path) -> Vec<tidegate_proto::v1::Reservation> {
 
 /// Every reservation, but for what is counted from now.
 async fn everything(clients: &Clients) -> Vec<tidegate_proto::v1::Reservation> {
-    let mut all = clients.list(true, 1000).await;
-    for it in &mut all {
-        (it.phase, it.starts_in, it.ends_in) = (0, None, None);
-    }
-    all
+    let all = clients.list(true, 1000).await.into_iter();
+    all.map(|it| tidegate_proto::v1::Reservation { phase: 0, ..support::still(it) }).collect()
 }
 
 fn audited(dir: &Path) -> (Option<i32>, String) {
@@ -215,19 +212,20 @@ fn an_audit_finds_what_was_planted() {
     let (mut journal, machine) = little(dir.path());
     let model = machine.reservations(None).next().unwrap().clone();
     let too_much = 1_000_000_000_000_001;
-    let booked: Vec<Booked> =
-        model.booked.iter().map(|it| Booked { lane: it.lane.clone(), amount: too_much }).collect();
+    let over =
+        tidegate_policy::Interval::new(machine.clock(), tidegate_policy::Timestamp::MAX).unwrap();
+    let booked = model.plan.booked().into_iter();
+    let booked = booked.map(|it| Booked { amount: too_much, ..it }).collect();
+    let route = model.plan.route().unwrap().clone();
     let overbooked = Reserved {
         id: tidegate_policy::ReservationId::from_u128(99),
         project: model.project.clone(),
-        route: model.route.clone(),
+        plan: Plan::single(route, over, model.rate(), booked),
+        promise: None,
+        standing: model.standing,
         terms: model.terms,
-        rate: model.rate,
-        interval: tidegate_policy::Interval::new(machine.clock(), tidegate_policy::Timestamp::MAX)
-            .unwrap(),
         hold_until: None,
         session: None,
-        booked,
     };
     let change = Change::Reserved(Box::new(overbooked));
     let event = Event { at: machine.clock(), request: None, change };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use support::daemon::{Daemon, configure};
 use support::{
     Clients, at_ms, capacity, confirm, create, eventually, granted, ms_of, release, request_id,
-    span_ms,
+    span_ms, still,
 };
 use tidegate_proto::v1;
 use tidegate_proto::v1::create_reservation_request::Shape;
@@ -143,11 +143,6 @@ impl Told {
 
 fn held(rate_bps: i64, hold_ms: i64) -> v1::CreateReservationRequest {
     v1::CreateReservationRequest { hold_for: Some(span_ms(hold_ms)), ..create(rate_bps, HOUR_MS) }
-}
-
-/// A reservation without what moves with the clock.
-fn still(it: v1::Reservation) -> v1::Reservation {
-    v1::Reservation { starts_in: None, ends_in: None, ..it }
 }
 
 fn code(status: &Status) -> (Code, String) {

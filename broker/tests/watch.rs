@@ -45,7 +45,7 @@ async fn watch(clients: &Clients, filter: &str, token: &str) -> Result<Streaming
 
 /// A reservation without what moves with the clock.
 fn still(it: &v1::Reservation) -> v1::Reservation {
-    v1::Reservation { starts_in: None, ends_in: None, phase: 0, ..it.clone() }
+    v1::Reservation { phase: 0, ..support::still(it.clone()) }
 }
 
 /// What a watcher knows.

@@ -89,6 +89,7 @@ impl Batch {
             validate_only: self.validate_only,
             all_or_nothing,
             requests: self.asks.iter().map(one).collect::<Result<_, ClientError>>()?,
+            ..v1::BatchCreateReservationsRequest::default()
         })
     }
 

@@ -71,7 +71,7 @@ impl Notice {
         let kind = match Kind::try_from(wire.kind) {
             Ok(Kind::Draining) => NoticeKind::Draining,
             Ok(Kind::Curtailed) => NoticeKind::Curtailed,
-            Ok(Kind::Unspecified) | Err(_) => NoticeKind::Unknown(wire.kind),
+            Ok(_) | Err(_) => NoticeKind::Unknown(wire.kind),
         };
         Ok(Self {
             kind,

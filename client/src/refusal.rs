@@ -172,7 +172,7 @@ impl CounterOffer {
             Ok(Kind::LowerRateNow) => OfferKind::LowerRateNow,
             Ok(Kind::LaterFinish) => OfferKind::LaterFinish,
             Ok(Kind::OtherSource) => OfferKind::OtherSource,
-            Ok(Kind::Unspecified) | Err(_) => OfferKind::Unknown(wire.kind),
+            Ok(_) | Err(_) => OfferKind::Unknown(wire.kind),
         };
         let start = wire::instant_required("offers.start_time", wire.start_time)?;
         let end = wire::instant_required("offers.end_time", wire.end_time)?;
@@ -215,7 +215,7 @@ impl Refusal {
             Ok(Reason::NoHeadroom) => RefusalReason::NoHeadroom,
             Ok(Reason::Drained) => RefusalReason::Drained,
             Ok(Reason::OthersRefused) => RefusalReason::OthersRefused,
-            Ok(Reason::Unspecified) | Err(_) => RefusalReason::Unknown(wire.reason),
+            Ok(_) | Err(_) => RefusalReason::Unknown(wire.reason),
         };
         let blockers = wire.blockers.into_iter().map(Blocker::from_wire);
         let offers = wire.offers.into_iter().map(CounterOffer::from_wire);

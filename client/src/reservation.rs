@@ -146,7 +146,7 @@ impl CloseReason {
             Ok(v1::CloseReason::Expired) => Self::Expired,
             Ok(v1::CloseReason::SessionLost) => Self::SessionLost,
             Ok(v1::CloseReason::CapacityLost) => Self::CapacityLost,
-            Ok(v1::CloseReason::Unspecified) | Err(_) => Self::Unknown(number),
+            Ok(_) | Err(_) => Self::Unknown(number),
         }
     }
 }

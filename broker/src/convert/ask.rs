@@ -3,12 +3,13 @@
 use tidegate_core::command::{LANES_MAX, SOURCES_MAX, VIA_MAX};
 use tidegate_core::lane::LaneName;
 use tidegate_core::machine::Query;
-use tidegate_core::{Ask, Shape, Terms, Until, Ways};
+use tidegate_core::{Ask, PRIORITY_MAX, Shape, Standing, Terms, Until, Ways};
 use tidegate_policy::{Endpoint, Interval, Name};
 use tidegate_proto::v1;
 use tidegate_proto::v1::create_reservation_request::Shape as WireShape;
 
 use super::Checked;
+use super::batch::Called;
 use super::offer;
 use super::request::project;
 use crate::fields::Fields;
@@ -28,17 +29,20 @@ pub(super) fn ask(fields: &mut Fields, message: &v1::CreateReservationRequest) -
     let hold_for = message.hold_for.map(|span| fields.span("hold_for", span));
     let session = fields.optional("session", "sessions", &message.session);
     let hold_for = hold_for.map_or(Some(None), |checked| checked.map(Some));
-    let (ways, shape, terms) = match fields.required("shape", message.shape.as_ref()) {
-        Some(WireShape::OfferToken(token)) => offered(fields, message, token)?,
-        Some(WireShape::Rigid(rigid)) => {
-            said(fields, message, |fields| rigid_shape(fields, rigid))?
-        }
+    let standing = standing(fields, message);
+    let wanted = match fields.required("shape", message.shape.as_ref()) {
+        Some(WireShape::OfferToken(token)) => offered(fields, message, token),
+        Some(WireShape::Rigid(rigid)) => said(fields, message, |fields| rigid_shape(fields, rigid)),
         Some(WireShape::Flexible(wanted)) => {
-            said(fields, message, |fields| flexible_shape(fields, wanted))?
+            said(fields, message, |fields| flexible_shape(fields, wanted))
+        }
+        Some(WireShape::Transfer(wanted)) => {
+            said(fields, message, |fields| transfer_shape(fields, wanted))
         }
         // The rest is looked at all the same, so that everything that is wrong is said at once.
-        None => said(fields, message, |_| None)?,
+        None => said(fields, message, |_| None),
     };
+    let (ways, shape, terms) = wanted?;
     Some(Ask {
         project: project?,
         ways,
@@ -47,7 +51,15 @@ pub(super) fn ask(fields: &mut Fields, message: &v1::CreateReservationRequest) -
         hold_for: hold_for?,
         session: session.map_or(message.session.is_empty().then_some(None), |it| Some(Some(it)))?,
         hold_best_offer: message.hold_best_offer,
+        movable: message.movable,
+        standing: standing?,
     })
+}
+
+fn standing(fields: &mut Fields, message: &v1::CreateReservationRequest) -> Option<Standing> {
+    let priority = fields.number("priority", message.priority, PRIORITY_MAX.into())?;
+    let priority = u8::try_from(priority).ok()?;
+    Some(Standing { priority, preemptible: message.preemptible })
 }
 
 fn said(
@@ -99,7 +111,12 @@ fn exactly(shape: Shape) -> Option<Shape> {
         Shape::Rigid { rate, start: Some(start), until: Until::At(end) } => {
             Some(Shape::Offered { rate, over: Interval::new(start, end)? })
         }
-        Shape::Rigid { .. } | Shape::Flexible { .. } | Shape::Offered { .. } => None,
+        // A volume is offered over a time that is settled.
+        Shape::Transfer { start: Some(_), .. } => Some(shape),
+        Shape::Rigid { .. }
+        | Shape::Flexible { .. }
+        | Shape::Transfer { .. }
+        | Shape::Offered { .. } => None,
     }
 }
 
@@ -217,6 +234,18 @@ fn flexible_shape(fields: &mut Fields, wanted: &v1::Flexible) -> Option<Shape> {
     Some(Shape::Flexible { min: min?, max: max?, span: span?, start, end: end? })
 }
 
+fn transfer_shape(fields: &mut Fields, wanted: &v1::Transfer) -> Option<Shape> {
+    let volume = fields.some_bytes("transfer.volume_bytes", wanted.volume_bytes);
+    let min = fields.rate("transfer.min_bps", wanted.min_bps);
+    let max = fields.some_rate("transfer.max_bps", wanted.max_bps);
+    let start = wanted.start_time.map(|time| fields.start("transfer.start_time", time));
+    let deadline = fields.required("transfer.deadline", wanted.deadline);
+    let deadline = deadline.and_then(|time| fields.end("transfer.deadline", time));
+    let start = start.map_or(Some(None), |checked| checked.map(Some))?;
+    let (volume, min, max, deadline) = (volume?, min?, max?, deadline?);
+    Some(Shape::Transfer { volume, min, max, start, deadline, split: wanted.split })
+}
+
 /// A list of words. One that is too long is one fault, not a fault for each of its entries.
 fn list<T>(
     fields: &mut Fields,
@@ -236,11 +265,14 @@ fn list<T>(
 }
 
 /// A request that is only to be explained.
-pub(crate) fn explained(message: &v1::ExplainReservationRequest) -> Checked<Ask> {
+pub(crate) fn explained(message: &v1::ExplainReservationRequest) -> Checked<(Ask, Called)> {
     let mut fields = Fields::default();
     let request = fields.required("request", message.request.as_ref());
-    let ask = request.and_then(|request| fields.within("request", |fields| ask(fields, request)));
-    fields.finish(ask)
+    let asked = request.and_then(|request| {
+        let ask = fields.within("request", |fields| ask(fields, request))?;
+        Some((ask, Called::of(request)))
+    });
+    fields.finish(asked)
 }
 
 /// The steps of availability that are told where nothing is said, and the most that are.

@@ -2,9 +2,11 @@
 //! forms answers.
 
 pub(crate) mod ask;
+pub(crate) mod batch;
 pub(crate) mod look;
 pub(crate) mod network;
 pub(crate) mod offer;
+mod plan;
 pub(crate) mod reads;
 pub(crate) mod reply;
 pub(crate) mod request;

@@ -4,12 +4,13 @@ use prost_types::{Duration, Timestamp as WireTimestamp};
 use tidegate_core::reservation::{Phase, State};
 use tidegate_core::topology::{How, Steer};
 use tidegate_core::{
-    Blocker, CloseWhy, CounterOffer, Machine, OfferKind, Reason, Refusal, Reservation, Route,
+    Ask, Blocker, CloseWhy, CounterOffer, Machine, OfferKind, Reason, Refusal, Reservation, Route,
     Session, SessionState, Terms,
 };
 use tidegate_policy::{ByteCount, MarkKind, Name, ReservationId, SessionId, Span, Timestamp};
 use tidegate_proto::v1;
 
+use super::plan;
 use crate::config::SessionConfig;
 
 /// A number for the wire; what would not fit into 63 bits does not occur.
@@ -54,19 +55,24 @@ pub fn reservation(reservation: &Reservation, now: Timestamp, used: ByteCount) -
         State::Confirmed => (None, None),
         State::Closed { at, .. } => (None, Some(at)),
     };
-    let bookings = reservation.booked.iter().map(|booked| v1::Booking {
+    let bookings = reservation.plan.booked().into_iter().map(|booked| v1::Booking {
         lane: booked.lane.to_string(),
         booked_bps: int(booked.amount),
     });
+    let route = reservation.plan.route();
+    let promise = reservation.promise.as_deref();
     v1::Reservation {
         name: reservation_name(reservation.id),
         state: state(reservation.state).into(),
         phase: phase(reservation.phase(now)).into(),
         close_reason: close_reason(reservation.state).into(),
-        source: source(&reservation.route),
-        destination: reservation.route.destination().map(ToString::to_string).unwrap_or_default(),
-        via: hosts(reservation.route.via()),
-        rate_bps: int(reservation.rate.bps()),
+        source: route.map(source).unwrap_or_default(),
+        destination: route
+            .and_then(Route::destination)
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        via: hosts(route.map(Route::via).unwrap_or_default()),
+        rate_bps: int(reservation.rate().bps()),
         start_time: Some(time(interval.start())),
         end_time: Some(time(interval.end())),
         starts_in: Some(duration(interval.start().since(now))),
@@ -80,10 +86,20 @@ pub fn reservation(reservation: &Reservation, now: Timestamp, used: ByteCount) -
         etag: format!("\"{}\"", reservation.revision),
         plan_version: int(reservation.plan_version),
         assurance: assurance(reservation.terms).into(),
-        path: reservation.route.path().map_or(0, i32::from),
-        steers: reservation.route.steers().iter().map(steer).collect(),
+        path: route.and_then(Route::path).map_or(0, i32::from),
+        steers: steers(route.map(Route::steers).unwrap_or_default()),
         curtailed: reservation.curtailed,
+        segments: plan::segments(&reservation.plan, now),
+        ways: plan::ways(&reservation.plan),
+        promise: promise.map(|promise| plan::promise(promise.what)),
+        movable: promise.is_some_and(|promise| promise.movable),
+        priority: reservation.standing.priority.into(),
+        preemptible: reservation.standing.preemptible,
     }
+}
+
+pub(super) fn steers(steers: &[Steer]) -> Vec<v1::Steer> {
+    steers.iter().map(steer).collect()
 }
 
 /// Where the bytes of a route come from; empty if only lanes were named.
@@ -142,12 +158,15 @@ pub(crate) fn why_closed(why: CloseWhy) -> v1::CloseReason {
         CloseWhy::Expired => v1::CloseReason::Expired,
         CloseWhy::SessionLost => v1::CloseReason::SessionLost,
         CloseWhy::CapacityLost => v1::CloseReason::CapacityLost,
+        CloseWhy::NoShow => v1::CloseReason::NoShow,
+        CloseWhy::Preempted => v1::CloseReason::Preempted,
     }
 }
 
-/// How a reservation stands that a beat named; one that is unknown is closed.
+/// How a reservation stands that a beat named, of which its holder obeys the plan of the version
+/// `obeyed`; one that is unknown is closed.
 pub(crate) fn grant_status(
-    id: ReservationId,
+    (id, obeyed): (ReservationId, u64),
     machine: &Machine,
     now: Timestamp,
 ) -> v1::GrantStatus {
@@ -160,32 +179,38 @@ pub(crate) fn grant_status(
     v1::GrantStatus {
         state: state(found.state).into(),
         close_reason: close_reason(found.state).into(),
-        rate_bps: int(found.rate.bps()),
+        rate_bps: int(found.rate().bps()),
         starts_in: Some(duration(found.interval.start().since(now))),
         ends_in: Some(duration(found.interval.end().since(now))),
         plan_version: int(found.plan_version),
-        notices: notices(found, machine),
+        notices: notices(found, machine, obeyed),
+        segments: plan::segments_left(&found.plan, now),
+        ways: plan::ways(&found.plan),
+        movable: found.is_movable(),
         ..closed
     }
 }
 
 /// What the holder of a reservation should know.
-fn notices(found: &Reservation, machine: &Machine) -> Vec<v1::Notice> {
-    let draining = machine.draining(found).map(|lane| v1::Notice {
-        kind: v1::notice::Kind::Draining.into(),
-        lane: lane.to_string(),
-        time: None,
+fn notices(found: &Reservation, machine: &Machine, obeyed: u64) -> Vec<v1::Notice> {
+    let about = |kind: v1::notice::Kind| v1::Notice { kind: kind.into(), ..Default::default() };
+    let draining = machine.draining(found);
+    let draining = draining.map(|lane| {
+        let lane = lane.to_string();
+        v1::Notice { lane, ..about(v1::notice::Kind::Draining) }
     });
-    let curtailed = found.curtailed.then(|| v1::Notice {
-        kind: v1::notice::Kind::Curtailed.into(),
-        lane: String::new(),
-        time: Some(time(found.interval.end())),
+    let curtailed = found.curtailed.then(|| {
+        let time = Some(time(found.interval.end()));
+        v1::Notice { time, ..about(v1::notice::Kind::Curtailed) }
     });
-    draining.chain(curtailed).collect()
+    // Until its holder says that it follows; one that says nothing follows the first.
+    let moved = found.is_movable() && obeyed.max(1) < found.plan_version;
+    let moved = moved.then(|| about(v1::notice::Kind::Moved));
+    draining.chain(curtailed).chain(moved).collect()
 }
 
-/// A refusal as it stands at `now`.
-pub(crate) fn refusal(refusal: &Refusal, now: Timestamp) -> v1::Refusal {
+/// A refusal as it stands at `now` of what was `asked`, if it was a reservation.
+pub(crate) fn refusal(refusal: &Refusal, now: Timestamp, asked: Option<&Ask>) -> v1::Refusal {
     let reason = match refusal.reason {
         Reason::NoPath => v1::refusal::Reason::NoPath,
         Reason::RateAboveCapacity => v1::refusal::Reason::RateAboveCapacity,
@@ -196,7 +221,7 @@ pub(crate) fn refusal(refusal: &Refusal, now: Timestamp) -> v1::Refusal {
     v1::Refusal {
         reason: reason.into(),
         blockers: refusal.blockers.iter().map(blocker).collect(),
-        offers: refusal.offers.iter().map(offer).collect(),
+        offers: refusal.offers.iter().map(|it| offer(it, asked)).collect(),
         // Just made: nothing has moved under it.
         held: refusal.held.as_deref().map(|held| reservation(held, now, ByteCount::ZERO)),
     }
@@ -214,22 +239,24 @@ fn blocker(blocker: &Blocker) -> v1::Blocker {
     }
 }
 
-fn offer(offer: &CounterOffer) -> v1::CounterOffer {
+fn offer(offer: &CounterOffer, asked: Option<&Ask>) -> v1::CounterOffer {
     let kind = match offer.kind {
         OfferKind::SameRateLater => v1::counter_offer::Kind::SameRateLater,
         OfferKind::LowerRateNow => v1::counter_offer::Kind::LowerRateNow,
         OfferKind::LaterFinish => v1::counter_offer::Kind::LaterFinish,
+        OfferKind::LessInTime => v1::counter_offer::Kind::LessInTime,
         OfferKind::OtherSource => v1::counter_offer::Kind::OtherSource,
     };
     v1::CounterOffer {
         kind: kind.into(),
         source: source(&offer.route),
         via: hosts(offer.route.via()),
-        token: super::offer::token(offer),
+        token: super::offer::token(offer, asked),
         path: offer.route.path().map(i32::from),
         rate_bps: int(offer.rate.bps()),
         start_time: Some(time(offer.interval.start())),
         end_time: Some(time(offer.interval.end())),
+        volume_bytes: offer.volume.map_or(0, |volume| int(volume.bytes())),
     }
 }
 

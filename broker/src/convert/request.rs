@@ -2,9 +2,8 @@
 
 use prost::Message;
 use sha2::{Digest, Sha256};
-use tidegate_core::command::BATCH_MAX;
 use tidegate_core::event::RequestMark;
-use tidegate_core::{Ask, Batch, Command, Modify, Release, Request, Target};
+use tidegate_core::{Ask, Command, Modify, Release, Request, Target};
 use tidegate_policy::{
     BitRate, ByteCount, Name, ProjectId, RequestId, ReservationId, SessionId, Span, Timestamp,
 };
@@ -12,6 +11,7 @@ use tidegate_proto::v1;
 
 use super::Checked;
 use super::ask::ask;
+use super::batch::Called;
 use crate::fields::Fields;
 
 /// A mutation as the writer takes it.
@@ -19,6 +19,19 @@ use crate::fields::Fields;
 pub(crate) struct Mutation {
     pub(crate) request: Request,
     pub(crate) validate_only: bool,
+    /// What its asker calls what core finds wrong.
+    pub(crate) called: Called,
+}
+
+impl Mutation {
+    /// What was asked for, of a batch at this place of it; `None` if it was no reservation.
+    pub(crate) fn asked(&self, place: usize) -> Option<&Ask> {
+        match &self.request.command {
+            Command::Reserve(ask) => Some(ask),
+            Command::ReserveAll(batch) => batch.asks.get(place),
+            _ => None,
+        }
+    }
 }
 
 /// The parts of a mutation that all of them have.
@@ -80,7 +93,8 @@ pub(super) fn mutation<M: Marked>(
     let mark = id.map(|id| RequestMark { id, fingerprint: fingerprint(message) });
     let request = mark.zip(command).map(|(mark, command)| Request { mark, command });
     let validate_only = message.validate_only();
-    fields.finish(request.map(|request| Mutation { request, validate_only }))
+    let called = Called::default();
+    fields.finish(request.map(|request| Mutation { request, validate_only, called }))
 }
 
 /// What tells one body from another under the same id.
@@ -95,43 +109,9 @@ fn fingerprint<M: Marked>(message: &M) -> [u8; 32] {
 }
 
 pub(crate) fn create(message: &v1::CreateReservationRequest) -> Checked<Mutation> {
-    mutation(message, |fields| ask(fields, message).map(|ask| Command::Reserve(Box::new(ask))))
-}
-
-pub(crate) fn create_all(message: &v1::BatchCreateReservationsRequest) -> Checked<Mutation> {
-    mutation(message, |fields| {
-        project(fields, "parent", &message.parent);
-        let count = message.requests.len();
-        if !(1..=BATCH_MAX).contains(&count) {
-            fields
-                .fault("requests", format!("there are {count}; ask for 1 to {BATCH_MAX} at once"));
-            return None;
-        }
-        let entries = message.requests.iter().enumerate();
-        let asks: Vec<Option<Ask>> = entries
-            .map(|(index, entry)| {
-                fields.within(&format!("requests[{index}]"), |fields| entry_of_batch(fields, entry))
-            })
-            .collect();
-        let asks = asks.into_iter().collect::<Option<Vec<Ask>>>()?;
-        let all_or_nothing = message.all_or_nothing;
-        Some(Command::ReserveAll(Box::new(Batch { asks, all_or_nothing })))
-    })
-}
-
-/// One request of a batch: what the batch says for all of them is not said again.
-fn entry_of_batch(fields: &mut Fields, entry: &v1::CreateReservationRequest) -> Option<Ask> {
-    let said = [
-        ("request_id", !entry.request_id.is_empty()),
-        ("validate_only", entry.validate_only),
-        ("hold_best_offer", entry.hold_best_offer),
-    ];
-    for (field, said) in said {
-        if said {
-            fields.fault(field, "it is said for the whole batch or not at all; leave it out here");
-        }
-    }
-    ask(fields, entry)
+    let mutation =
+        mutation(message, |fields| ask(fields, message).map(|ask| Command::Reserve(ask.into())))?;
+    Ok(Mutation { called: Called::of(message), ..mutation })
 }
 
 pub(crate) fn update(message: &v1::UpdateReservationRequest) -> Checked<Mutation> {
@@ -204,6 +184,10 @@ impl Change {
                 self.end = end.and_then(|time| fields.end(END, time));
             }
             ("rate_bps" | "start_time" | "end_time", None) => {}
+            ("transfer.volume_bytes" | "transfer.max_bps" | "transfer.deadline", _) => {
+                let why = "a transfer cannot be changed yet; release it and ask for the rest of it";
+                fields.fault(&format!("update_mask.paths[{index}]"), why);
+            }
             (other, _) => {
                 let shown: String = other.chars().take(80).collect();
                 let why =

@@ -20,8 +20,8 @@ use wire::kept_answer::Outcome as WireOutcome;
 use wire::piece::Piece as Kind;
 
 use super::{
-    Unreadable, bad, bits, id, instant, kept_to_wire, mark_to_wire, network, request_mark,
-    reservation_id, reserved, reserved_to_wire, session_id, why, why_to_wire, word,
+    Told, Unreadable, bad, bits, id, instant, kept_to_wire, mark_to_wire, network, request_mark,
+    reservation_id, reserved_to_wire, session_id, why, why_to_wire, word,
 };
 use crate::convert;
 use crate::journal::MAX_BATCH_BYTES;
@@ -172,17 +172,17 @@ fn session(from: &wire::KeptSession) -> Result<Session, Unreadable> {
     })
 }
 
-fn reservation_to_wire(reservation: &Reservation) -> wire::KeptReservation {
+pub(super) fn reservation_to_wire(reservation: &Reservation) -> wire::KeptReservation {
     let Reservation {
         id: it,
         project,
-        route,
+        plan,
+        promise,
+        standing,
         terms,
-        rate,
         interval,
         from,
         session,
-        booked,
         kept,
         curtailed,
         revision,
@@ -205,10 +205,9 @@ fn reservation_to_wire(reservation: &Reservation) -> wire::KeptReservation {
             (None, Some(closed))
         }
     };
-    let granted =
-        Reserved { id: it, project, route, terms, rate, interval, hold_until, session, booked };
+    let granted = Reserved { id: it, project, plan, promise, standing, terms, hold_until, session };
     wire::KeptReservation {
-        granted: Some(reserved_to_wire(&granted)),
+        granted: Some(reserved_to_wire(&granted, Some(Told { over: interval, from }))),
         created_ms: created.as_ms(),
         created_by: created_by.map(|it| id(it.as_u128())).unwrap_or_default(),
         closed,
@@ -221,10 +220,11 @@ fn reservation_to_wire(reservation: &Reservation) -> wire::KeptReservation {
     }
 }
 
-fn reservation(from: &wire::KeptReservation) -> Result<Reservation, Unreadable> {
+pub(super) fn reservation(from: &wire::KeptReservation) -> Result<Reservation, Unreadable> {
     let granted = from.granted.as_ref().ok_or_else(|| bad("granted", "it is missing"))?;
-    let Reserved { id, project, route, terms, rate, interval, hold_until, session, booked } =
-        reserved(granted)?;
+    let told = super::told(granted, from.from_ms)?;
+    let Reserved { id, project, plan, promise, standing, terms, hold_until, session } =
+        super::reserved_as(granted, told)?;
     let state = match (&from.closed, hold_until) {
         (None, None) => State::Confirmed,
         (None, Some(until)) => State::Held { until },
@@ -245,13 +245,13 @@ fn reservation(from: &wire::KeptReservation) -> Result<Reservation, Unreadable> 
     Ok(Reservation {
         id,
         project,
-        route,
+        plan,
+        promise,
+        standing,
         terms,
-        rate,
-        interval,
-        from: instant("from_ms", from.from_ms)?,
+        interval: told.over,
+        from: told.from,
         session,
-        booked,
         kept: kept?,
         curtailed: from.curtailed,
         revision: from.revision,

@@ -1,9 +1,8 @@
 //! The form of a snapshot is pinned to the byte, as that of events is.
 
-use super::super::tests::{at, between, name, rate, spec};
+use super::super::tests::{at, between, name, single, spec};
 use super::*;
-use tidegate_core::event::Booked;
-use tidegate_core::{CloseWhy, Kept, Limits, Machine, Route, Terms, Victim};
+use tidegate_core::{CloseWhy, Kept, Limits, Machine, Plan, Route, Standing, Terms, Victim};
 use tidegate_policy::{Interval, MaintenanceId, ProjectId, ReservationId, Resource, SessionId};
 
 /// What operators did to the network, and who lost by it.
@@ -29,18 +28,24 @@ fn network(reservation: ReservationId) -> (Losses, Resource, Vec<Maintenance>) {
     (losses, link.clone(), vec![window(4, None), window(5, Some(at(4_500)))])
 }
 
-/// A promise with everything about it that there is.
+/// The rest of a plan, since it was changed.
+fn changed(route: Route) -> Plan {
+    let rest = Interval::new(at(1_500), at(61_000)).unwrap();
+    single(route, "storage/swift/read").within(rest)
+}
+
+/// A promise with everything about it that there was before there were plans.
 fn confirmed() -> Reservation {
     Reservation {
         id: ReservationId::from_u128(0x019a_a7e0_8000_7000_8000_0000_0000_0001),
         project: ProjectId::default_project(),
-        route: between(vec![name("h")]),
+        plan: changed(between(vec![name("h")])),
+        promise: None,
+        standing: Standing::default(),
         terms: Terms { shared: true, streams: 8 },
-        rate: rate("2Gbit"),
         interval: Interval::new(at(1_000), at(61_000)).unwrap(),
         from: at(1_500),
         session: Some(SessionId::from_u128(2)),
-        booked: vec![Booked { lane: LaneName::new("storage/swift/read"), amount: 2_000_000_000 }],
         kept: vec![Kept {
             lane: LaneName::new("storage/swift/read"),
             over: Interval::new(at(1_500), at(9_000)).unwrap(),
@@ -63,7 +68,7 @@ fn one_of_all() -> Image {
         id: ReservationId::from_u128(number),
         created_by: None,
         session: None,
-        route: Route::Lanes(vec![LaneName::new("storage/swift/read")]),
+        plan: changed(Route::Lanes(vec![LaneName::new("storage/swift/read")])),
         kept: vec![],
         state,
         ..confirmed.clone()

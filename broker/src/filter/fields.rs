@@ -38,11 +38,20 @@ impl Kind {
 
 const STATES: &[&str] = &["HELD", "CONFIRMED", "CLOSED"];
 const PHASES: &[&str] = &["SCHEDULED", "ACTIVE", "ENDED"];
-const REASONS: &[&str] = &["", "COMPLETED", "RELEASED", "EXPIRED", "SESSION_LOST", "CAPACITY_LOST"];
+const REASONS: &[&str] = &[
+    "",
+    "COMPLETED",
+    "RELEASED",
+    "EXPIRED",
+    "SESSION_LOST",
+    "CAPACITY_LOST",
+    "NO_SHOW",
+    "PREEMPTED",
+];
 const ASSURANCES: &[&str] = &["FIRM", "SHARED"];
 
 /// Every field, as the comment of `ListReservationsRequest.filter` lists them.
-pub(super) const FIELDS: [(&str, Kind); 16] = [
+pub(super) const FIELDS: [(&str, Kind); 19] = [
     ("name", Kind::Text),
     ("state", Kind::Choice(STATES)),
     ("phase", Kind::Choice(PHASES)),
@@ -59,6 +68,9 @@ pub(super) const FIELDS: [(&str, Kind); 16] = [
     ("used_bytes", Kind::Int),
     ("path", Kind::Int),
     ("assurance", Kind::Choice(ASSURANCES)),
+    ("movable", Kind::Bool),
+    ("priority", Kind::Int),
+    ("preemptible", Kind::Bool),
 ];
 
 /// What changes without a change that a watcher is told.
@@ -89,6 +101,9 @@ impl VariableResolver for Shown<'_> {
             "create_time" => instant(it.create_time),
             "used_bytes" => value(it.used_bytes),
             "path" => value(i64::from(it.path)),
+            "movable" => value(it.movable),
+            "priority" => value(i64::from(it.priority)),
+            "preemptible" => value(it.preemptible),
             // What is not said is firm.
             "assurance" => match it.assurance() {
                 v1::Assurance::Unspecified => text("FIRM"),

@@ -21,6 +21,8 @@ fn reservation() -> v1::Reservation {
         bookings: vec![booking("links/spine/forward"), booking("storage/swift/read")],
         used_bytes: 1 << 40,
         path: 1,
+        movable: true,
+        priority: 3,
         ..v1::Reservation::default()
     }
 }
@@ -52,6 +54,9 @@ fn every_field_can_be_asked_for() {
         ("used_bytes - 1 > 0 && !(used_bytes < -1)", "-used_bytes > 0"),
         ("path == 1 || path == 2", "path in [0, 2]"),
         ("assurance == 'FIRM'", "assurance == \"SHARED\""),
+        ("movable", "!movable"),
+        ("priority >= 3 && close_reason != 'PREEMPTED'", "priority == 9"),
+        ("!preemptible", "preemptible == true"),
         ("true", "used_bytes * 9223372036854775807 > 0"),
     ];
     for (yes, no) in table {

@@ -1,6 +1,6 @@
 //! `ReservationService`.
 
-use tidegate_core::{Answer, Fault};
+use tidegate_core::{Answer, Ask, Fault};
 use tidegate_policy::Timestamp;
 use tidegate_proto::v1;
 use tidegate_proto::v1::reservation_service_server::ReservationService;
@@ -8,7 +8,7 @@ use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Rpc;
-use crate::convert::{Checked, ask, look, reads, reply, request};
+use crate::convert::{Checked, ask, batch, look, reads, reply, request};
 use crate::deadline;
 use crate::status::Failure;
 use crate::writer::Answered;
@@ -38,13 +38,14 @@ impl Rpc {
         &self,
         answered: Answered,
     ) -> Option<v1::create_reservation_response::Outcome> {
-        self.formed(&answered.answer, answered.now)
+        self.formed(&answered.answer, answered.now, answered.mutation.asked(0))
     }
 
     fn formed(
         &self,
         answer: &Answer,
         now: Timestamp,
+        asked: Option<&Ask>,
     ) -> Option<v1::create_reservation_response::Outcome> {
         use v1::create_reservation_response::Outcome;
         match answer {
@@ -52,7 +53,7 @@ impl Rpc {
                 let used = self.view.read().machine.used(it.id);
                 Some(Outcome::Reservation(reply::reservation(it, now, used)))
             }
-            Answer::Refusal(refusal) => Some(Outcome::Refusal(reply::refusal(refusal, now))),
+            Answer::Refusal(refusal) => Some(Outcome::Refusal(reply::refusal(refusal, now, asked))),
             Answer::Batch(_)
             | Answer::Session(_)
             | Answer::Topology { .. }
@@ -81,13 +82,14 @@ impl ReservationService for Rpc {
         request: Request<v1::BatchCreateReservationsRequest>,
     ) -> Reply<v1::BatchCreateReservationsResponse> {
         let deadline = deadline::of(&request);
-        let mutation = request::create_all(request.get_ref()).map_err(Failure::from)?;
+        let mutation = batch::create_all(request.get_ref()).map_err(Failure::from)?;
         let answered = self.queue.mutate(mutation, deadline).await?;
-        let Answer::Batch(answers) = answered.answer else { return Err(Failure::Stopped.into()) };
-        let responses = answers.iter().map(|answer| v1::CreateReservationResponse {
-            outcome: self.formed(answer, answered.now),
-        });
-        let responses = responses.collect();
+        let Answered { answer, now, mutation } = answered;
+        let Answer::Batch(answers) = answer else { return Err(Failure::Stopped.into()) };
+        let formed = |(place, answer)| v1::CreateReservationResponse {
+            outcome: self.formed(answer, now, mutation.asked(place)),
+        };
+        let responses = answers.iter().enumerate().map(formed).collect();
         Ok(Response::new(v1::BatchCreateReservationsResponse { responses }))
     }
 
@@ -121,11 +123,12 @@ impl ReservationService for Rpc {
         &self,
         request: Request<v1::ExplainReservationRequest>,
     ) -> Reply<v1::ExplainReservationResponse> {
-        let ask = ask::explained(request.get_ref()).map_err(Failure::from)?;
+        let (ask, called) = ask::explained(request.get_ref()).map_err(Failure::from)?;
         let now = self.clock.now();
         let explained = self.view.read().machine.explain(now, &ask);
-        let explained = explained.map_err(|fault| Failure::from(fault.fields_within("request")))?;
-        let outcome = self.formed(&explained.answer, now);
+        let explained = explained
+            .map_err(|fault| Failure::from(called.fault(fault).fields_within("request")))?;
+        let outcome = self.formed(&explained.answer, now, Some(&ask));
         Ok(Response::new(v1::ExplainReservationResponse {
             answer: Some(v1::CreateReservationResponse { outcome }),
             ways: explained.ways.iter().map(look::way).collect(),

@@ -69,7 +69,7 @@ impl World<'_> {
                     let known = grant.held.reservation();
                     assert_eq!(
                         (may, known.rate),
-                        (found.rate, found.rate),
+                        (found.rate(), found.rate()),
                         "agent {index} is connected and may not send at the rate of {id}"
                     );
                     self.tally.count("full rate asserted");
@@ -146,7 +146,8 @@ impl Load {
                 }
             }
             if found.is_live() && found.from <= now && now < found.interval.end() {
-                let part = found.booked.iter().find(|booked| booked.lane == need.lane);
+                let booked = found.plan.booked();
+                let part = booked.iter().find(|booked| booked.lane == need.lane);
                 present = part.map_or(0, |part| part.amount);
             }
             assert!(
@@ -175,7 +176,7 @@ pub(crate) fn told(answer: &Result<(Answer, Timestamp), Fault>) -> String {
             "at {}: {} {} from {} to {}, {:?}, kept {:?}, plan {}",
             now.as_ms(),
             it.id,
-            it.rate,
+            it.rate(),
             it.interval.start().as_ms(),
             it.interval.end().as_ms(),
             it.state,

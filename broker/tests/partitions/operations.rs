@@ -6,7 +6,8 @@ use tidegate_client::reservation::State as Known;
 use tidegate_client::{Change, OnUnreachable};
 use tidegate_core::lane::LaneName;
 use tidegate_core::{
-    Answer, Ask, Command, MaintenanceAsk, Modify, Release, Shape, State, Target, Terms, Until, Ways,
+    Answer, Ask, Command, MaintenanceAsk, Modify, Release, Shape, Standing, State, Target, Terms,
+    Until, Ways,
 };
 use tidegate_policy::{
     BitRate, ByteCount, ProjectId, ReservationId, Resource, SessionId, Span, Timestamp,
@@ -143,6 +144,8 @@ impl World<'_> {
             hold_for: held.then(|| Span::from_ms(1 + self.rng.below(30_000)).unwrap()),
             session: bound.then_some(session),
             hold_best_offer: false,
+            movable: false,
+            standing: Standing::default(),
         };
         let policy = match self.rng.below(3) {
             0 => OnUnreachable::Fail,

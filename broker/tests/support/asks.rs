@@ -1,7 +1,8 @@
 //! The rows of what is asked of lanes: reservations, and times that would fit.
 
 use super::{
-    CREATE, DAY_S, Expect, HUGE, NOT_RATES, Put, Table, UNKNOWN, WINDOWS, World, text, times,
+    CREATE, DAY_S, Expect, HUGE, NOT_RATES, NOT_SIZES, Put, Table, UNKNOWN, WINDOWS, World, text,
+    times,
 };
 use tonic::Code;
 
@@ -28,6 +29,14 @@ pub(super) fn create(world: &World) -> Table {
         ("flexible.window_end_time.seconds", Put::Number(world.now_s + 3600)),
     ];
     t.with(&window, |t| flexible(t, world.now_s));
+    let volume = [
+        ("transfer.volume_bytes", Put::Number(1_000_000)),
+        ("transfer.max_bps", Put::Number(2_000_000)),
+        ("transfer.start_time.seconds", Put::Number(world.now_s + 600)),
+        ("transfer.deadline.seconds", Put::Number(world.now_s + 3600)),
+    ];
+    t.with(&volume, |t| transfer(t, world.now_s));
+    standing(&mut t);
     t.with(&[("sources", Put::Absent), ("destination", Put::Absent)], |t| offers(t, world));
     together(&mut t, world.now_s);
     t
@@ -225,6 +234,71 @@ fn flexible(t: &mut Table, now_s: i64) {
     t.fine("flexible.duration.seconds", Put::Number(3000));
 }
 
+fn transfer(t: &mut Table, now_s: i64) {
+    let empty = ["volume_bytes", "max_bps", "deadline"];
+    let empty = empty.map(|field| format!("transfer.{field}"));
+    t.row(&[("transfer", Put::Empty)], Expect::Bad(empty.to_vec()));
+    t.numbers("transfer.volume_bytes", &NOT_SIZES);
+    t.bad("transfer.volume_bytes", Put::Number(0));
+    for bytes in [1, i64::MAX] {
+        t.fine("transfer.volume_bytes", Put::Number(bytes));
+    }
+    t.numbers("transfer.min_bps", &NOT_RATES);
+    t.names("transfer.min_bps", Put::Number(2_000_001), &["transfer.max_bps"]);
+    for rate in [0, 1, 2_000_000] {
+        t.fine("transfer.min_bps", Put::Number(rate));
+    }
+    t.numbers("transfer.max_bps", &NOT_RATES);
+    t.bad("transfer.max_bps", Put::Number(0));
+    t.fine("transfer.max_bps", Put::Number(1_000_000_000_000_000));
+    t.time("transfer.start_time");
+    t.fine("transfer.start_time", Put::Absent);
+    for seconds in [0, now_s - 60] {
+        let path = "transfer.start_time.seconds";
+        t.names(path, Put::Number(seconds), &["transfer.start_time"]);
+    }
+    t.bad("transfer.deadline", Put::Absent);
+    t.time("transfer.deadline");
+    // Past, at the start, and behind the horizon.
+    for seconds in [0, now_s + 599, now_s + 600, now_s + 401 * DAY_S] {
+        let path = "transfer.deadline.seconds";
+        t.names(path, Put::Number(seconds), &["transfer.deadline"]);
+    }
+    t.fine("transfer.split", Put::Flag(true));
+    // Nobody could be told of a move.
+    t.bad("movable", Put::Flag(true));
+    let many = [
+        ("transfer.volume_bytes", Put::Number(-1)),
+        ("transfer.min_bps", Put::Number(-1)),
+        ("transfer.max_bps", Put::Number(0)),
+        ("transfer.start_time.nanos", Put::Number(-1)),
+        ("transfer.deadline.nanos", Put::Number(-1)),
+        ("priority", Put::Number(10)),
+        ("sources[0]", text("x")),
+    ];
+    let fields = many.each_ref().map(|(path, _)| path.trim_end_matches(".nanos"));
+    t.all_bad(&many, &fields);
+    let told_by_the_ledger = [
+        ("transfer.min_bps", Put::Number(3_000_000)),
+        ("transfer.start_time.seconds", Put::Number(now_s - 60)),
+        ("transfer.deadline.seconds", Put::Number(now_s - 90)),
+        ("hold_for.seconds", Put::Number(901)),
+    ];
+    let fields = ["transfer.max_bps", "transfer.start_time", "transfer.deadline", "hold_for"];
+    t.all_bad(&told_by_the_ledger, &fields);
+}
+
+fn standing(t: &mut Table) {
+    // A rigid request has one plan only.
+    t.bad("movable", Put::Flag(true));
+    t.fine("movable", Put::Flag(false));
+    t.numbers("priority", &[-1, 10, i32::MIN.into(), i32::MAX.into()]);
+    for priority in [0, 1, 9] {
+        t.fine("priority", Put::Number(priority));
+    }
+    t.fine("preemptible", Put::Flag(true));
+}
+
 /// An offer says everything itself.
 fn offers(t: &mut Table, world: &World) {
     let token = &world.offer;
@@ -234,8 +308,12 @@ fn offers(t: &mut Table, world: &World) {
         t.bad("offer_token", text(wrong));
     }
     t.bad("offer_token", text(format!("o1.{}", "A".repeat(HUGE))));
-    t.bad("offer_token", text(&world.old_offer));
-    t.fine("offer_token", text(token));
+    for old in &world.old_offers {
+        t.bad("offer_token", text(old));
+    }
+    for token in [token, &world.offered_volume] {
+        t.fine("offer_token", text(token));
+    }
     t.too_large("offer_token");
     let said = [
         ("sources[0]", text("storage/swift")),

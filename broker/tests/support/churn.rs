@@ -163,6 +163,8 @@ impl Churn {
             hold_for: None,
             session: None,
             hold_best_offer: false,
+            movable: false,
+            standing: tidegate_core::Standing::default(),
         };
         let Answer::Reservation(made) = self.ask(Command::Reserve(ask.into())) else {
             panic!("refused")

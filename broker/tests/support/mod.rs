@@ -325,6 +325,13 @@ pub(crate) fn beat(session: &str, sequence: i64) -> v1::KeepAliveRequest {
     v1::KeepAliveRequest { session: session.into(), sequence, usage: Vec::new() }
 }
 
+/// A reservation without what moves with the clock.
+pub(crate) fn still(it: v1::Reservation) -> v1::Reservation {
+    let still = |it| v1::Segment { starts_in: None, ends_in: None, ..it };
+    let segments = it.segments.into_iter().map(still).collect();
+    v1::Reservation { starts_in: None, ends_in: None, segments, ..it }
+}
+
 /// Waits until `condition` yields something: for half a minute, which is long past every time
 /// that a test waits for.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(

@@ -45,6 +45,8 @@ fn batch(world: &World) -> Table {
     t.mutation(world.now_s);
     t.parent();
     t.fine("all_or_nothing", Put::Flag(true));
+    relations(&mut t);
+    weeks(&mut t, world.now_s);
     t.bad("requests", Put::Absent);
     for count in [101, HUGE] {
         t.bad("requests", times(Put::Empty, count));
@@ -67,6 +69,44 @@ fn batch(world: &World) -> Table {
         ["requests[0].hold_for", "requests[0].rigid.start_time", "requests[1].rigid.duration"];
     t.all_bad(&ledger, &named);
     t
+}
+
+/// How the requests hang together.
+fn relations(t: &mut Table) {
+    t.numbers("relation", &[-1, 3, 4, 5, i32::MIN.into(), i32::MAX.into()]);
+    for relation in [0, 1, 2] {
+        t.fine("relation", Put::Number(relation));
+    }
+    t.bad("gapless", Put::Flag(true));
+    let both = [("relation", Put::Number(1)), ("all_or_nothing", Put::Flag(true))];
+    t.all_bad(&both, &["relation"]);
+    let many = [
+        ("relation", Put::Number(9)),
+        ("gapless", Put::Flag(true)),
+        ("weeks", Put::Number(-1)),
+        ("requests[1].streams", Put::Number(-1)),
+    ];
+    t.all_bad(&many, &many.each_ref().map(|(path, _)| *path));
+}
+
+/// The same two requests again in the weeks that follow.
+fn weeks(t: &mut Table, now_s: i64) {
+    t.numbers("weeks", &[-1, 51, i32::MIN.into(), i32::MAX.into()]);
+    for weeks in [0, 1] {
+        t.fine("weeks", Put::Number(weeks));
+    }
+    let starts = ["requests[0].rigid.start_time", "requests[1].rigid.start_time"];
+    t.names("weeks", Put::Number(2), &starts);
+    let seconds = starts.map(|start| format!("{start}.seconds"));
+    let begun = seconds.each_ref().map(|path| (path.as_str(), Put::Number(now_s + 600)));
+    t.with(&begun, |t| {
+        t.fine("weeks", Put::Number(50));
+        let all = [("weeks", Put::Number(2)), ("all_or_nothing", Put::Flag(true))];
+        t.all_bad(&all, &["weeks"]);
+        // Only the last weeks of it end behind the horizon.
+        let long = ("requests[1].rigid.duration.seconds", Put::Number(60 * 24 * 3600));
+        t.all_bad(&[("weeks", Put::Number(50)), long], &["requests[1].rigid.duration"]);
+    });
 }
 
 fn explain(world: &World) -> Table {

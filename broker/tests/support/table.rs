@@ -46,9 +46,10 @@ pub(crate) struct World {
     pub(crate) confirmed: String,
     pub(crate) session: String,
     pub(crate) window: String,
-    /// The token of an offer, and one whose time has passed.
+    /// The tokens of an offer and of an offered volume, and those of some whose time has passed.
     pub(crate) offer: String,
-    pub(crate) old_offer: String,
+    pub(crate) offered_volume: String,
+    pub(crate) old_offers: Vec<String>,
     pub(crate) now_s: i64,
 }
 
@@ -315,6 +316,9 @@ fn update(world: &World) -> Table {
     }
     let huge = "a".repeat(HUGE);
     for path in ["", "*", "name", "state", "RATE_BPS", "rate_bps.x", "\u{0}", "ä", "etag", &huge] {
+        t.bad("update_mask.paths[0]", text(path));
+    }
+    for path in ["transfer.volume_bytes", "transfer.max_bps", "transfer.deadline", "transfer"] {
         t.bad("update_mask.paths[0]", text(path));
     }
     t.with(&[("update_mask.paths[0]", text("start_time"))], |t| {

@@ -62,14 +62,42 @@ async fn offer(clients: &Clients, now_s: i64) -> String {
     }
 }
 
-/// The token of what was offered an hour ago, as it was then.
-fn old_offer(now_s: i64) -> String {
+/// The token of a volume that is offered by a later deadline.
+async fn offered_volume(clients: &Clients, now_s: i64) -> String {
+    let transfer = v1::Transfer {
+        volume_bytes: 1 << 50,
+        max_bps: 10 * GBIT,
+        start_time: Some(at_ms((now_s + 1800) * 1000)),
+        deadline: Some(at_ms((now_s + 3600) * 1000)),
+        ..Default::default()
+    };
+    let shape = Some(Shape::Transfer(transfer));
+    let request = v1::CreateReservationRequest { shape, ..support::create(GBIT, 60_000) };
+    let answer = clients.reservations.clone().create_reservation(request).await.unwrap();
+    match answer.into_inner().outcome {
+        Some(Outcome::Refusal(no)) => no.offers[0].token.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The tokens of what was offered an hour ago, as it was then.
+fn old_offers(now_s: i64) -> Vec<String> {
     let at = |seconds| at_ms((now_s + seconds) * 1000);
     let until = Some(v1::rigid::Until::EndTime(at(3600)));
     let rigid = v1::Rigid { rate_bps: GBIT, start_time: Some(at(-3600)), until };
-    let shape = Some(Shape::Rigid(rigid));
+    let transfer = v1::Transfer {
+        volume_bytes: 1000,
+        max_bps: GBIT,
+        start_time: Some(at(-3600)),
+        deadline: Some(at(-60)),
+        ..Default::default()
+    };
+    [Shape::Rigid(rigid), Shape::Transfer(transfer)].map(old_token).to_vec()
+}
+
+fn old_token(shape: Shape) -> String {
     let offered = v1::CreateReservationRequest {
-        shape,
+        shape: Some(shape),
         request_id: String::new(),
         ..support::create(GBIT, 60_000)
     };
@@ -95,9 +123,11 @@ impl Target {
         let now_s = clients.info().await.now.unwrap().seconds;
         let window = clients.maintain(support::maintenance("storage/glance", now_s)).await.name;
         let offer = offer(clients, now_s).await;
-        let old_offer = old_offer(now_s);
+        let offered_volume = offered_volume(clients, now_s).await;
+        let old_offers = old_offers(now_s);
         let raws = (0..connections).map(|_| Raw::new(&served.address())).collect();
-        let world = World { held, confirmed, session, window, offer, old_offer, now_s };
+        let world =
+            World { held, confirmed, session, window, offer, offered_volume, old_offers, now_s };
         let pool = DescriptorPool::decode(tidegate_proto::DESCRIPTORS).unwrap();
         Self { served, raws, world, pool }
     }
@@ -112,8 +142,7 @@ impl Target {
         };
         let lanes = clients.lanes(over).await;
         let all = clients.list(true, 0).await;
-        let still = |it| v1::Reservation { starts_in: None, ends_in: None, ..it };
-        let reservations = all.into_iter().map(still).collect();
+        let reservations = all.into_iter().map(support::still).collect();
         let maintenances = clients.maintenances().await;
         Standing { info, lanes, reservations, maintenances }
     }
