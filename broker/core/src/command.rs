@@ -118,8 +118,26 @@ pub enum Ways {
 pub struct Batch {
     /// The requests.
     pub asks: Vec<Ask>,
-    /// One that is refused refuses the rest.
-    pub all_or_nothing: bool,
+    /// How those of one instance hang together.
+    pub relation: Relation,
+    /// How many make an instance; each instance is answered for itself.
+    pub instance: usize,
+}
+
+/// How several requests hang together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Relation {
+    /// Each for itself.
+    Each,
+    /// All of them or none.
+    AllOf,
+    /// The first that fits; those behind it are not looked at.
+    AnyOf,
+    /// All of them or none, each not before the end of the one before it.
+    InOrder {
+        /// Each starts exactly where the one before it ends.
+        gapless: bool,
+    },
 }
 
 /// The most requests of a batch.

@@ -22,6 +22,8 @@ pub enum Reason {
     NoHeadroom,
     /// It would fit, but others of its batch do not.
     OthersRefused,
+    /// Another one of its batch is taken instead.
+    OtherTaken,
 }
 
 /// The most blockers that a refusal lists.
@@ -149,6 +151,7 @@ impl fmt::Display for Reason {
             Self::Drained => "drained",
             Self::NoHeadroom => "no headroom",
             Self::OthersRefused => "others of its batch are refused",
+            Self::OtherTaken => "another one of its batch is taken",
         })
     }
 }

@@ -29,6 +29,7 @@ impl Machine {
             Change::Reserved(reserved) => self.reserved(reserved, event)?,
             Change::Confirmed { id } => {
                 self.step(*id, State::Confirmed)?;
+                self.watch_for_use(*id, event.at);
                 self.remember(mark, Outcome::Reservation(*id), event.at);
             }
             Change::HoldExtended { id, until } => {
@@ -39,7 +40,7 @@ impl Machine {
                 self.modified(modified)?;
                 self.remember(mark, Outcome::Reservation(modified.id), event.at);
             }
-            Change::Moved(moved) => self.moved(moved)?,
+            Change::Moved(moved) => self.moved(moved, event.at)?,
             Change::Settled { id } => self.settled(*id, event.at)?,
             Change::Metered { used } => self.metered(used, event.at)?,
             Change::Closed { id, why, free_from, used } => {
@@ -106,6 +107,7 @@ impl Machine {
         self.state.ends.insert(ends(&reservation));
         self.state.reservations.insert(id, reservation);
         self.number(id);
+        self.watch_for_use(id, event.at);
         self.state.live = self.state.live.saturating_add(1);
         if let Some(mark) = event.request {
             let outcome = Outcome::Reservation(id);
@@ -152,6 +154,15 @@ impl Machine {
             bound.remove(&id);
         }
         self.recent.forget_meter(id);
+        match why {
+            CloseWhy::NoShow => self.recent.count(|counts| &mut counts.no_shows),
+            CloseWhy::Preempted => self.recent.count(|counts| &mut counts.preempted),
+            CloseWhy::Completed
+            | CloseWhy::Released
+            | CloseWhy::Expired
+            | CloseWhy::SessionLost
+            | CloseWhy::CapacityLost => {}
+        }
         self.movables.forget(id);
         self.state.live = self.state.live.saturating_sub(1);
         self.state.past.extend(past(&closed));
@@ -191,7 +202,7 @@ impl Machine {
     }
 
     /// Replaces the rest of a live reservation's plan.
-    fn moved(&mut self, moved: &Moved) -> Result<(), Corrupt> {
+    fn moved(&mut self, moved: &Moved, at: Timestamp) -> Result<(), Corrupt> {
         let before = self.known(moved.id)?.clone();
         let after = before.clone().moved(moved.from, moved.plan.clone());
         let after = after.filter(|_| before.is_live());
@@ -201,6 +212,8 @@ impl Machine {
         self.state.ends.insert(ends(&after));
         self.rebook(&before, &after)?;
         self.state.reservations.insert(after.id, after);
+        self.recent.count(|counts| &mut counts.moved);
+        self.watch_for_use(moved.id, at);
         Ok(())
     }
 
@@ -292,6 +305,7 @@ impl Machine {
     ) -> Result<(), Corrupt> {
         for id in reservations {
             let gone = self.state.reservations.remove(id);
+            self.recent.forget_reservation(*id);
             let gone = gone.ok_or_else(|| corrupt(format!("no reservation {id}")))?;
             let entry = past(&gone);
             let entry = entry.ok_or_else(|| corrupt(format!("reservation {id} is not closed")))?;

@@ -27,6 +27,7 @@ const FORGET_MAX: usize = 256;
 enum Due {
     Silence(SessionId),
     End(ReservationId),
+    NoShow(ReservationId),
     Metering,
     Window(MaintenanceId),
     Forgetting,
@@ -40,6 +41,7 @@ impl Machine {
         match first {
             Some((_, Due::Silence(session))) => self.session_lost(now, session),
             Some((_, Due::End(id))) => self.end_of(now, id).into_iter().collect(),
+            Some((_, Due::NoShow(id))) => self.no_show(now, id),
             Some((_, Due::Metering)) => vec![self.meter(now)],
             Some((_, Due::Window(id))) => {
                 let change = Change::MaintenanceEnded { id };
@@ -61,7 +63,8 @@ impl Machine {
         let window = window.map(|(when, id)| (*when, Due::Window(*id)));
         let metering = self.recent.to_meter().next().map(|(when, _)| (when, Due::Metering));
         let (silence, forgetting) = (self.next_silence(), self.next_forgetting());
-        [silence, self.next_end(), metering, window, forgetting].into_iter().flatten()
+        let idle = self.next_idle();
+        [silence, self.next_end(), idle, metering, window, forgetting].into_iter().flatten()
     }
 
     /// Until when the holder of a session may be sending by its own count, and a second more.
@@ -77,6 +80,27 @@ impl Machine {
 
     fn next_end(&self) -> Option<(Timestamp, Due)> {
         self.state.ends.first().map(|(when, id)| (*when, Due::End(*id)))
+    }
+
+    /// The first grant that is taken for one that nobody uses, of those whose holders report what
+    /// they move.
+    fn next_idle(&self) -> Option<(Timestamp, Due)> {
+        let (when, id) = self.recent.most_idle()?;
+        Some((when, Due::NoShow(id)))
+    }
+
+    /// A grant under which nothing has moved is taken back: its holder may still be there, so its
+    /// lanes are free once that must have stopped.
+    fn no_show(&self, now: Timestamp, id: ReservationId) -> Vec<Event> {
+        let Some(found) = self.state.reservations.get(&id) else { return Vec::new() };
+        let free_from = self.stops(now, found, None).min(found.interval.end().max(now));
+        let change = Change::Closed {
+            id,
+            why: CloseWhy::NoShow,
+            free_from,
+            used: self.used(id),
+        };
+        vec![Event { at: now, request: None, change }]
     }
 
     fn next_forgetting(&self) -> Option<(Timestamp, Due)> {

@@ -1,13 +1,14 @@
 //! The machine: a state, a function that decides, and one that applies.
 //!
-//! - `decide` looks and changes nothing ([`Machine::decide`], in `decide`, `reserve`, `offers`,
-//!   `modify`, `retopo`, `maintenance`, `drain`, with the lanes as `sight` shows them; what a loss
+//! - `decide` looks and changes nothing ([`Machine::decide`], in `decide`, `reserve`, `batch`,
+//!   `transfer`, `room`, `offers`, `modify`, `retopo`, `maintenance`, `drain`, with the lanes as `sight` shows them; what a loss
 //!   of capacity costs is in `capacity`);
 //! - `apply` follows an event and cannot refuse (in `apply`);
 //! - `due` says what time alone brings about (in `due`): no timer mutates anything;
 //! - `recent` is what is remembered only while the process runs: beats, usage, refusals.
 
 pub(crate) mod apply;
+mod batch;
 mod capacity;
 mod decide;
 mod drain;
@@ -48,6 +49,7 @@ pub use crate::topology::shape::LaneChange;
 pub use drain::{Drained, LISTED_MAX};
 pub use look::{Availability, Explanation, Holder, LaneCheck, Query, WayCheck, Window, Windows};
 pub use maintenance::COMMENT_MAX;
+pub use recent::Counts;
 
 /// Every bound and every span that decisions depend on. Applying an event depends on none.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,6 +76,9 @@ pub struct Limits {
     pub per_session_max: usize,
     /// The most maintenance windows remembered, those that are over included.
     pub maintenances_max: usize,
+    /// A session-bound grant under which nothing has moved for so long since its start is taken
+    /// back, if its session reports what it moves.
+    pub no_show_grace: Span,
     /// What plans of a volume book beyond it, in parts per million, so that an exact limiter still
     /// ends in time.
     pub margin_ppm: u32,
@@ -101,6 +106,7 @@ impl Default for Limits {
             sessions_max: 100_000,
             per_session_max: 1000,
             maintenances_max: 10_000,
+            no_show_grace: Span::from_secs(120),
             margin_ppm: 10_000,
             segments_max: 64,
             moves_max: 512,

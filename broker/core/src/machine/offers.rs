@@ -6,7 +6,7 @@ use tidegate_policy::{BitRate, Endpoint, Interval, Timestamp};
 
 use super::{Machine, transfer};
 use super::sight::{Placed, Sight, Way};
-use super::wanted::{Wanted, Wish};
+use super::wanted::{Sought, Wanted, Wish};
 use crate::command::{Ask, Ways};
 use crate::lane::Lane;
 use crate::plan;
@@ -216,8 +216,10 @@ impl Machine {
                 sight.place(&ways, wanted).map(|placed| offer(OfferKind::OtherSource, &placed))
             }
             Wish::Volume(sought) => {
-                let plan = sight.plan_for(&ways, wish, self.limits.segments_max)?;
-                transfer::offer(OfferKind::OtherSource, (&ways, &plan), sought, sought.window)
+                let window = sought.window.from(sought.offered)?;
+                let later = Wish::Volume(Sought { window, ..*sought });
+                let plan = sight.plan_for(&ways, &later, self.limits.segments_max)?;
+                transfer::offer(OfferKind::OtherSource, (&ways, &plan), sought, window)
             }
         }
     }

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidegate_policy::{BitRate, ByteCount, RequestId, ReservationId, SessionId, Span, Timestamp};
 
 use super::{Machine, Note};
-use crate::event::RequestMark;
+use crate::event::{CloseWhy, RequestMark};
 use crate::refusal::Refusal;
+use crate::reservation::{Reservation, State};
 
 /// The most refusals remembered; past that the oldest goes first.
 const REFUSALS_MAX: usize = 100_000;
@@ -21,6 +22,14 @@ pub(super) struct Recent {
     meters: BTreeMap<ReservationId, Meter>,
     /// When what was reported lately is to be journaled.
     to_meter: BTreeSet<(Timestamp, ReservationId)>,
+    /// Sessions that report bytes at all: of others, nobody can tell whether they move any.
+    reporting: BTreeSet<SessionId>,
+    /// When each grant under which nothing has moved yet is taken for one that nobody uses.
+    idle: BTreeMap<ReservationId, Timestamp>,
+    by_idleness: BTreeSet<(Timestamp, ReservationId)>,
+    counts: Counts,
+    /// Closed ones of which it has been counted that they were used after all.
+    regretted: BTreeSet<ReservationId>,
     refusals: BTreeMap<RequestId, (RequestMark, Box<Refusal>)>,
     refusals_by_age: BTreeSet<(Timestamp, RequestId)>,
 }
@@ -34,6 +43,19 @@ struct Meter {
     metered_at: Option<Timestamp>,
     /// When it is to be journaled next.
     to_meter: Option<Timestamp>,
+}
+
+/// What happened since the process started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Plans that were moved.
+    pub moved: u64,
+    /// Reservations that were taken back because nothing moved under them.
+    pub no_shows: u64,
+    /// Those of them under which bytes were reported later.
+    pub false_no_shows: u64,
+    /// Reservations that were closed for a higher priority.
+    pub preempted: u64,
 }
 
 /// Reports are journaled at most this often for one reservation.
@@ -57,6 +79,7 @@ impl Recent {
     }
 
     pub(super) fn forget_session(&mut self, session: SessionId) {
+        self.reporting.remove(&session);
         if let Some(at) = self.heard.remove(&session) {
             self.by_silence.remove(&(at, session));
         }
@@ -71,9 +94,41 @@ impl Recent {
     }
 
     pub(super) fn forget_meter(&mut self, id: ReservationId) {
+        self.not_idle(id);
         if let Some(when) = self.meters.remove(&id).and_then(|meter| meter.to_meter) {
             self.to_meter.remove(&(when, id));
         }
+    }
+
+    /// The grant that is first to be taken for one that nobody uses.
+    pub(super) fn most_idle(&self) -> Option<(Timestamp, ReservationId)> {
+        self.by_idleness.first().copied()
+    }
+
+    /// Watches a grant, from `since` on.
+    pub(super) fn watch_idle(&mut self, id: ReservationId, until: Timestamp) {
+        self.not_idle(id);
+        self.idle.insert(id, until);
+        self.by_idleness.insert((until, id));
+    }
+
+    pub(super) fn not_idle(&mut self, id: ReservationId) {
+        if let Some(until) = self.idle.remove(&id) {
+            self.by_idleness.remove(&(until, id));
+        }
+    }
+
+    pub(super) fn forget_reservation(&mut self, id: ReservationId) {
+        self.regretted.remove(&id);
+    }
+
+    pub(super) fn reports(&self, session: SessionId) -> bool {
+        self.reporting.contains(&session)
+    }
+
+    pub(super) fn count(&mut self, count: impl FnOnce(&mut Counts) -> &mut u64) {
+        let counted = count(&mut self.counts);
+        *counted = counted.saturating_add(1);
     }
 
     /// When reports are to be journaled, and for which reservations, the first first.
@@ -115,6 +170,17 @@ impl Recent {
         self.meters.insert(id, Meter { bytes, at, rate, metered_at, to_meter });
     }
 
+    /// Bytes are reported under a grant that has been closed: if nothing had moved under it, that
+    /// was wrong.
+    fn regret(&mut self, found: &Reservation, bytes: ByteCount) {
+        let State::Closed { why: CloseWhy::NoShow, used: ByteCount::ZERO, .. } = found.state else {
+            return;
+        };
+        if ByteCount::ZERO < bytes && self.regretted.insert(found.id) {
+            self.count(|counts| &mut counts.false_no_shows);
+        }
+    }
+
     fn refuse(&mut self, mark: RequestMark, refusal: Box<Refusal>, at: Timestamp) {
         // Whoever asks again is told the same; that makes it neither younger nor two.
         if self.refusals.contains_key(&mark.id) {
@@ -151,11 +217,21 @@ impl Machine {
             }
             Note::Used { session, reservation, bytes, at } => {
                 let bound = self.state.bound.get(session);
-                let found = self.state.reservations.get(reservation);
-                if let Some(found) = found
-                    && bound.is_some_and(|bound| bound.contains(reservation))
-                {
-                    self.recent.measure(*reservation, *bytes, found.metered, *at);
+                let Some(found) = self.state.reservations.get(reservation) else { return };
+                let metered = found.metered;
+                if bound.is_some_and(|bound| bound.contains(reservation)) {
+                    if self.recent.reporting.insert(*session) {
+                        let bound = self.state.bound.get(session).cloned();
+                        for id in bound.into_iter().flatten() {
+                            self.watch_for_use(id, *at);
+                        }
+                    }
+                    self.recent.measure(*reservation, *bytes, metered, *at);
+                    if ByteCount::ZERO < *bytes {
+                        self.recent.not_idle(*reservation);
+                    }
+                } else if found.session == Some(*session) {
+                    self.recent.regret(found, *bytes);
                 }
             }
             Note::Refused { mark, refusal, at } => {
@@ -172,6 +248,24 @@ impl Machine {
         for session in open {
             self.recent.hear(session, now);
         }
+    }
+
+    /// From when it has begun, or from `now`, something has to move under a grant whose holder
+    /// reports what it moves.
+    pub(super) fn watch_for_use(&mut self, id: ReservationId, now: Timestamp) {
+        let Some(found) = self.state.reservations.get(&id) else { return };
+        let reported = found.session.is_some_and(|session| self.recent.reports(session));
+        let unused = self.used(id) == ByteCount::ZERO && reported;
+        if found.state == State::Confirmed && unused {
+            let since = found.interval.start().max(now);
+            self.recent.watch_idle(id, since.plus(self.limits.no_show_grace));
+        }
+    }
+
+    /// What happened since the process started.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.recent.counts
     }
 }
 

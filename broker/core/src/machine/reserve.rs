@@ -1,43 +1,25 @@
-//! Decides new bookings: every lane of one way, or a refusal that says why and what would fit;
-//! one, or several that see each other.
+//! Decides a new booking: every lane of one way, or a refusal that says why and what would fit.
 
-use std::collections::BTreeMap;
+use tidegate_policy::{BitRate, Endpoint, Interval, ReservationId, Span, Timestamp};
 
-use tidegate_policy::{BitRate, Endpoint, Interval, ReservationId, SessionId, Span, Timestamp};
-
+use super::batch::Pending;
 use super::offers::rank;
 use super::room::Room;
 use super::sight::{Sight, Way};
 use super::wanted::Wish;
 use super::{Answer, Decision, Machine, Stamp};
-use crate::command::{Ask, BATCH_MAX, Batch, LANES_MAX, SOURCES_MAX, Shape, VIA_MAX, Ways};
-use crate::event::{Booked, Change, Event, RequestMark, Reserved, Route};
+use crate::command::{Ask, LANES_MAX, SOURCES_MAX, Shape, VIA_MAX, Ways};
+use crate::event::{Booked, Change, Event, Reserved, Route};
 use crate::fault::{Fault, FieldFault};
-use crate::ids;
 use crate::lane::{LaneNeed, Terms};
 use crate::plan::Plan;
 use crate::promise::{PRIORITY_MAX, Promise, Promised};
-use crate::refusal::{CounterOffer, Reason, Refusal};
+use crate::refusal::{CounterOffer, Refusal};
 use crate::reservation::Reservation;
 use crate::topology::Path;
 
 /// How long the best offer is held where nothing else is said.
 const OFFER_HOLD: Span = Span::from_secs(60);
-
-/// A request of a batch, looked at by itself.
-enum Entry {
-    /// Answered before.
-    Answered(Answer),
-    /// To be decided.
-    Asked(Wish),
-}
-
-/// What a batch has made before the request at hand.
-#[derive(Default)]
-struct Pending {
-    made: usize,
-    bound: BTreeMap<SessionId, usize>,
-}
 
 impl Machine {
     pub(super) fn reserve(&self, stamp: Stamp, ask: &Ask) -> Result<Decision, Fault> {
@@ -46,89 +28,8 @@ impl Machine {
         self.reserve_in(&mut Sight::of(self), stamp, ask, &wish)
     }
 
-    /// Decides several in order. One that is refused does not keep the next ones from being
-    /// looked at, so that every reason is told at once.
-    pub(super) fn reserve_all(
-        &self,
-        stamp: Stamp,
-        mark: &RequestMark,
-        batch: &Batch,
-    ) -> Result<Decision, Fault> {
-        let entries = self.check_entries(stamp, mark, batch)?;
-        let mut sight = Sight::of(self);
-        let mut pending = Pending::default();
-        let (mut events, mut answers) = (Vec::new(), Vec::new());
-        for (index, (ask, entry)) in batch.asks.iter().zip(entries).enumerate() {
-            let wish = match entry {
-                Entry::Asked(wish) => wish,
-                Entry::Answered(answer) => {
-                    answers.push(answer);
-                    continue;
-                }
-            };
-            let mark = mark.entry(index);
-            let stamp = Stamp { fresh: ids::entry(stamp.fresh, index), ..stamp };
-            let decided = self
-                .check_room(ask, &pending)
-                .and_then(|()| self.reserve_in(&mut sight, stamp, ask, &wish))
-                .map_err(|fault| fault.within(&format!("requests[{index}]")))?;
-            for mut event in decided.events {
-                if matches!(event.change, Change::Reserved(_)) {
-                    event.request = Some(mark);
-                    pending.count(ask);
-                }
-                events.push(event);
-            }
-            answers.push(decided.answer.made_by(mark.id));
-        }
-        let refused = |answer: &Answer| matches!(answer, Answer::Refusal(_));
-        if batch.all_or_nothing && !events.is_empty() && answers.iter().any(refused) {
-            events.clear();
-            for answer in answers.iter_mut().filter(|answer| !refused(answer)) {
-                let none = Refusal::bare(Reason::OthersRefused);
-                *answer = Answer::Refusal(none.into());
-            }
-        }
-        Ok(Decision { events, answer: Answer::Batch(answers) })
-    }
-
-    /// Looks at each request of a batch by itself, so that everything that is wrong with any of
-    /// them is told at once.
-    fn check_entries(
-        &self,
-        stamp: Stamp,
-        mark: &RequestMark,
-        batch: &Batch,
-    ) -> Result<Vec<Entry>, Fault> {
-        let count = batch.asks.len();
-        if !(1..=BATCH_MAX).contains(&count) {
-            let why = format!("there are {count}; ask for 1 to {BATCH_MAX} at once");
-            return Err(Fault::Invalid(vec![FieldFault::new("requests", why)]));
-        }
-        let (mut entries, mut faults) = (Vec::new(), Vec::new());
-        for (index, ask) in batch.asks.iter().enumerate() {
-            let mark = mark.entry(index);
-            if let Some(answer) = self.answered(stamp, &mark)? {
-                entries.push(Entry::Answered(answer));
-                continue;
-            }
-            self.check_window(stamp, &mark)?;
-            let part = format!("requests[{index}]");
-            if ask.hold_best_offer {
-                let why = "a batch holds no offers; ask for it by itself";
-                faults.push(FieldFault::new(format!("{part}.hold_best_offer"), why));
-            }
-            match self.checked(stamp.now, ask).map_err(|fault| fault.within(&part)) {
-                Ok(wish) => entries.push(Entry::Asked(wish)),
-                Err(Fault::Invalid(more)) => faults.extend(more),
-                Err(other) => return Err(other),
-            }
-        }
-        if faults.is_empty() { Ok(entries) } else { Err(Fault::Invalid(faults)) }
-    }
-
     /// Decides one among what `sight` sees, and lets it see what is granted.
-    fn reserve_in(
+    pub(super) fn reserve_in(
         &self,
         sight: &mut Sight<'_>,
         stamp: Stamp,
@@ -210,7 +111,7 @@ impl Machine {
     }
 
     /// What is wanted, if nothing is wrong with what the request says.
-    fn checked(&self, now: Timestamp, ask: &Ask) -> Result<Wish, Fault> {
+    pub(super) fn checked(&self, now: Timestamp, ask: &Ask) -> Result<Wish, Fault> {
         let mut faults = self.way_faults(&ask.ways);
         if let Some(hold_for) = ask.hold_for
             && (hold_for == Span::ZERO || self.limits.hold_max < hold_for)
@@ -228,7 +129,7 @@ impl Machine {
     }
 
     /// Whether there is room for one more.
-    fn check_room(&self, ask: &Ask, pending: &Pending) -> Result<(), Fault> {
+    pub(super) fn check_room(&self, ask: &Ask, pending: &Pending) -> Result<(), Fault> {
         let limit = self.limits.reservations_max;
         if limit <= self.state.reservations.len().saturating_add(pending.made) {
             return Err(Fault::Full { what: "reservations", limit });
@@ -307,16 +208,6 @@ impl Ways {
             Self::Lanes(lanes) => bound("lanes", lanes.len(), 1, LANES_MAX),
         }
         faults
-    }
-}
-
-impl Pending {
-    fn count(&mut self, ask: &Ask) {
-        self.made = self.made.saturating_add(1);
-        if let Some(session) = ask.session {
-            let bound = self.bound.entry(session).or_default();
-            *bound = bound.saturating_add(1);
-        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::reservation::Reservation;
 use crate::timeline::Timeline;
 
 /// The lanes as one request sees them.
+#[derive(Clone)]
 pub(super) struct Sight<'a> {
     lanes: &'a BTreeMap<LaneName, Lane>,
     /// Those that differ from the ledger's.

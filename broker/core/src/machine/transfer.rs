@@ -90,7 +90,7 @@ impl Sight<'_> {
             let one = Way { needs: vec![need.clone()], ..way.clone() };
             let fan = Fan::of([one.crossings(|lane| lane)]);
             let choice = Choice { ways: &fan.ways, order: &fan.order(), exact: true };
-            (need, most(self.read(&fan, window), choice, (&volume, window)))
+            (need, most(|| self.read(&fan, window), choice, (&volume, window), usize::MAX))
         });
         let carries: Vec<_> = carries.collect();
         let least = carries.iter().map(|(_, carries)| *carries).min();
@@ -126,7 +126,7 @@ impl Sight<'_> {
         segments_max: usize,
     ) -> Vec<CounterOffer> {
         let later = self.earliest_deadline(ways, sought, segments_max);
-        let less = self.most_in_time(ways, sought);
+        let less = self.most_in_time(ways, sought, segments_max);
         [later, less].into_iter().flatten().collect()
     }
 
@@ -136,7 +136,7 @@ impl Sight<'_> {
         sought: &Sought,
         segments_max: usize,
     ) -> Option<CounterOffer> {
-        let window = Interval::new(sought.window.start(), sought.horizon)?;
+        let window = Interval::new(sought.offered, sought.horizon)?;
         let pieces = self.fill(ways, (&sought.volume, window), segments_max)?;
         let plan = plan_of(ways, &pieces);
         let over = Interval::new(window.start(), plan.interval()?.end())?;
@@ -144,11 +144,17 @@ impl Sight<'_> {
     }
 
     /// What fits by the deadline, in whole bytes.
-    fn most_in_time(&self, ways: &[Way], sought: &Sought) -> Option<CounterOffer> {
-        let Sought { volume, window, bytes, .. } = sought;
+    fn most_in_time(
+        &self,
+        ways: &[Way],
+        sought: &Sought,
+        segments_max: usize,
+    ) -> Option<CounterOffer> {
+        let Sought { volume, bytes, .. } = sought;
+        let window = sought.window.from(sought.offered)?;
         let fan = Fan::of(ways.iter().map(|way| way.crossings(|lane| lane)));
         let choice = Choice { ways: &fan.ways, order: &fan.order(), exact: true };
-        let most = most(self.read(&fan, *window), choice, (volume, *window));
+        let most = most(|| self.read(&fan, window), choice, (volume, window), segments_max);
         // As much less as is planned less: the margin stays what it is.
         let promised = u128::from(bytes.bytes()).saturating_mul(most.min(volume.need));
         let promised = promised.checked_div(volume.need)?;
@@ -156,7 +162,7 @@ impl Sight<'_> {
         let sought = Sought { bytes, ..*sought };
         let plan = Plan { ways: Vec::new(), segments: Vec::new() };
         (bytes.bytes() != 0)
-            .then(|| offer(OfferKind::LessInTime, (ways, &plan), &sought, *window))
+            .then(|| offer(OfferKind::LessInTime, (ways, &plan), &sought, window))
             .flatten()
     }
 }

@@ -10,6 +10,7 @@ use crate::command::{Ask, Shape, Until};
 use crate::fault::{Fault, FieldFault};
 use crate::plan;
 use crate::planner::{Need, Steady, Volume};
+use crate::reservation::Reservation;
 
 /// What a request wants.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,8 @@ pub(super) struct Sought {
     pub(super) window: Interval,
     /// Nothing is promised past it.
     pub(super) horizon: Timestamp,
+    /// What is offered begins here at the earliest: it takes a moment to take an offer.
+    pub(super) offered: Timestamp,
 }
 
 impl Wish {
@@ -44,6 +47,31 @@ impl Wish {
             }
             Self::Volume(sought) => (Need::Volume(sought.volume), sought.window),
         })
+    }
+
+    /// The same, not before `from`; `None` if nothing of its window is left then.
+    pub(super) fn not_before(&self, from: Option<Timestamp>) -> Option<Self> {
+        let Some(from) = from else { return Some(*self) };
+        match self {
+            Self::Steady(wanted) => {
+                let first = wanted.first.max(from);
+                (first <= wanted.latest).then_some(Self::Steady(Wanted { first, ..*wanted }))
+            }
+            Self::Volume(sought) => {
+                let window = sought.window.from(from)?;
+                Some(Self::Volume(Sought { window, ..*sought }))
+            }
+        }
+    }
+
+    /// The same at exactly this start, if it has a length of its own.
+    pub(super) fn exactly_at(&self, start: Timestamp) -> Option<Self> {
+        match self {
+            Self::Steady(wanted) => {
+                Some(Self::Steady(Wanted { first: start, latest: start, ..*wanted }))
+            }
+            Self::Volume(_) => None,
+        }
     }
 
     /// It, or the constant rate that a volume comes to if it takes the whole window.
@@ -80,6 +108,13 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// What has been granted, wanted again where it is.
+    pub(super) fn of(made: &Reservation) -> Self {
+        let (start, end) = (made.interval.start(), made.interval.end());
+        let (min, span) = (made.rate(), made.interval.span());
+        Self { min, max: min, span, first: start, latest: start, horizon: end }
+    }
+
     /// The first interval that would do.
     pub(super) fn at_first(&self) -> Option<Interval> {
         self.starting(self.first)
@@ -179,7 +214,8 @@ impl Machine {
         let margin = u128::from(self.limits.margin_ppm).saturating_add(PPM);
         let need = plan::volume(bytes).saturating_mul(margin).div_ceil(PPM);
         let volume = Volume { need, min, max, split };
-        Some(Sought { bytes, volume, window: window?, horizon })
+        let offered = first.max(now.plus(self.limits.past_start));
+        Some(Sought { bytes, volume, window: window?, horizon, offered })
     }
 
     fn rigid(

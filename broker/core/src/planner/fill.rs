@@ -15,7 +15,7 @@ use super::{Crossing, Piece, Volume};
 use crate::plan::carried;
 
 /// How often the length of the shortest piece is doubled before it is given up.
-const COARSER_MAX: u32 = 34;
+const COARSER_MAX: usize = 34;
 
 /// The ways that may be taken: all of a fan, and which of them in which order.
 #[derive(Clone, Copy, Debug)]
@@ -39,48 +39,45 @@ pub(crate) fn fill<S: Steps>(
     segments_max: usize,
     steps: &mut u64,
 ) -> Option<Vec<Piece>> {
-    let mut shortest = 0_i64;
-    for _ in 0..COARSER_MAX {
-        let filling = Filling {
-            cursors: read(),
-            splitter: Splitter::new(choice, volume),
-            pieces: Vec::new(),
-            left: volume.need,
-            shortest,
-            segments_max,
-        };
+    for shortest in coarser() {
+        let mut filling = Filling::new(read(), choice, volume, (shortest, segments_max));
         match filling.run(window, volume, steps) {
-            Filled::All(pieces) => return Some(pieces),
+            Filled::All => return Some(filling.pieces),
             Filled::Short => return None,
-            Filled::Crowded => shortest = shortest.saturating_mul(2).max(16),
+            Filled::Crowded => {}
         }
     }
     None
 }
 
-/// The most that the ways carry inside of a window, in bits per second times milliseconds.
+/// The most that a plan of so many segments carries inside of a window, in bits per second times
+/// milliseconds.
 pub(crate) fn most<S: Steps>(
-    cursors: Vec<S>,
+    read: impl Fn() -> Vec<S>,
     choice: Choice<'_>,
     (volume, window): (&Volume, Interval),
+    segments_max: usize,
 ) -> u128 {
-    let splitter = Splitter::new(choice, volume);
-    let (pieces, left) = (Vec::new(), u128::MAX);
-    let mut filling =
-        Filling { cursors, splitter, pieces, left, shortest: 0, segments_max: usize::MAX };
-    let (mut here, mut most) = (window.start(), 0_u128);
-    while let Some(over) = filling.next_piece(here, window.end()) {
-        let total = filling.splitter.split();
-        if volume.min <= total {
-            most = most.saturating_add(carried(total, over));
+    let endless = Volume { need: u128::MAX, ..*volume };
+    for shortest in coarser() {
+        let mut filling = Filling::new(read(), choice, &endless, (shortest, segments_max));
+        match filling.run(window, &endless, &mut 0) {
+            Filled::Crowded => {}
+            Filled::All | Filled::Short => return u128::MAX.saturating_sub(filling.left),
         }
-        here = over.end();
     }
-    most
+    0
+}
+
+/// The shortest pieces of time that are looked at by themselves, in milliseconds, ever longer.
+fn coarser() -> impl Iterator<Item = i64> {
+    let doubled = |shortest: &i64| shortest.checked_mul(2);
+    let longer = std::iter::successors(Some(16_i64), doubled).take(COARSER_MAX);
+    std::iter::once(0).chain(longer)
 }
 
 enum Filled {
-    All(Vec<Piece>),
+    All,
     /// The window ends before all of it has moved.
     Short,
     /// It takes more segments than are allowed.
@@ -97,8 +94,19 @@ struct Filling<'w, S> {
     segments_max: usize,
 }
 
-impl<S: Steps> Filling<'_, S> {
-    fn run(mut self, window: Interval, volume: &Volume, steps: &mut u64) -> Filled {
+impl<'w, S: Steps> Filling<'w, S> {
+    fn new(
+        cursors: Vec<S>,
+        choice: Choice<'w>,
+        volume: &Volume,
+        (shortest, segments_max): (i64, usize),
+    ) -> Self {
+        let splitter = Splitter::new(choice, volume);
+        let (pieces, left) = (Vec::new(), volume.need);
+        Self { cursors, splitter, pieces, left, shortest, segments_max }
+    }
+
+    fn run(&mut self, window: Interval, volume: &Volume, steps: &mut u64) -> Filled {
         let mut here = window.start();
         while let Some(over) = self.next_piece(here, window.end()) {
             *steps = steps.saturating_add(1);
@@ -119,8 +127,8 @@ impl<S: Steps> Filling<'_, S> {
         Filled::Short
     }
 
-    fn checked(self) -> Filled {
-        if self.segments_max < self.pieces.len() { Filled::Crowded } else { Filled::All(self.pieces) }
+    fn checked(&self) -> Filled {
+        if self.segments_max < self.pieces.len() { Filled::Crowded } else { Filled::All }
     }
 
     /// Reads on to the next instant at which something changes, and tells the splitter the least

@@ -1,0 +1,289 @@
+//! Decides several new bookings that see each other: each for itself, all of them, any of them, or
+//! one after the other.
+
+use std::collections::BTreeMap;
+
+use tidegate_policy::{SessionId, Timestamp};
+
+use super::sight::Sight;
+use super::wanted::{Wanted, Wish};
+use super::{Answer, Decision, Machine, Stamp};
+use crate::command::{Ask, BATCH_MAX, Batch, Relation};
+use crate::event::{Change, Event, RequestMark};
+use crate::fault::{Fault, FieldFault};
+use crate::ids;
+use crate::refusal::{Reason, Refusal};
+
+/// A request of a batch, looked at by itself.
+enum Entry {
+    /// Answered before.
+    Answered(Answer),
+    /// To be decided.
+    Asked(Wish),
+}
+
+/// A request of a batch, with its place in it.
+struct Member<'a> {
+    index: usize,
+    ask: &'a Ask,
+    entry: Entry,
+}
+
+/// What a batch has made before the request at hand.
+#[derive(Clone, Default)]
+pub(super) struct Pending {
+    pub(super) made: usize,
+    pub(super) bound: BTreeMap<SessionId, usize>,
+}
+
+/// What a batch has come to so far.
+#[derive(Clone)]
+struct Draft<'a> {
+    sight: Sight<'a>,
+    pending: Pending,
+    events: Vec<Event>,
+}
+
+impl Machine {
+    /// Decides several in order. One that is refused does not keep the next ones from being
+    /// looked at, so that every reason is told at once.
+    pub(super) fn reserve_all(
+        &self,
+        stamp: Stamp,
+        mark: &RequestMark,
+        batch: &Batch,
+    ) -> Result<Decision, Fault> {
+        let mut members = self.check_entries(stamp, mark, batch)?;
+        let (pending, events) = Default::default();
+        let mut draft = Draft { sight: Sight::of(self), pending, events };
+        let mut answers = Vec::with_capacity(members.len());
+        while !members.is_empty() {
+            let rest = members.split_off(batch.instance.clamp(1, members.len()));
+            let before = draft.clone();
+            let decided = match batch.relation {
+                Relation::Each | Relation::AllOf => self.each(stamp, mark, &mut draft, &members),
+                Relation::AnyOf => self.any_of(stamp, mark, &mut draft, &members),
+                Relation::InOrder { gapless } => {
+                    self.in_order(stamp, mark, &mut draft, (&members, gapless))
+                }
+            }?;
+            let whole = matches!(batch.relation, Relation::AllOf | Relation::InOrder { .. });
+            let made = before.events.len() < draft.events.len();
+            if whole && decided.iter().any(is_refused) && made {
+                draft = before;
+                answers.extend(decided.into_iter().map(|answer| bare(answer, Reason::OthersRefused)));
+            } else {
+                answers.extend(decided);
+            }
+            members = rest;
+        }
+        Ok(Decision { events: draft.events, answer: Answer::Batch(answers) })
+    }
+
+    fn each<'a>(
+        &'a self,
+        stamp: Stamp,
+        mark: &RequestMark,
+        draft: &mut Draft<'a>,
+        members: &[Member<'_>],
+    ) -> Result<Vec<Answer>, Fault> {
+        let one = |member: &Member<'_>| self.one(stamp, mark, draft, (member, None));
+        members.iter().map(one).collect()
+    }
+
+    /// The first that fits.
+    fn any_of<'a>(
+        &'a self,
+        stamp: Stamp,
+        mark: &RequestMark,
+        draft: &mut Draft<'a>,
+        members: &[Member<'_>],
+    ) -> Result<Vec<Answer>, Fault> {
+        let taken_before = |member: &Member<'_>| match &member.entry {
+            Entry::Answered(answer) => !is_refused(answer),
+            Entry::Asked(_) => false,
+        };
+        let mut taken = members.iter().any(taken_before);
+        let mut answers = Vec::with_capacity(members.len());
+        for member in members {
+            answers.push(match &member.entry {
+                Entry::Answered(answer) => answer.clone(),
+                Entry::Asked(_) if taken => refusal(Reason::OtherTaken),
+                Entry::Asked(_) => {
+                    let answer = self.one(stamp, mark, draft, (member, None))?;
+                    taken = !is_refused(&answer);
+                    answer
+                }
+            });
+        }
+        Ok(answers)
+    }
+
+    /// One after the other. Each as early as it can be leaves the most to the next; without gaps,
+    /// the first is moved on until all follow.
+    fn in_order<'a>(
+        &'a self,
+        stamp: Stamp,
+        mark: &RequestMark,
+        draft: &mut Draft<'a>,
+        (members, gapless): (&[Member<'_>], bool),
+    ) -> Result<Vec<Answer>, Fault> {
+        let starts = if gapless { self.chained(&draft.sight, members)? } else { None };
+        let mut answers = Vec::with_capacity(members.len());
+        let mut from: Option<Timestamp> = None;
+        for (place, member) in members.iter().enumerate() {
+            let exactly = starts.as_ref().and_then(|starts| starts.get(place).copied());
+            let wish = match &member.entry {
+                Entry::Answered(_) => None,
+                Entry::Asked(wish) => match (wish.not_before(from), exactly) {
+                    (Some(wish), None) if !gapless => Some(wish),
+                    (Some(_), Some(start)) => wish.exactly_at(start),
+                    // It has no time after the one before it, or all of them none together.
+                    (None | Some(_), _) => {
+                        let ways = self.ways(&member.ask.ways, member.ask.terms)?;
+                        answers.push(Answer::Refusal(draft.sight.refuse(&ways, wish).into()));
+                        continue;
+                    }
+                },
+            };
+            let answer = self.one(stamp, mark, draft, (member, wish))?;
+            if let Answer::Reservation(made) = &answer {
+                from = Some(made.interval.end());
+            }
+            answers.push(answer);
+        }
+        Ok(answers)
+    }
+
+    /// When each of a chain without gaps starts, the earliest of all; `None` if never.
+    fn chained(
+        &self,
+        sight: &Sight<'_>,
+        members: &[Member<'_>],
+    ) -> Result<Option<Vec<Timestamp>>, Fault> {
+        let mut stages = Vec::with_capacity(members.len());
+        for Member { index, ask, entry } in members {
+            let wanted = match entry {
+                Entry::Asked(Wish::Steady(wanted)) => *wanted,
+                Entry::Asked(Wish::Volume(_)) => {
+                    let why = "a transfer has no length of its own; leave gapless out";
+                    let field = format!("requests[{index}].transfer");
+                    return Err(Fault::Invalid(vec![FieldFault::new(field, why)]));
+                }
+                // All of them stand, or none does: a chain is decided as one.
+                Entry::Answered(Answer::Reservation(made)) => Wanted::of(made),
+                Entry::Answered(_) => return Ok(None),
+            };
+            stages.push((wanted, self.ways(&ask.ways, ask.terms)?));
+        }
+        let Some(mut first) = stages.first().map(|(wanted, _)| wanted.first) else {
+            return Ok(None);
+        };
+        loop {
+            let (mut starts, mut here) = (Vec::with_capacity(stages.len()), first);
+            let mut late = None;
+            for (wanted, ways) in &stages {
+                let wanted = Wanted { first: here.max(wanted.first), ..*wanted };
+                let Some(placed) = sight.place(ways, &wanted) else { return Ok(None) };
+                if here < placed.over.start() {
+                    late = Some(placed.over.start().since(here));
+                    break;
+                }
+                starts.push(here);
+                here = here.plus(wanted.span);
+            }
+            match late {
+                // Nothing earlier will do: the first moves on by as much.
+                Some(late) => first = first.plus(late),
+                None => return Ok(Some(starts)),
+            }
+        }
+    }
+
+    /// Decides one, as it wants itself or as its place in a chain makes it want.
+    fn one<'a>(
+        &'a self,
+        stamp: Stamp,
+        mark: &RequestMark,
+        draft: &mut Draft<'a>,
+        (member, instead): (&Member<'_>, Option<Wish>),
+    ) -> Result<Answer, Fault> {
+        let Member { index, ask, entry } = member;
+        let wish = match entry {
+            Entry::Answered(answer) => return Ok(answer.clone()),
+            Entry::Asked(wish) => instead.unwrap_or(*wish),
+        };
+        let mark = mark.entry(*index);
+        let stamp = Stamp { fresh: ids::entry(stamp.fresh, *index), ..stamp };
+        let decided = self
+            .check_room(ask, &draft.pending)
+            .and_then(|()| self.reserve_in(&mut draft.sight, stamp, ask, &wish))
+            .map_err(|fault| fault.within(&format!("requests[{index}]")))?;
+        for mut event in decided.events {
+            if matches!(event.change, Change::Reserved(_)) {
+                event.request = Some(mark);
+                draft.pending.count(ask);
+            }
+            draft.events.push(event);
+        }
+        Ok(decided.answer.made_by(mark.id))
+    }
+
+    /// Looks at each request of a batch by itself, so that everything that is wrong with any of
+    /// them is told at once.
+    fn check_entries<'a>(
+        &self,
+        stamp: Stamp,
+        mark: &RequestMark,
+        batch: &'a Batch,
+    ) -> Result<Vec<Member<'a>>, Fault> {
+        let count = batch.asks.len();
+        if !(1..=BATCH_MAX).contains(&count) {
+            let why = format!("there are {count}; ask for 1 to {BATCH_MAX} at once");
+            return Err(Fault::Invalid(vec![FieldFault::new("requests", why)]));
+        }
+        let (mut members, mut faults) = (Vec::new(), Vec::new());
+        for (index, ask) in batch.asks.iter().enumerate() {
+            let mark = mark.entry(index);
+            if let Some(answer) = self.answered(stamp, &mark)? {
+                members.push(Member { index, ask, entry: Entry::Answered(answer) });
+                continue;
+            }
+            self.check_window(stamp, &mark)?;
+            let part = format!("requests[{index}]");
+            if ask.hold_best_offer {
+                let why = "a batch holds no offers; ask for it by itself";
+                faults.push(FieldFault::new(format!("{part}.hold_best_offer"), why));
+            }
+            match self.checked(stamp.now, ask).map_err(|fault| fault.within(&part)) {
+                Ok(wish) => members.push(Member { index, ask, entry: Entry::Asked(wish) }),
+                Err(Fault::Invalid(more)) => faults.extend(more),
+                Err(other) => return Err(other),
+            }
+        }
+        if faults.is_empty() { Ok(members) } else { Err(Fault::Invalid(faults)) }
+    }
+}
+
+impl Pending {
+    fn count(&mut self, ask: &Ask) {
+        self.made = self.made.saturating_add(1);
+        if let Some(session) = ask.session {
+            let bound = self.bound.entry(session).or_default();
+            *bound = bound.saturating_add(1);
+        }
+    }
+}
+
+fn is_refused(answer: &Answer) -> bool {
+    matches!(answer, Answer::Refusal(_))
+}
+
+fn refusal(reason: Reason) -> Answer {
+    Answer::Refusal(Refusal::bare(reason).into())
+}
+
+/// The answer, or a bare refusal where it was granted.
+fn bare(answer: Answer, reason: Reason) -> Answer {
+    if is_refused(&answer) { answer } else { refusal(reason) }
+}
