@@ -321,7 +321,7 @@ impl Generator {
         let (from, to) = found.map_or((now, now), |found| {
             (found.interval.start().as_ms(), found.interval.end().as_ms())
         });
-        let bps = found.map_or(1, |found| found.rate.bps());
+        let bps = found.map_or(1, |found| found.rate().bps());
         let rate = match self.rng.below(100) {
             0..30 => None,
             30..60 => Some(bps / 2),
@@ -387,6 +387,7 @@ pub(crate) fn tight() -> Limits {
         sessions_max: 9,
         per_session_max: 5,
         maintenances_max: 4,
+        ..Limits::default()
     }
 }
 

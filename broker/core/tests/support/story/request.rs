@@ -2,7 +2,8 @@
 
 use tidegate_core::lane::LaneName;
 use tidegate_core::{
-    Ask, Batch, Command, MaintenanceAsk, Modify, Release, Shape, Target, Terms, Until, Ways,
+    Ask, Batch, Command, MaintenanceAsk, Modify, Release, Shape, Standing, Target, Terms, Until,
+    Ways,
 };
 use tidegate_policy::{ByteCount, MaintenanceId, ProjectId, Span, Timestamp};
 
@@ -123,6 +124,8 @@ impl World {
             hold_for: option(rest, "hold").map(span),
             session: option(rest, "session").map(|name| self.session(name)),
             hold_best_offer: rest.contains(&"hold-best"),
+            movable: false,
+            standing: Standing::default(),
         }
     }
 
