@@ -170,6 +170,7 @@ impl Driver {
                     CloseWhy::Completed => "completed",
                     CloseWhy::Expired => "expired",
                     CloseWhy::CapacityLost => "capacity lost later",
+                    CloseWhy::NoShow => "no show",
                     _ => "session lost",
                 });
             }

@@ -27,6 +27,7 @@ pub(super) fn label(answer: &Answer, changed: bool) -> &'static str {
             Reason::NoHeadroom if refusal.held.is_some() => "offer held",
             Reason::NoHeadroom => "no headroom",
             Reason::OthersRefused => "others refused",
+            Reason::OtherTaken => "other taken",
         },
         Answer::Batch(answers) if !changed && 1 < answers.len() => "batch refused",
         Answer::Batch(_) => "batch",

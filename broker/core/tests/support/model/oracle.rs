@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_core::command::{Ask, Batch};
+use tidegate_core::command::{Ask, Batch, Relation};
 use tidegate_core::event::{Booked, RequestMark};
 use tidegate_core::lane::LaneName;
 use tidegate_core::machine::LaneChange;
@@ -65,6 +65,10 @@ pub(crate) struct Oracle {
     /// When reports were journaled last, and when they are next.
     pub(super) metered: BTreeMap<ReservationId, i64>,
     pub(super) to_meter: BTreeMap<ReservationId, i64>,
+    /// The sessions that report what they move, and when each grant under which nothing has moved
+    /// is taken back.
+    pub(super) reporting: BTreeSet<SessionId>,
+    pub(super) idle: BTreeMap<ReservationId, i64>,
     pub(super) answers: BTreeMap<RequestId, Known>,
     pub(super) refusals: BTreeMap<RequestId, ([u8; 32], Refusal, i64)>,
 }
@@ -96,6 +100,8 @@ impl Oracle {
             used: BTreeMap::new(),
             metered: BTreeMap::new(),
             to_meter: BTreeMap::new(),
+            reporting: BTreeSet::new(),
+            idle: BTreeMap::new(),
             answers: BTreeMap::new(),
             refusals: BTreeMap::new(),
         }
@@ -208,7 +214,7 @@ impl Oracle {
             }
         }
         let refused = |answer: &Answer| matches!(answer, Answer::Refusal(_));
-        if batch.all_or_nothing && 0 < made && answers.iter().any(refused) {
+        if batch.relation == Relation::AllOf && 0 < made && answers.iter().any(refused) {
             for answer in answers.iter_mut().filter(|answer| !refused(answer)) {
                 *answer = Answer::Refusal(bare(Reason::OthersRefused).into());
             }
@@ -354,6 +360,7 @@ impl Oracle {
         };
         self.remember(now, mark, About::Made(id));
         self.put(made.clone());
+        self.watch(now, id);
         made
     }
 
