@@ -239,10 +239,12 @@ pub struct Modify {
     /// The version of the plan that its holder obeys: its word is about this one and those before,
     /// because it may hear of a later one, and follow it, while its question is under way.
     pub obeyed: u64,
-    /// The payload rate.
+    /// The payload rate; of a transfer, the highest at one instant.
     pub rate: Option<BitRate>,
-    /// The first instant.
+    /// The first instant; of a transfer, the earliest start.
     pub start: Option<Timestamp>,
-    /// The first instant past it.
+    /// The first instant past it; of a transfer, its deadline.
     pub end: Option<Timestamp>,
+    /// The payload bytes of a transfer.
+    pub volume: Option<ByteCount>,
 }

@@ -10,12 +10,13 @@ use tidegate_policy::{
     ReservationId, Resource, SessionId, Timestamp,
 };
 
+use crate::command::Ways;
 use crate::ids;
 use crate::lane::{LaneName, Terms};
 use crate::losses::Losses;
 use crate::maintenance::Maintenance;
 use crate::plan::Plan;
-use crate::promise::{Promise, Standing};
+use crate::promise::{Promise, Promised, Standing};
 use crate::topology::{Steer, TopologySpec};
 
 /// One thing that happened.
@@ -193,8 +194,25 @@ pub struct Moved {
     pub from: Timestamp,
     /// What follows from then on.
     pub plan: Plan,
+    /// What its holder may still send under what was there before: booked beside it.
+    pub kept: Vec<Kept>,
+    /// What is promised from now on, if somebody asked for other terms.
+    pub promise: Option<Promised>,
+    /// How many bytes will be missing at the deadline, as it stands.
+    pub short: ByteCount,
+    /// How many bytes had been reported as moved, where that is why.
+    pub used: ByteCount,
     /// Why.
     pub why: MoveWhy,
+}
+
+impl Moved {
+    /// Another plan for the same promise, nothing of it short.
+    #[must_use]
+    pub fn new(id: ReservationId, from: Timestamp, plan: Plan, why: MoveWhy) -> Self {
+        let (kept, promise, none) = (Vec::new(), None, ByteCount::ZERO);
+        Self { id, from, plan, kept, promise, short: none, used: none, why }
+    }
 }
 
 /// Why a plan was moved.
@@ -208,6 +226,8 @@ pub enum MoveWhy {
     Lagging,
     /// A higher priority took its lanes.
     Preempted,
+    /// Somebody asked for other terms.
+    Asked,
 }
 
 /// A reservation whose terms were replaced.
@@ -248,6 +268,20 @@ pub enum Route {
 }
 
 impl Route {
+    /// The way as somebody would ask for just it.
+    #[must_use]
+    pub fn ways(&self) -> Ways {
+        match self {
+            Self::Between { source, destination, via, path, .. } => Ways::Between {
+                sources: vec![source.clone()],
+                destination: destination.clone(),
+                via: via.clone(),
+                path: *path,
+            },
+            Self::Lanes(lanes) => Ways::Lanes(lanes.clone()),
+        }
+    }
+
     /// Where the bytes come from; `None` if only lanes were named.
     #[must_use]
     pub fn source(&self) -> Option<&Endpoint> {

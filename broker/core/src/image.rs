@@ -246,7 +246,10 @@ fn corrupt(what: String) -> Corrupt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_policy::{ReservationId, SessionId};
+    use crate::event::Route;
+    use crate::plan::Plan;
+    use crate::promise::Standing;
+    use tidegate_policy::{Interval, ReservationId, SessionId};
 
     fn empty() -> Image {
         Machine::new(Limits::default()).into_image()
@@ -260,18 +263,20 @@ mod tests {
             created: Timestamp::EPOCH,
             state: SessionState::Closed { at: Timestamp::EPOCH },
         };
+        let all = Interval::new(Timestamp::EPOCH, Timestamp::MAX).unwrap();
         let live = Reservation {
             id: ReservationId::from_u128(2),
             project: tidegate_policy::ProjectId::default_project(),
-            route: crate::event::Route::Lanes(Vec::new()),
+            plan: Plan::single(Route::Lanes(Vec::new()), all, "1Gbit".parse().unwrap(), Vec::new()),
+            promise: None,
+            standing: Standing::default(),
             terms: crate::lane::Terms::default(),
-            rate: "1Gbit".parse().unwrap(),
-            interval: tidegate_policy::Interval::new(Timestamp::EPOCH, Timestamp::MAX).unwrap(),
+            interval: all,
             from: Timestamp::EPOCH,
             session: Some(session.id),
-            booked: Vec::new(),
             kept: Vec::new(),
             curtailed: false,
+            last_move: None,
             revision: 1,
             plan_version: 1,
             metered: tidegate_policy::ByteCount::ZERO,

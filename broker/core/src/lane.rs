@@ -138,6 +138,20 @@ impl Lane {
         steps.map(|(at, level)| (at, capacity.saturating_sub(signed(level)))).collect()
     }
 
+    /// The same, if it could carry this much and maintenance took away that much.
+    pub(crate) fn balance_under(
+        &self,
+        from: Timestamp,
+        capacity: u64,
+        cuts: &Timeline,
+    ) -> Vec<(Timestamp, i64)> {
+        let mut load = self.timeline.clone();
+        let added = load.add(cuts);
+        debug_assert!(added.is_ok(), "what stands on a lane and is cut from it does not overflow");
+        let def = self.def.clone().map(|def| LaneDef { capacity, ..def });
+        Self { def, timeline: load, drained: self.drained, ..Self::default() }.balance(from)
+    }
+
     /// What is free for something new from each instant of `over` on, in bits per second: at its
     /// start, then wherever it changes inside.
     pub fn steps(&self, over: Interval) -> impl Iterator<Item = (Timestamp, u64)> + '_ {

@@ -36,7 +36,9 @@ pub mod timeline;
 pub mod topology;
 
 pub use command::{Ask, Batch, Command, Modify, Release, Request, Shape, Target, Until, Ways};
-pub use event::{Change, CloseWhy, Corrupt, Event, Kept, Modified, Moved, Reserved, Route};
+pub use event::{
+    Change, CloseWhy, Corrupt, Event, Kept, Modified, MoveWhy, Moved, Reserved, Route,
+};
 pub use fault::{Fault, FieldFault};
 pub use image::Image;
 pub use lane::Terms;
@@ -46,7 +48,7 @@ pub use maintenance::{Maintenance, MaintenanceAsk};
 pub use plan::{Plan, PlanWay, Segment};
 pub use promise::{PRIORITY_MAX, Promise, Promised, Standing};
 pub use refusal::{Blocker, CounterOffer, OfferKind, Reason, Refusal};
-pub use reservation::{Phase, Reservation, State};
+pub use reservation::{LastMove, Phase, Reservation, State};
 pub use session::{Session, SessionState};
 pub use timeline::Timeline;
 pub use topology::{Topology, TopologySpec};

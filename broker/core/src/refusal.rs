@@ -114,15 +114,7 @@ impl CounterOffer {
         if let Some(ask) = self.volume.and_then(|volume| self.transfer(original, volume)) {
             return ask;
         }
-        let ways = match &self.route {
-            Route::Between { source, destination, via, path, .. } => Ways::Between {
-                sources: vec![source.clone()],
-                destination: destination.clone(),
-                via: via.clone(),
-                path: *path,
-            },
-            Route::Lanes(lanes) => Ways::Lanes(lanes.clone()),
-        };
+        let ways = self.route.ways();
         let shape = Shape::Offered { rate: self.rate, over: self.interval };
         Ask { ways, shape, hold_best_offer: false, ..original.clone() }
     }
@@ -134,7 +126,8 @@ impl CounterOffer {
         let (start, deadline) = (Some(self.interval.start()), self.interval.end());
         let shape = Shape::Transfer { volume, min, max, start, deadline, split };
         let mut ways = original.ways.clone();
-        if let (Ways::Between { sources, path, .. }, OfferKind::OtherSource) = (&mut ways, self.kind)
+        if let (Ways::Between { sources, path, .. }, OfferKind::OtherSource) =
+            (&mut ways, self.kind)
         {
             *sources = self.route.source().cloned().into_iter().collect();
             *path = None;

@@ -4,10 +4,11 @@ use tidegate_policy::{
     BitRate, ByteCount, Interval, ProjectId, RequestId, ReservationId, SessionId, Timestamp,
 };
 
-use crate::event::{CloseWhy, Kept, Reserved};
+use crate::command::{Ask, Shape};
+use crate::event::{CloseWhy, Kept, MoveWhy, Moved, Reserved};
 use crate::lane::{LaneName, Terms};
 use crate::plan::Plan;
-use crate::promise::{Promise, Standing};
+use crate::promise::{Promise, Promised, Standing};
 
 /// What was asked and what is promised.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,6 +35,8 @@ pub struct Reservation {
     pub kept: Vec<Kept>,
     /// Its end was brought forward because capacity is lost from then on.
     pub curtailed: bool,
+    /// How its plan was replaced last, if it ever was.
+    pub last_move: Option<LastMove>,
     /// Counts the changes that somebody asked for, from 1: what an etag stands for.
     pub revision: u64,
     /// Counts what may be sent, from 1: rate, interval and way, and the close.
@@ -46,6 +49,21 @@ pub struct Reservation {
     pub created_by: Option<RequestId>,
     /// Where it stands.
     pub state: State,
+}
+
+/// How a plan was replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LastMove {
+    /// From when on.
+    pub from: Timestamp,
+    /// Why.
+    pub why: MoveWhy,
+    /// How many bytes will be missing at the deadline, as it stood then.
+    pub short: ByteCount,
+    /// The version of the plan since.
+    pub plan_version: u64,
+    /// Bytes that had been reported by then, where that is why.
+    pub used: ByteCount,
 }
 
 /// Where a reservation stands. Whether it is scheduled, active or over is computed, never stored.
@@ -134,6 +152,41 @@ impl Reservation {
         kept.chain([at, free_from]).max()
     }
 
+    /// What of it is left to be asked for, as its holder would ask anew without a session.
+    pub(crate) fn ask_again(&self, now: Timestamp) -> Option<Ask> {
+        let rest = self.interval.from(now)?;
+        let (ways, shape) = match self.promise.as_deref() {
+            None => (self.plan.route()?.ways(), Shape::exactly(self.rate(), rest)),
+            Some(Promise { what: Promised::Span { min, max, window, .. }, ways, .. }) => {
+                let (min, max, span) = (*min, *max, rest.span());
+                let (start, end) = (Some(window.start().max(now)), window.end());
+                (ways.clone(), Shape::Flexible { min, max, span, start, end })
+            }
+            Some(Promise {
+                what: Promised::Volume { volume, min, max, window, split },
+                ways,
+                ..
+            }) => {
+                let State::Closed { used, .. } = self.state else { return None };
+                let left = volume.bytes().saturating_sub(used.bytes());
+                let (start, deadline) = (Some(window.start().max(now)), window.end());
+                let (volume, min, max, split) = (ByteCount::new(left), *min, *max, *split);
+                (ways.clone(), Shape::Transfer { volume, min, max, start, deadline, split })
+            }
+        };
+        Some(Ask {
+            project: self.project.clone(),
+            ways,
+            shape,
+            terms: self.terms,
+            hold_for: None,
+            session: None,
+            hold_best_offer: false,
+            movable: false,
+            standing: self.standing,
+        })
+    }
+
     /// The reservation in another state.
     pub(crate) fn stepped(mut self, state: State) -> Self {
         self.state = state;
@@ -164,7 +217,13 @@ impl Reservation {
     }
 
     /// The reservation with another plan from some instant on.
-    pub(crate) fn moved(mut self, from: Timestamp, later: Plan) -> Option<Self> {
+    pub(crate) fn moved(mut self, moved: Moved) -> Option<Self> {
+        let Moved { id: _, from, plan: later, kept, promise, short, used, why } = moved;
+        self.kept.extend(kept);
+        if let (Some(promise), Some(what)) = (&mut self.promise, promise) {
+            promise.what = what;
+            self.revision = self.revision.saturating_add(1);
+        }
         let before = Interval::new(self.interval.start(), from.min(self.interval.end()));
         self.plan = match before {
             Some(before) => self.plan.within(before).then(later),
@@ -172,10 +231,14 @@ impl Reservation {
         };
         let interval = self.plan.interval().filter(|_| self.plan.is_sound())?;
         // What it was told to begin with stays its start, once that has begun.
-        let start = if self.interval.start() < from { self.interval.start() } else { interval.start() };
+        let start =
+            if self.interval.start() < from { self.interval.start() } else { interval.start() };
         self.from = if self.interval.start() < from { self.from } else { start };
         self.interval = Interval::new(start, interval.end())?;
         self.plan_version = self.plan_version.saturating_add(1);
+        self.metered = self.metered.max(used);
+        let plan_version = self.plan_version;
+        self.last_move = Some(LastMove { from, why, short, plan_version, used });
         Some(self)
     }
 
@@ -185,10 +248,16 @@ impl Reservation {
         self.plan.peak()
     }
 
+    /// Whether its plan may be moved while it lives.
+    #[must_use]
+    pub fn may_move(&self) -> bool {
+        self.promise.as_ref().is_some_and(|promise| promise.movable)
+    }
+
     /// Whether its plan may be moved.
     #[must_use]
     pub fn is_movable(&self) -> bool {
-        self.is_live() && self.promise.as_ref().is_some_and(|promise| promise.movable)
+        self.is_live() && self.may_move()
     }
 
     /// A granted request as a reservation.
@@ -199,7 +268,8 @@ impl Reservation {
         created: Timestamp,
         created_by: Option<RequestId>,
     ) -> Option<Self> {
-        let Reserved { id, project, plan, promise, standing, terms, hold_until, session } = reserved;
+        let Reserved { id, project, plan, promise, standing, terms, hold_until, session } =
+            reserved;
         let interval = plan.interval().filter(|_| plan.is_sound())?;
         let state = match hold_until {
             Some(until) => State::Held { until },
@@ -217,6 +287,7 @@ impl Reservation {
             session,
             kept: Vec::new(),
             curtailed: false,
+            last_move: None,
             revision: 1,
             plan_version: 1,
             metered: ByteCount::ZERO,

@@ -29,7 +29,6 @@ impl Machine {
             Change::Reserved(reserved) => self.reserved(reserved, event)?,
             Change::Confirmed { id } => {
                 self.step(*id, State::Confirmed)?;
-                self.watch_for_use(*id, event.at);
                 self.remember(mark, Outcome::Reservation(*id), event.at);
             }
             Change::HoldExtended { id, until } => {
@@ -137,6 +136,7 @@ impl Machine {
         if reservation.is_live() {
             self.state.ends.insert(ends(reservation));
         }
+        self.watch_for_use(id, self.state.clock);
         Ok(())
     }
 
@@ -179,6 +179,7 @@ impl Machine {
         self.state.ends.insert(ends(&after));
         self.rebook(&before, &after)?;
         self.state.reservations.insert(after.id, after);
+        self.watch_for_use(modified.id, self.state.clock);
         Ok(())
     }
 
@@ -204,7 +205,7 @@ impl Machine {
     /// Replaces the rest of a live reservation's plan.
     fn moved(&mut self, moved: &Moved, at: Timestamp) -> Result<(), Corrupt> {
         let before = self.known(moved.id)?.clone();
-        let after = before.clone().moved(moved.from, moved.plan.clone());
+        let after = before.clone().moved(moved.clone());
         let after = after.filter(|_| before.is_live());
         let after =
             after.ok_or_else(|| corrupt(format!("reservation {} cannot move", moved.id)))?;

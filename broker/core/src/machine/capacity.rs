@@ -3,15 +3,17 @@
 //! Every instant at which a lane could overflow is looked at in order of time. Where one does,
 //! reservations are given up until the rest fits: those that are bound to a session before those
 //! that are not, because nobody can tell the latter, and the newest first. One that is given up
-//! frees all its lanes from then on, so a single pass finds all.
+//! frees all its lanes from then on, so a single pass finds all. Plans that may move count only as
+//! far as they are frozen; the rest of them is planned anew first.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_policy::{Interval, ReservationId, Timestamp};
 
+use super::salvage::Salvaged;
 use super::{Machine, Stamp};
-use crate::event::{Change, CloseWhy, Event};
+use crate::event::{Change, CloseWhy, Event, Moved};
 use crate::fault::{Fault, LaneInUse};
 use crate::lane::LaneName;
 use crate::losses::{LOSSES_MAX, Losses, VICTIMS_MAX, Victim};
@@ -46,10 +48,10 @@ impl Ceiling {
 pub(super) type Ceilings = BTreeMap<LaneName, Ceiling>;
 
 /// A reservation that is given up: where it does not fit, and from when on.
-struct Loss<'a> {
-    reservation: &'a Reservation,
-    lane: &'a LaneName,
-    at: Timestamp,
+pub(super) struct Loss<'a> {
+    pub(super) reservation: &'a Reservation,
+    pub(super) lane: &'a LaneName,
+    pub(super) at: Timestamp,
 }
 
 impl Machine {
@@ -75,7 +77,7 @@ impl Machine {
         if tight.is_empty() {
             return Ok((Vec::new(), Losses::default()));
         }
-        let losses = Sweep::over(self, now, &tight).run();
+        let (moved, losses) = self.salvaged(now, ceilings, &tight);
         let victims = losses.iter().take(VICTIMS_MAX).map(|loss| Victim {
             reservation: loss.reservation.id,
             session: loss.reservation.session,
@@ -89,11 +91,37 @@ impl Machine {
             if LOSSES_MAX < losses.len() {
                 return Err(Fault::Full { what: "losses by one change", limit: LOSSES_MAX });
             }
-            let events = losses.iter().map(|loss| self.loss_of(now, loss)).collect();
-            return Ok((events, told));
+            let moved = moved.into_iter().map(|moved| Change::Moved(moved.into()));
+            let moved = moved.map(|change| Event { at: now, request: None, change });
+            let lost = losses.iter().map(|loss| self.loss_of(now, loss));
+            return Ok((moved.chain(lost).collect(), told));
         }
         let lanes = tight.iter().filter_map(|(name, ceiling)| self.in_use(now, name, ceiling));
         Err(Fault::LanesInUse { lanes: lanes.collect(), losses: told })
+    }
+
+    /// Who moves so that its promise is kept, and who is lost: what cannot move goes first where it
+    /// does not fit, and what can finds a place among the rest.
+    fn salvaged<'a>(
+        &'a self,
+        now: Timestamp,
+        ceilings: &Ceilings,
+        tight: &BTreeMap<&'a LaneName, &'a Ceiling>,
+    ) -> (Vec<Moved>, Vec<Loss<'a>>) {
+        let from = self.frozen_until(now);
+        let displaced = self.displaced(from, tight);
+        let ids: BTreeSet<ReservationId> = displaced.iter().map(|mover| mover.found.id).collect();
+        let until = |id| if ids.contains(&id) { from } else { Timestamp::MAX };
+        let gone = Sweep::over(self, (now, &until), tight).run();
+        let Salvaged { moved, lost } = self.salvage(now, ceilings, &displaced, &gone);
+        let mut losses = gone;
+        losses.retain(|loss| !ids.contains(&loss.reservation.id));
+        let lost = displaced.iter().filter(|mover| lost.contains(&mover.found.id));
+        losses.extend(lost.filter_map(|mover| {
+            let lane = mover.tight_lane(tight)?;
+            Some(Loss { reservation: mover.found, lane, at: from })
+        }));
+        (moved, losses)
     }
 
     fn loss_of(&self, now: Timestamp, loss: &Loss<'_>) -> Event {
@@ -115,7 +143,8 @@ impl Machine {
         let mut live = Timeline::default();
         let mut until = now;
         for reservation in self.live_on(now, |lane| lane == name) {
-            for (_, over, amount) in reservation.plan.bookings().filter(|(lane, ..)| *lane == name) {
+            for (_, over, amount) in reservation.plan.bookings().filter(|(lane, ..)| *lane == name)
+            {
                 let Some(over) = over.from(now) else { continue };
                 until = until.max(over.end());
                 live.book(over, amount).ok()?;
@@ -148,9 +177,11 @@ impl Machine {
     }
 }
 
-/// Whether nothing of it is left: the capacity is gone now, or before it begins.
+/// Whether nothing of it is left: the capacity is gone now, or before anything of it is to come.
 fn ends_now(loss: &Loss<'_>, now: Timestamp) -> bool {
-    loss.at <= now.max(loss.reservation.interval.start())
+    let left = Interval::new(now, loss.at);
+    let mut segments = loss.reservation.plan.segments.iter();
+    !segments.any(|segment| left.is_some_and(|left| segment.over.overlaps(left)))
 }
 
 /// Who goes first: bound to a session, then the newest.
@@ -185,7 +216,7 @@ struct Sweep<'a> {
 impl<'a> Sweep<'a> {
     fn over(
         machine: &'a Machine,
-        now: Timestamp,
+        (now, until): (Timestamp, &dyn Fn(ReservationId) -> Timestamp),
         tight: &BTreeMap<&'a LaneName, &'a Ceiling>,
     ) -> Self {
         let mut turns: BTreeMap<Timestamp, Turn<'a>> = BTreeMap::new();
@@ -196,11 +227,13 @@ impl<'a> Sweep<'a> {
             }
         }
         for found in machine.live_on(now, |lane| tight.contains_key(lane)) {
-            let ahead = found.plan.segments.iter().filter(|it| now < it.over.end());
-            for segment in ahead {
-                let start = segment.over.start().max(now);
-                turns.entry(start).or_default().starts.push((found, segment));
-                turns.entry(segment.over.end()).or_default().ends.push((found, segment));
+            let ahead = Interval::new(now, until(found.id));
+            for segment in &found.plan.segments {
+                let Some(over) = ahead.and_then(|ahead| segment.over.within(ahead)) else {
+                    continue;
+                };
+                turns.entry(over.start()).or_default().starts.push((found, segment));
+                turns.entry(over.end()).or_default().ends.push((found, segment));
             }
         }
         let swept = |ceiling| Swept { ceiling, load: 0, on: BTreeMap::new() };

@@ -73,6 +73,13 @@ impl Machine {
         Some(heard.plus(self.limits.lease).plus(self.limits.grace).plus(SILENCE_MARGIN))
     }
 
+    /// Until when a holder that hears nothing may be sending under a plan that may move, and a
+    /// second more.
+    pub(super) fn unheard_until(&self, session: SessionId) -> Option<Timestamp> {
+        let heard = self.recent.heard(session)?;
+        Some(heard.plus(self.limits.lease).plus(SILENCE_MARGIN))
+    }
+
     fn next_silence(&self) -> Option<(Timestamp, Due)> {
         let (_, session) = self.recent.most_silent()?;
         self.silent_until(session).map(|when| (when, Due::Silence(session)))
@@ -94,12 +101,7 @@ impl Machine {
     fn no_show(&self, now: Timestamp, id: ReservationId) -> Vec<Event> {
         let Some(found) = self.state.reservations.get(&id) else { return Vec::new() };
         let free_from = self.stops(now, found, None).min(found.interval.end().max(now));
-        let change = Change::Closed {
-            id,
-            why: CloseWhy::NoShow,
-            free_from,
-            used: self.used(id),
-        };
+        let change = Change::Closed { id, why: CloseWhy::NoShow, free_from, used: self.used(id) };
         vec![Event { at: now, request: None, change }]
     }
 
@@ -118,7 +120,12 @@ impl Machine {
         let found = self.state.reservations.get(&id)?;
         match (found.state, found.curtailed) {
             (State::Held { .. }, _) => Some(self.close(now, id, CloseWhy::Expired)),
-            (State::Confirmed, false) => Some(self.close(now, id, CloseWhy::Completed)),
+            (State::Confirmed, false) => Some(match self.catch_up(now, id) {
+                Some(moved) => {
+                    Event { at: now, request: None, change: Change::Moved(moved.into()) }
+                }
+                None => self.close(now, id, CloseWhy::Completed),
+            }),
             (State::Confirmed, true) => Some(self.close(now, id, CloseWhy::CapacityLost)),
             (State::Closed { .. }, _) => None,
         }

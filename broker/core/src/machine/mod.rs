@@ -1,8 +1,8 @@
 //! The machine: a state, a function that decides, and one that applies.
 //!
 //! - `decide` looks and changes nothing ([`Machine::decide`], in `decide`, `reserve`, `batch`,
-//!   `transfer`, `room`, `offers`, `modify`, `retopo`, `maintenance`, `drain`, with the lanes as `sight` shows them; what a loss
-//!   of capacity costs is in `capacity`);
+//!   `transfer`, `room`, `preempt`, `remainder`, `offers`, `modify`, `retopo`, `maintenance`, `drain`, with the lanes as `sight` shows them; what a loss
+//!   of capacity costs is in `capacity` and `salvage`);
 //! - `apply` follows an event and cannot refuse (in `apply`);
 //! - `due` says what time alone brings about (in `due`): no timer mutates anything;
 //! - `recent` is what is remembered only while the process runs: beats, usage, refusals.
@@ -18,11 +18,14 @@ mod maintenance;
 mod modify;
 mod movables;
 mod offers;
+mod preempt;
 mod reads;
 mod recent;
+mod remainder;
 mod reserve;
 mod retopo;
 mod room;
+mod salvage;
 mod sight;
 mod transfer;
 mod twins;

@@ -10,10 +10,11 @@ use super::sight::{Sight, Way};
 use super::wanted::Wanted;
 use super::{Answer, Decision, Machine, Stamp};
 use crate::command::{Modify, Ways};
-use crate::event::{Booked, Change, Event, Kept, Modified, Route};
+use crate::event::{Change, Event, Kept, Modified, Route};
 use crate::fault::{Fault, FieldFault};
 use crate::lane::LaneName;
 use crate::plan::Plan;
+use crate::promise::Promised;
 use crate::refusal::OfferKind;
 use crate::reservation::{Reservation, State};
 use crate::timeline::Timeline;
@@ -37,6 +38,15 @@ impl Machine {
             let (id, state) = (found.id, found.state);
             return Err(Fault::IllegalStep { id, step: "change", state });
         }
+        if let Some(promise) = &found.promise
+            && let Promised::Volume { .. } = promise.what
+        {
+            return self.replan(stamp, (found, promise), modify);
+        }
+        if modify.volume.is_some() {
+            let why = "it promises a rate, not a volume; change its rate, start or end";
+            return Err(Fault::Invalid(vec![FieldFault::new("transfer.volume_bytes", why)]));
+        }
         let Changed { wanted, interval } = self.changed(stamp.now, found, modify)?;
         if wanted.min == found.rate() && interval == found.interval {
             return Ok(unchanged(boxed(found.clone())));
@@ -53,11 +63,8 @@ impl Machine {
         let booked = placed.way.booked(placed.rate);
         let word = modify.holder.filter(|_| found.plan_version <= modify.obeyed);
         let stops = self.stops(stamp.now, found, word);
-        let kept = kept(found, (placed.over, &booked), (stamp.now, stops));
-        if KEPT_MAX < kept.len() {
-            let what = "pieces of what one reservation may still send under earlier terms";
-            return Err(Fault::Full { what, limit: KEPT_MAX });
-        }
+        let new: Vec<_> = booked.iter().map(|it| (&it.lane, placed.over, it.amount)).collect();
+        let kept = kept(found, &new, (stamp.now, stops))?;
         let (id, rate, from) = (found.id, placed.rate, placed.over.start());
         let modified = Modified { id, rate, interval, from, booked, kept };
         let after = found.clone().modified(modified.clone());
@@ -103,7 +110,7 @@ impl Machine {
     }
 
     /// The way that a reservation takes, as far as the topology still has it.
-    fn ways_of(&self, found: &Reservation) -> Vec<Way> {
+    pub(super) fn ways_of(&self, found: &Reservation) -> Vec<Way> {
         let Some(route) = found.plan.route() else { return Vec::new() };
         let asked = match route {
             Route::Between { source, destination, via, .. } => Ways::Between {
@@ -138,6 +145,10 @@ impl Machine {
         holder: Option<SessionId>,
     ) -> Timestamp {
         let stops = match (found.state, found.session) {
+            // Under a plan that may move, not even the floor is sent behind the lease.
+            (State::Confirmed, Some(session)) if holder.is_none() && found.may_move() => {
+                self.unheard_until(session)
+            }
             (State::Confirmed, Some(session)) if holder.is_none() => self.silent_until(session),
             _ => None,
         };
@@ -185,30 +196,29 @@ impl Reservation {
 /// What has to stay booked beyond the new terms from `now` to `stops`: on each lane, what the old
 /// ones book more than the new ones. Their holder sends under one of them at a time, so it is the
 /// higher of the two and never their sum.
-fn kept(
+///
+/// # Errors
+/// [`Fault::Full`] if that is too many pieces.
+pub(super) fn kept(
     old: &Reservation,
-    (over, booked): (Interval, &[Booked]),
+    new: &[(&LaneName, Interval, u64)],
     (now, stops): (Timestamp, Timestamp),
-) -> Vec<Kept> {
-    let Some(while_sending) = Interval::new(now, stops) else { return Vec::new() };
-    let mut before: BTreeMap<&LaneName, Timeline> = BTreeMap::new();
-    for (lane, when, amount) in old.bookings() {
-        if let Some(when) = when.within(while_sending) {
-            let summed = before.entry(lane).or_default().book(when, amount);
-            debug_assert!(summed.is_ok(), "what stands on a lane together does not overflow");
-        }
-    }
+) -> Result<Vec<Kept>, Fault> {
+    let Some(while_sending) = Interval::new(now, stops) else { return Ok(Vec::new()) };
+    let old: Vec<_> = old.bookings().collect();
+    let (before, after) = (summed(&old, while_sending), summed(new, while_sending));
+    let nothing = Timeline::default();
     let mut kept: Vec<Kept> = Vec::new();
     for (lane, before) in before {
-        let amount = booked.iter().find(|booked| booked.lane == *lane).map_or(0, |it| it.amount);
-        let mut edges: BTreeSet<Timestamp> = before.steps().map(|(instant, _)| instant).collect();
-        edges.extend([over.start(), over.end(), while_sending.start(), while_sending.end()]);
+        let after = after.get(lane).unwrap_or(&nothing);
+        let steps = before.steps().chain(after.steps());
+        let mut edges: BTreeSet<Timestamp> = steps.map(|(instant, _)| instant).collect();
+        edges.extend([while_sending.start(), while_sending.end()]);
         let edges: Vec<Timestamp> = edges.into_iter().collect();
         for pair in edges.windows(2) {
             let [from, to] = pair else { continue };
             let Some(piece) = Interval::new(*from, *to) else { continue };
-            let new = if over.overlaps(piece) { amount } else { 0 };
-            let more = before.level_at(*from).saturating_sub(new);
+            let more = before.level_at(*from).saturating_sub(after.level_at(*from));
             match kept.last_mut() {
                 _ if more == 0 => {}
                 // Edges of the other terms that change nothing here make no two pieces of one.
@@ -221,5 +231,24 @@ fn kept(
             }
         }
     }
-    kept
+    if KEPT_MAX < kept.len() {
+        let what = "pieces of what one reservation may still send under earlier terms";
+        return Err(Fault::Full { what, limit: KEPT_MAX });
+    }
+    Ok(kept)
+}
+
+/// What bookings come to on each lane inside of `over`.
+fn summed<'a>(
+    bookings: &[(&'a LaneName, Interval, u64)],
+    over: Interval,
+) -> BTreeMap<&'a LaneName, Timeline> {
+    let mut lanes: BTreeMap<&LaneName, Timeline> = BTreeMap::new();
+    for (lane, when, amount) in bookings {
+        if let Some(when) = when.within(over) {
+            let summed = lanes.entry(lane).or_default().book(when, *amount);
+            debug_assert!(summed.is_ok(), "what stands on a lane together does not overflow");
+        }
+    }
+    lanes
 }

@@ -13,7 +13,7 @@ use crate::event::{Booked, Change, Event, Reserved, Route};
 use crate::fault::{Fault, FieldFault};
 use crate::lane::{LaneNeed, Terms};
 use crate::plan::Plan;
-use crate::promise::{PRIORITY_MAX, Promise, Promised};
+use crate::promise::{PRIORITY_MAX, Promise, Promised, Standing};
 use crate::refusal::{CounterOffer, Refusal};
 use crate::reservation::Reservation;
 use crate::topology::Path;
@@ -37,10 +37,10 @@ impl Machine {
         wish: &Wish,
     ) -> Result<Decision, Fault> {
         let ways = self.ways(&ask.ways, ask.terms)?;
-        let (plan, moved) = match sight.plan_for(&ways, wish, self.limits.segments_max) {
+        let (plan, changes) = match sight.plan_for(&ways, wish, self.limits.segments_max) {
             Some(plan) => (plan, Vec::new()),
-            None => match self.room(stamp.now, sight, &ways, wish) {
-                Some(Room { plan, moved }) => (plan, moved),
+            None => match self.room_or_preempt(stamp.now, sight, (&ways, wish), ask.standing) {
+                Some(made) => made,
                 None => {
                     let mut refusal = sight.refuse(&ways, wish);
                     refusal.offers = self.ranked_offers(sight, ask, &ways, wish);
@@ -48,12 +48,9 @@ impl Machine {
                 }
             },
         };
-        let mut events = Vec::with_capacity(moved.len().saturating_add(1));
-        for moved in moved {
-            if let Some(found) = self.state.reservations.get(&moved.id) {
-                sight.shift(found, &moved);
-            }
-            let change = Change::Moved(moved.into());
+        let mut events = Vec::with_capacity(changes.len().saturating_add(1));
+        for change in changes {
+            self.see(sight, &change);
             events.push(Event { at: stamp.now, request: None, change });
         }
         for (lane, over, amount) in plan.bookings() {
@@ -61,11 +58,42 @@ impl Machine {
         }
         let reserved = grant(stamp, ask, wish, plan);
         let after = Reservation::granted(reserved.clone(), stamp.now, None);
-        let unsound = || Fault::Within { part: "plan".into(), fault: Fault::Invalid(Vec::new()).into() };
+        let unsound =
+            || Fault::Within { part: "plan".into(), fault: Fault::Invalid(Vec::new()).into() };
         let answer = Answer::Reservation(after.ok_or_else(unsound)?.into());
         let change = Change::Reserved(reserved.into());
         events.push(Event { at: stamp.now, request: None, change });
         Ok(Decision { events, answer })
+    }
+
+    /// Room among those who may move; for a higher priority, also among those who can be preempted.
+    fn room_or_preempt(
+        &self,
+        now: Timestamp,
+        sight: &Sight<'_>,
+        (ways, wish): (&[Way], &Wish),
+        standing: Standing,
+    ) -> Option<(Plan, Vec<Change>)> {
+        if let Some(Room { plan, moved }) = self.room(now, sight, (ways, wish), None) {
+            let changes = moved.into_iter().map(|moved| Change::Moved(moved.into()));
+            return Some((plan, changes.collect()));
+        }
+        self.preempt(now, sight, (ways, wish), standing.priority)
+    }
+
+    /// Lets `sight` see what happens to others.
+    fn see(&self, sight: &mut Sight<'_>, change: &Change) {
+        let found = |id| self.state.reservations.get(id);
+        if let Change::Moved(moved) = change
+            && let Some(found) = found(&moved.id)
+        {
+            sight.shift(found, moved);
+        }
+        if let Change::Closed { id, free_from, .. } = change
+            && let Some(found) = found(id)
+        {
+            sight.drop_from(found, *free_from);
+        }
     }
 
     /// Everything that would be granted instead, best first.
@@ -78,9 +106,7 @@ impl Machine {
     ) -> Vec<CounterOffer> {
         let mut offers = match wish {
             Wish::Steady(wanted) => sight.offers(ways, wanted),
-            Wish::Volume(sought) => {
-                sight.volume_offers(ways, sought, self.limits.segments_max)
-            }
+            Wish::Volume(sought) => sight.volume_offers(ways, sought, self.limits.segments_max),
         };
         offers.extend(self.other_source(sight, ask, wish));
         rank(&mut offers, wish);
@@ -250,7 +276,9 @@ impl Ask {
             Shape::Rigid { .. } => {
                 "a rigid request has one plan only; ask for a flexible one or a transfer"
             }
-            Shape::Flexible { .. } | Shape::Transfer { .. } if self.session.is_some() => return None,
+            Shape::Flexible { .. } | Shape::Transfer { .. } if self.session.is_some() => {
+                return None;
+            }
             Shape::Flexible { .. } | Shape::Transfer { .. } => {
                 "nobody could be told of a move; name the session that it is bound to"
             }

@@ -27,27 +27,28 @@ pub(super) struct Room {
 }
 
 /// A plan that may move, and the job of finding it a place.
-struct Mover<'a> {
-    found: &'a Reservation,
-    routes: &'a Arc<Routes>,
-    job: Job,
+pub(super) struct Mover<'a> {
+    pub(super) found: &'a Reservation,
+    pub(super) routes: &'a Arc<Routes>,
+    pub(super) job: Job,
 }
 
 impl Machine {
-    /// Room for a request among the plans that may move; `None` if there is none within the
-    /// budget.
+    /// Room for a request among the plans that may move, `except` for one; `None` if there is none
+    /// within the budget.
     pub(super) fn room(
         &self,
         now: Timestamp,
         sight: &Sight<'_>,
-        ways: &[Way],
-        wish: &Wish,
+        (ways, wish): (&[Way], &Wish),
+        except: Option<ReservationId>,
     ) -> Option<Room> {
         if self.movables.is_empty() || ways.is_empty() {
             return None;
         }
         let from = self.frozen_until(now);
-        let movers = self.movers(sight, from);
+        let mut movers = self.movers(sight, from);
+        movers.retain(|mover| !mover.job.present.is_empty() && Some(mover.found.id) != except);
         if movers.is_empty() {
             return None;
         }
@@ -55,7 +56,8 @@ impl Machine {
         let newcomer = self.movables.routes(ways.to_vec());
         let mut jobs: Vec<Job> = movers.iter().map(|mover| mover.job.clone()).collect();
         let (need, window) = wish.need()?;
-        jobs.push(Job { fan: Arc::clone(&newcomer.fan), need, window, present: Vec::new() });
+        let fan = Arc::clone(&newcomer.fan);
+        jobs.push(Job { fan, need, window, present: Vec::new(), homeless: true });
         let mut places = replan(&board, &jobs, self.budget())?;
         let plan = plan_of(ways, &places.pop()?);
         let moved = moves(from, &movers, &places, MoveWhy::Room);
@@ -67,7 +69,7 @@ impl Machine {
         now.plus(self.limits.lease).plus(SILENCE_MARGIN)
     }
 
-    fn budget(&self) -> Budget {
+    pub(super) fn budget(&self) -> Budget {
         let limits = &self.limits;
         Budget {
             steps: limits.replan_steps,
@@ -78,7 +80,7 @@ impl Machine {
     }
 
     /// Everything that may move from `from` on.
-    fn movers<'a>(&'a self, sight: &Sight<'_>, from: Timestamp) -> Vec<Mover<'a>> {
+    pub(super) fn movers<'a>(&'a self, sight: &Sight<'_>, from: Timestamp) -> Vec<Mover<'a>> {
         let plans = self.movables.plans();
         let movers = plans.filter_map(|(id, routes)| self.mover(sight, from, id, routes));
         movers.collect()
@@ -97,9 +99,6 @@ impl Machine {
         // As those before it in the same batch have left it.
         let plan = sight.plan(found);
         let present = routes.pieces(plan, from)?;
-        if present.is_empty() {
-            return None;
-        }
         let need = match promise.what {
             Promised::Volume { min, max, split, .. } => {
                 let ahead = Interval::new(from, Timestamp::MAX)?;
@@ -114,12 +113,12 @@ impl Machine {
                 Need::Steady(Steady { min, max, span })
             }
         };
-        let job = Job { fan: Arc::clone(&routes.fan), need, window, present };
+        let job = Job { fan: Arc::clone(&routes.fan), need, window, present, homeless: false };
         Some(Mover { found, routes, job })
     }
 
     /// What is free on every lane from `now` on, with everybody where it is.
-    fn board(&self, sight: &Sight<'_>, now: Timestamp) -> Board {
+    pub(super) fn board(&self, sight: &Sight<'_>, now: Timestamp) -> Board {
         let balance = |lane| sight.lane(lane).map_or(Vec::new(), |lane| lane.balance(now));
         Board { lanes: self.movables.lanes().map(|lane| Profile::new(balance(lane))).collect() }
     }
@@ -132,7 +131,7 @@ fn moves(from: Timestamp, movers: &[Mover<'_>], places: &Places, why: MoveWhy) -
     moved
         .map(|(mover, pieces)| {
             let plan = plan_of(&mover.routes.ways, pieces);
-            Moved { id: mover.found.id, from, plan, why }
+            Moved::new(mover.found.id, from, plan, why)
         })
         .collect()
 }

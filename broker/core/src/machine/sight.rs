@@ -79,6 +79,21 @@ impl<'a> Sight<'a> {
         self.moved.insert(found.id, stays.unwrap_or_else(|| moved.plan.clone()));
     }
 
+    /// Sees a reservation closed, its lanes free from some instant on.
+    pub(super) fn drop_from(&mut self, found: &Reservation, free_from: Timestamp) {
+        let Some(ahead) = Interval::new(free_from, Timestamp::MAX) else { return };
+        let stays = Interval::new(Timestamp::EPOCH, free_from);
+        let before = self.plan(found).clone();
+        for (name, over, amount) in before.within(ahead).bookings() {
+            let Some(lane) = self.lane_mut(name) else { continue };
+            let freed = lane.unbook(over, amount);
+            debug_assert!(freed.is_ok(), "what it books stands on the lane");
+        }
+        let left = stays.map(|stays| before.within(stays));
+        self.moved
+            .insert(found.id, left.unwrap_or(Plan { ways: Vec::new(), segments: Vec::new() }));
+    }
+
     /// Sees nothing of what a reservation books from `now` on.
     pub(super) fn without(mut self, own: &Reservation, now: Timestamp) -> Self {
         let mut drained: BTreeMap<&LaneName, Timeline> = BTreeMap::new();

@@ -8,7 +8,6 @@ use tidegate_policy::{BitRate, ByteCount, Interval, Span, Timestamp};
 use super::Machine;
 use crate::command::{Ask, Shape, Until};
 use crate::fault::{Fault, FieldFault};
-use crate::plan;
 use crate::planner::{Need, Steady, Volume};
 use crate::reservation::Reservation;
 
@@ -157,8 +156,6 @@ pub(super) const QUERY: Called = Called {
     end: "end_time",
 };
 
-const PPM: u128 = 1_000_000;
-
 /// The field that says all of an offer.
 const OFFERED: &str = "offer_token";
 
@@ -208,11 +205,11 @@ impl Machine {
         let first = ask.hold_for.map_or(first, |hold_for| first.max(now.plus(hold_for)));
         let window = Interval::new(first, deadline);
         if window.is_none() {
-            let why = format!("it is at {deadline}, not after the start at {first}; ask for a later one");
+            let why =
+                format!("it is at {deadline}, not after the start at {first}; ask for a later one");
             faults.push(FieldFault::new("transfer.deadline", why));
         }
-        let margin = u128::from(self.limits.margin_ppm).saturating_add(PPM);
-        let need = plan::volume(bytes).saturating_mul(margin).div_ceil(PPM);
+        let need = self.with_margin(bytes);
         let volume = Volume { need, min, max, split };
         let offered = first.max(now.plus(self.limits.past_start));
         Some(Sought { bytes, volume, window: window?, horizon, offered })

@@ -3,7 +3,7 @@
 use tidegate_policy::{BitRate, Interval, Timestamp};
 
 use super::board::{Board, Steps};
-use super::{Crossing, Fan, Piece, Steady};
+use super::{Fan, Piece, Steady};
 
 /// The earliest place within a window, on the first way that has it, and there the highest rate
 /// that is of use.
@@ -16,9 +16,9 @@ pub(crate) fn place(
 ) -> Option<Piece> {
     let latest = window.end().minus(steady.span);
     let mut best: Option<(Timestamp, usize)> = None;
-    for (index, way) in fan.ways.iter().enumerate() {
+    for index in 0..fan.ways.len() {
         let limit = best.map_or(latest, |(start, _)| start.min(latest));
-        let start = earliest(board, fan, way, steady, (window.start(), limit), steps);
+        let start = earliest((board, fan, index), steady, (window.start(), limit), steps);
         if let Some(start) = start
             && best.is_none_or(|(best, _)| start < best)
         {
@@ -40,14 +40,12 @@ pub(crate) fn place(
 /// The earliest start on one way, by leap-frog: each lane in turn moves the candidate on, until
 /// none does any more.
 fn earliest(
-    board: &Board,
-    fan: &Fan<usize>,
-    way: &[Crossing],
+    (board, fan, way): (&Board, &Fan<usize>, usize),
     steady: &Steady,
     (from, latest): (Timestamp, Timestamp),
     steps: &mut u64,
 ) -> Option<Timestamp> {
-    let mut candidate = from;
+    let (mut candidate, way) = (from, &fan.ways[way]);
     if latest < candidate {
         return None;
     }

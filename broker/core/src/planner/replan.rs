@@ -14,6 +14,7 @@ use tidegate_policy::{Interval, Timestamp};
 use super::board::Board;
 use super::fill::{Choice, fill};
 use super::{Fan, Need, Piece};
+use crate::plan::carried;
 
 /// A plan that needs a place.
 #[derive(Clone, Debug)]
@@ -21,8 +22,10 @@ pub(crate) struct Job {
     pub(crate) fan: Arc<Fan<usize>>,
     pub(crate) need: Need,
     pub(crate) window: Interval,
-    /// Where it is now; empty if it is homeless.
+    /// Where it is now, or was; empty if it is new.
     pub(crate) present: Vec<Piece>,
+    /// It is on the board no more, and may find its place taken.
+    pub(crate) homeless: bool,
 }
 
 /// How much may be spent.
@@ -40,15 +43,54 @@ pub(crate) struct Budget {
 /// New places for all jobs, in their order.
 pub(crate) type Places = Vec<Vec<Piece>>;
 
-/// A place for every job, on a board on which everybody is where it is now; `None` if none was
+/// A place for every job, on a board on which everybody is where it is now but the homeless; `None` if none was
 /// found within the budget.
 pub(crate) fn replan(board: &Board, jobs: &[Job], budget: Budget) -> Option<Places> {
     let prices = vec![PRICE; board.lanes.len()];
     let mut search = Search { jobs, budget, prices, spent: 0 };
     let places = search.run(board)?;
     let pairs = jobs.iter().zip(&places);
-    let moved = pairs.filter(|(job, place)| !job.present.is_empty() && job.present != **place);
+    let moved = pairs.filter(|(job, place)| !job.homeless && job.present != **place);
     (moved.count() <= budget.moves_max).then_some(places)
+}
+
+/// Places for as many of the homeless as fit, the most urgent first; all others stay.
+pub(crate) fn salvage(board: &Board, jobs: &[Job], budget: Budget) -> Vec<Option<Vec<Piece>>> {
+    let prices = vec![PRICE; board.lanes.len()];
+    let mut search = Search { jobs, budget, prices, spent: 0 };
+    let mut board = board.clone();
+    let mut places: Vec<Option<Vec<Piece>>> =
+        jobs.iter().map(|job| (!job.homeless).then(|| job.present.clone())).collect();
+    for place in search.ordered(|job| job.window.end()) {
+        let job = &jobs[place];
+        if !job.homeless {
+            continue;
+        }
+        let stays = job.is_kept(&job.present) && board.take_all(&job.fan, &job.present);
+        places[place] = if stays { Some(job.present.clone()) } else { search.put(&board, place) };
+        for piece in places[place].iter().flatten().filter(|_| !stays) {
+            board.take(&job.fan, piece);
+        }
+    }
+    places
+}
+
+/// The first place of one job on a board.
+pub(crate) fn put(board: &Board, job: &Job, budget: Budget) -> Option<Vec<Piece>> {
+    let prices = vec![PRICE; board.lanes.len()];
+    let jobs = [job.clone()];
+    Search { jobs: &jobs, budget, prices, spent: 0 }.put(board, 0)
+}
+
+impl Job {
+    /// Whether these pieces do all that it wants.
+    fn is_kept(&self, pieces: &[Piece]) -> bool {
+        let carried = pieces.iter().map(|piece| carried(piece.rate, piece.over));
+        match &self.need {
+            Need::Volume(volume) => volume.need <= carried.fold(0, u128::saturating_add),
+            Need::Steady(_) => !pieces.is_empty(),
+        }
+    }
 }
 
 /// What a lane costs at first.
@@ -75,7 +117,7 @@ enum Failed {
 impl Search<'_> {
     fn run(&mut self, board: &Board) -> Option<Places> {
         let by_deadline = self.ordered(|job| job.window.end());
-        let homeless = |place: &usize| self.jobs[*place].present.is_empty();
+        let homeless = |place: &usize| self.jobs[*place].homeless;
         let (homeless, settled): (Vec<usize>, Vec<usize>) =
             by_deadline.iter().copied().partition(homeless);
         let mut bare = board.clone();
@@ -171,7 +213,8 @@ impl Search<'_> {
         let mut places: Places = self.jobs.iter().map(|job| job.present.clone()).collect();
         for place in order {
             let job = &self.jobs[*place];
-            if stay && !job.present.is_empty() && board.take_all(&job.fan, &job.present) {
+            if stay && job.is_kept(&job.present) && board.take_all(&job.fan, &job.present) {
+                places[*place].clone_from(&job.present);
                 continue;
             }
             if self.budget.steps <= self.spent {
@@ -195,7 +238,9 @@ impl Search<'_> {
         for lane in &job.fan.lanes {
             let full = board.lanes[*lane].full(job.window).as_ms();
             let price = &mut self.prices[*lane];
-            let more = u128::from(*price).saturating_mul(full.into()).checked_div(u128::from(DEARER).saturating_mul(all.into()));
+            let more = u128::from(*price)
+                .saturating_mul(full.into())
+                .checked_div(u128::from(DEARER).saturating_mul(all.into()));
             *price = price.saturating_add(u64::try_from(more.unwrap_or(0)).unwrap_or(0));
         }
     }

@@ -340,7 +340,7 @@ impl Generator {
         let start = near(&mut self.rng, from).map(at);
         let end = near(&mut self.rng, to).map(at);
         let rate = rate.map(|bps| BitRate::from_bps(bps).unwrap());
-        Modify { target, holder, obeyed, rate, start, end }
+        Modify { target, holder, obeyed, rate, start, end, volume: None }
     }
 
     fn obey(&mut self, oracle: &Oracle) -> Next {

@@ -351,6 +351,7 @@ impl Oracle {
             session: ask.session,
             kept: Vec::new(),
             curtailed: false,
+            last_move: None,
             revision: 1,
             plan_version: 1,
             metered: ByteCount::ZERO,

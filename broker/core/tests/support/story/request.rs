@@ -55,6 +55,7 @@ impl World {
                     rate: option(rest, "rate").map(|text| text.parse().unwrap()),
                     start: option(rest, "start").map(time),
                     end: option(rest, "end").map(time),
+                    volume: None,
                 };
                 Command::Modify(modify.into())
             }

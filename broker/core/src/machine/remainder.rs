@@ -1,0 +1,162 @@
+//! Plans what is left of a transfer anew: because somebody asks for other terms, or because its
+//! bytes are behind its plan when that ends.
+
+use tidegate_policy::{BitRate, ByteCount, Interval, ReservationId, Timestamp};
+
+use super::decide::{boxed, unchanged};
+use super::modify::kept;
+use super::room::Room;
+use super::sight::Sight;
+use super::wanted::{Sought, Wish};
+use super::{Answer, Decision, Machine, Stamp};
+use crate::command::Modify;
+use crate::event::{Change, Event, MoveWhy, Moved};
+use crate::fault::{Fault, FieldFault};
+use crate::plan::{self, Plan};
+use crate::planner::Volume;
+use crate::promise::{Promise, Promised};
+use crate::reservation::{Reservation, State};
+
+const PPM: u128 = 1_000_000;
+
+impl Machine {
+    /// Changes the terms of a transfer: what is left of it is planned anew from now on.
+    pub(super) fn replan(
+        &self,
+        stamp: Stamp,
+        (found, promise): (&Reservation, &Promise),
+        modify: &Modify,
+    ) -> Result<Decision, Fault> {
+        let now = stamp.now;
+        let (what, sought) = self.new_terms(now, (found, promise), modify)?;
+        if what == promise.what {
+            return Ok(unchanged(boxed(found.clone())));
+        }
+        let ways = self.ways(&promise.ways, found.terms)?;
+        let mut sight = Sight::of(self).without(found, now);
+        let wish = Wish::Volume(sought);
+        let most = self.limits.segments_max;
+        let room = match sight.plan_for(&ways, &wish, most) {
+            Some(plan) => Some(Room { plan, moved: Vec::new() }),
+            None => self.room(now, &sight, (&ways, &wish), Some(found.id)),
+        };
+        let Some(Room { plan, moved: others }) = room else {
+            let mut refusal = sight.refuse(&ways, &wish);
+            refusal.offers = sight.volume_offers(&ways, &sought, most);
+            return Ok(Decision { events: Vec::new(), answer: Answer::Refusal(refusal.into()) });
+        };
+        let word = modify.holder.filter(|_| found.plan_version <= modify.obeyed);
+        let stops = self.stops(now, found, word);
+        let new: Vec<_> = plan.bookings().collect();
+        let kept = kept(found, &new, (now, stops))?;
+        let moved = Moved::new(found.id, now, plan.clone(), MoveWhy::Asked);
+        let moved = Moved { kept, promise: Some(what), ..moved };
+        let after = found.clone().moved(moved.clone());
+        let over = || Fault::Invalid(vec![FieldFault::new("transfer", "nothing of it is left")]);
+        let answer = boxed(after.ok_or_else(over)?);
+        let mut events = Vec::with_capacity(others.len().saturating_add(1));
+        for other in others.into_iter().chain([moved]) {
+            if let Some(found) =
+                self.state.reservations.get(&other.id).filter(|it| it.id != found.id)
+            {
+                sight.shift(found, &other);
+            }
+            events.push(Event { at: now, request: None, change: Change::Moved(other.into()) });
+        }
+        Ok(Decision { events, answer })
+    }
+
+    /// What is promised under the new terms, and what of it is left.
+    fn new_terms(
+        &self,
+        now: Timestamp,
+        (found, promise): (&Reservation, &Promise),
+        modify: &Modify,
+    ) -> Result<(Promised, Sought), Fault> {
+        let Promised::Volume { volume, min, max, window, split } = promise.what else {
+            return Err(Fault::Invalid(vec![FieldFault::new("transfer", "it promises no volume")]));
+        };
+        let mut faults = Vec::new();
+        let mut fault = |field: &str, why: String| faults.push(FieldFault::new(field, why));
+        let volume = modify.volume.unwrap_or(volume);
+        let max = modify.rate.unwrap_or(max);
+        if volume == ByteCount::ZERO {
+            fault("transfer.volume_bytes", "it is zero; release the reservation to end it".into());
+        }
+        if max == BitRate::ZERO || max < min {
+            fault("transfer.max_bps", format!("it is {max}; ask for at least {min} and 1 bit/s"));
+        }
+        if modify.start.is_some() {
+            let why = "the start of a transfer stays what it is; change volume, rate or deadline";
+            fault("transfer.start_time", why.into());
+        }
+        let deadline = modify.end.unwrap_or(window.end());
+        let horizon = self.within_horizon(now, deadline, "transfer.deadline", &mut faults);
+        let ahead = Interval::new(window.start().max(now), deadline);
+        if ahead.is_none() {
+            let why = format!("it is at {deadline}, and it is {now}; ask for a later one");
+            faults.push(FieldFault::new("transfer.deadline", why));
+        }
+        let before = Interval::new(Timestamp::EPOCH, now);
+        let done = before.map_or(0, |before| found.plan.carries(before));
+        let need = self.with_margin(volume).saturating_sub(done);
+        if need == 0 && volume != ByteCount::ZERO {
+            let why = format!("{} have moved by plan already; ask for more", plan::bytes(done));
+            faults.push(FieldFault::new("transfer.volume_bytes", why));
+        }
+        match (ahead, Interval::new(window.start(), deadline)) {
+            (Some(ahead), Some(window)) if faults.is_empty() => {
+                let what = Promised::Volume { volume, min, max, window, split };
+                let bytes = plan::bytes(need);
+                let volume = Volume { need, min, max, split };
+                let offered = ahead.start();
+                Ok((what, Sought { bytes, volume, window: ahead, horizon, offered }))
+            }
+            _ => Err(Fault::Invalid(faults)),
+        }
+    }
+
+    /// What a plan for so many bytes books.
+    pub(super) fn with_margin(&self, bytes: ByteCount) -> u128 {
+        let margin = u128::from(self.limits.margin_ppm).saturating_add(PPM);
+        plan::volume(bytes).saturating_mul(margin).div_ceil(PPM)
+    }
+
+    /// What follows the end of a plan whose bytes are behind it: a plan for what is left, or for as
+    /// much of it as fits by the deadline. `None` if there is none, and where nothing has moved
+    /// since that was tried last.
+    pub(super) fn catch_up(&self, now: Timestamp, id: ReservationId) -> Option<Moved> {
+        let found = self.state.reservations.get(&id)?;
+        let promise = found.promise.as_ref().filter(|_| found.state == State::Confirmed)?;
+        let Promised::Volume { volume, min, max, window, split } = promise.what else {
+            return None;
+        };
+        let (used, window) = (self.used(id), Interval::new(now, window.end())?);
+        let tried = found.last_move.filter(|last| last.why == MoveWhy::Lagging);
+        let moved_since = tried.is_none_or(|last| last.used < used);
+        let heard = found.session.is_some_and(|session| self.recent.reports(session));
+        if !heard || volume <= used || used == ByteCount::ZERO || !moved_since {
+            return None;
+        }
+        let left = ByteCount::new(volume.bytes().saturating_sub(used.bytes()));
+        let need = self.with_margin(left);
+        let ways = self.ways(&promise.ways, found.terms).ok()?;
+        let sight = Sight::of(self);
+        let (horizon, offered) = (window.end(), now);
+        let sought = |need, bytes| {
+            let volume = Volume { need, min, max, split };
+            Sought { bytes, volume, window, horizon, offered }
+        };
+        let most = self.limits.segments_max;
+        let plan_of = |sought| sight.plan_for(&ways, &Wish::Volume(sought), most);
+        let whole = plan_of(sought(need, left)).map(|plan| (plan, ByteCount::ZERO));
+        let (plan, short) = whole.or_else(|| {
+            let less = sight.most_in_time(&ways, &sought(need, left), most)?.volume?;
+            let short = ByteCount::new(left.bytes().saturating_sub(less.bytes()));
+            let plan: Plan = plan_of(sought(self.with_margin(less), less))?;
+            Some((plan, short))
+        })?;
+        let moved = Moved::new(id, now, plan, MoveWhy::Lagging);
+        Some(Moved { short, used, ..moved })
+    }
+}

@@ -1,0 +1,144 @@
+//! Keeps promises where capacity is lost, as far as plans that may move can keep them elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidegate_policy::{Interval, ReservationId, Timestamp};
+
+use super::Machine;
+use super::capacity::{Ceiling, Ceilings, Loss};
+use super::movables::plan_of;
+use super::room::Mover;
+use super::sight::Sight;
+use crate::event::{Kept, MoveWhy, Moved};
+use crate::lane::LaneName;
+use crate::planner::Need;
+use crate::planner::board::{Board, Profile};
+use crate::planner::replan::{Job, replan, salvage};
+use crate::reservation::Reservation;
+
+/// What a loss of capacity comes to for those who may move.
+pub(super) struct Salvaged {
+    pub(super) moved: Vec<Moved>,
+    /// Those that find no other place.
+    pub(super) lost: BTreeSet<ReservationId>,
+}
+
+impl Machine {
+    /// Those who may move and have something to move on these lanes.
+    pub(super) fn displaced(
+        &self,
+        from: Timestamp,
+        tight: &BTreeMap<&LaneName, &Ceiling>,
+    ) -> Vec<Mover<'_>> {
+        let mut movers = self.movers(&Sight::of(self), from);
+        movers.retain(|mover| mover.found.plan.lanes().any(|lane| tight.contains_key(lane)));
+        movers
+    }
+
+    /// Finds other places for those who may move: all of them if there is a way, else as many as
+    /// fit, the most urgent first. `gone` are given up, those of them who may move only what they
+    /// have before the freeze.
+    pub(super) fn salvage(
+        &self,
+        now: Timestamp,
+        ceilings: &Ceilings,
+        displaced: &[Mover<'_>],
+        gone: &[Loss<'_>],
+    ) -> Salvaged {
+        let from = self.frozen_until(now);
+        let sight = Sight::of(self);
+        let mut board = self.board_under(&sight, now, ceilings);
+        let ids: BTreeSet<ReservationId> = displaced.iter().map(|mover| mover.found.id).collect();
+        let hurried: BTreeSet<ReservationId> =
+            gone.iter().map(|loss| loss.reservation.id).collect();
+        for loss in gone.iter().filter(|loss| !ids.contains(&loss.reservation.id)) {
+            self.give_back(&mut board, loss, now);
+        }
+        let mut jobs: Vec<Job> = displaced.iter().map(|mover| mover.job.clone()).collect();
+        for (job, mover) in jobs.iter_mut().zip(displaced) {
+            job.homeless = true;
+            for piece in &job.present {
+                board.give(&job.fan, piece);
+            }
+            // What it cannot move before the freeze either has to be moved behind it.
+            if hurried.contains(&mover.found.id)
+                && let Need::Volume(volume) = &mut job.need
+            {
+                let ahead = Interval::new(now, Timestamp::MAX);
+                volume.need = ahead.map_or(volume.need, |ahead| mover.found.plan.carries(ahead));
+            }
+        }
+        let settled: Vec<Mover<'_>> = {
+            let mut movers = self.movers(&sight, from);
+            movers.retain(|mover| !ids.contains(&mover.found.id));
+            movers
+        };
+        jobs.extend(settled.iter().map(|mover| mover.job.clone()));
+        let places = match replan(&board, &jobs, self.budget()) {
+            Some(places) => places.into_iter().map(Some).collect(),
+            None => salvage(&board, &jobs, self.budget()),
+        };
+        let mut salvaged = Salvaged { moved: Vec::new(), lost: BTreeSet::new() };
+        for (mover, pieces) in displaced.iter().chain(&settled).zip(places) {
+            let id = mover.found.id;
+            let at_once = hurried.contains(&id);
+            match pieces {
+                None => {
+                    salvaged.lost.insert(id);
+                }
+                Some(pieces) if pieces != mover.job.present || at_once => {
+                    let plan = plan_of(&mover.routes.ways, &pieces);
+                    let from = if at_once { now } else { from };
+                    let kept = if at_once { self.still_sent(mover.found, now) } else { Vec::new() };
+                    let moved = Moved::new(id, from, plan, MoveWhy::CapacityLost);
+                    salvaged.moved.push(Moved { kept, ..moved });
+                }
+                Some(_) => {}
+            }
+        }
+        salvaged
+    }
+
+    /// What a holder may still send under a plan that is replaced at once.
+    fn still_sent(&self, found: &Reservation, now: Timestamp) -> Vec<Kept> {
+        let until = Interval::new(now, self.stops(now, found, None));
+        let ahead = found.plan.bookings().filter_map(|(lane, over, amount)| {
+            Some(Kept { lane: lane.clone(), over: over.within(until?)?, amount })
+        });
+        ahead.collect()
+    }
+
+    /// What is free under these ceilings, with everybody where it is.
+    fn board_under(&self, sight: &Sight<'_>, now: Timestamp, ceilings: &Ceilings) -> Board {
+        let profile = |name: &LaneName| {
+            let Some(lane) = sight.lane(name) else { return Profile::new(Vec::new()) };
+            Profile::new(match ceilings.get(name) {
+                Some(ceiling) => lane.balance_under(now, ceiling.capacity, &ceiling.cuts),
+                None => lane.balance(now),
+            })
+        };
+        Board { lanes: self.movables.lanes().map(profile).collect() }
+    }
+
+    /// What a loss frees, once its holder must have stopped.
+    fn give_back(&self, board: &mut Board, loss: &Loss<'_>, now: Timestamp) {
+        let free_from = self.stops(now, loss.reservation, None).max(loss.at);
+        let Some(ahead) = Interval::new(free_from, Timestamp::MAX) else { return };
+        for (lane, over, amount) in loss.reservation.plan.bookings() {
+            let lane = self.movables.number(lane).and_then(|number| board.lanes.get_mut(number));
+            if let Some((lane, over)) = lane.zip(over.within(ahead)) {
+                lane.give(over, amount);
+            }
+        }
+    }
+}
+
+impl Mover<'_> {
+    /// A lane that it cannot have any more.
+    pub(super) fn tight_lane<'t>(
+        &self,
+        tight: &BTreeMap<&'t LaneName, &'t Ceiling>,
+    ) -> Option<&'t LaneName> {
+        self.found.plan.lanes().find_map(|lane| tight.get_key_value(lane).map(|(name, _)| *name))
+    }
+}
