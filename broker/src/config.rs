@@ -103,6 +103,9 @@ pub struct PlanningConfig {
     pub replan_steps: u64,
     /// The most orders of plans that are tried to make room for one request; 0: none is made.
     pub replan_rounds: usize,
+    /// How long nothing may move under a grant that is bound to a session which reports what it
+    /// moves, before it is taken back.
+    pub no_show_grace: Span,
 }
 
 /// When the state is written down: at whichever comes first.
@@ -233,8 +236,8 @@ impl Config {
 
     fn check_planning(&self, faults: &mut Vec<String>) {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        let PlanningConfig { margin_ppm, segments_max, moves_max, replan_steps, replan_rounds } =
-            self.planning;
+        let PlanningConfig { margin_ppm, segments_max, moves_max, .. } = self.planning;
+        let PlanningConfig { replan_steps, replan_rounds, no_show_grace, .. } = self.planning;
         let numbers = [
             ("margin_ppm", margin_ppm.into(), 0..=1_000_000),
             ("segments_max", count(segments_max), 1..=1024),
@@ -247,6 +250,9 @@ impl Config {
                 let (least, most) = bounds.into_inner();
                 faults.push(format!("planning.{name}: it is {number}; write {least} to {most}"));
             }
+        }
+        if !(Span::from_secs(10)..=Span::from_secs(24 * 3600)).contains(&no_show_grace) {
+            faults.push(format!("planning.no_show_grace: it is {no_show_grace}; write 10s to 1d"));
         }
     }
 
@@ -279,6 +285,7 @@ impl Config {
             moves_max: self.planning.moves_max,
             replan_steps: self.planning.replan_steps,
             replan_rounds: self.planning.replan_rounds,
+            no_show_grace: self.planning.no_show_grace,
             ..Limits::default()
         }
     }
@@ -307,11 +314,11 @@ impl fmt::Display for Config {
         writeln!(f, "queue = {}", limits.queue)?;
         writeln!(f, "requests_per_connection = {}", limits.requests_per_connection)?;
         writeln!(f, "watchers = {}\nchanges = {}", limits.watchers, limits.changes)?;
-        let PlanningConfig { margin_ppm, segments_max, moves_max, replan_steps, replan_rounds } =
-            &self.planning;
+        let PlanningConfig { margin_ppm, segments_max, moves_max, .. } = &self.planning;
+        let PlanningConfig { replan_steps, replan_rounds, no_show_grace, .. } = &self.planning;
         writeln!(f, "\n[planning]\nmargin_ppm = {margin_ppm}\nsegments_max = {segments_max}")?;
         writeln!(f, "moves_max = {moves_max}\nreplan_steps = {replan_steps}")?;
-        writeln!(f, "replan_rounds = {replan_rounds}")?;
+        writeln!(f, "replan_rounds = {replan_rounds}\nno_show_grace = \"{no_show_grace}\"")?;
         let SnapshotConfig { after_batches, after_bytes } = &self.snapshots;
         writeln!(f, "\n[snapshots]\nafter_batches = {after_batches}")?;
         writeln!(f, "after_bytes = \"{after_bytes}\"")
@@ -393,6 +400,7 @@ impl Default for PlanningConfig {
             moves_max: limits.moves_max,
             replan_steps: limits.replan_steps,
             replan_rounds: limits.replan_rounds,
+            no_show_grace: limits.no_show_grace,
         }
     }
 }
@@ -449,6 +457,8 @@ mod tests {
             ("journal = \"memory\"\n[planning]\nmoves_max = 10001", "planning.moves_max"),
             ("journal = \"memory\"\n[planning]\nreplan_rounds = 1001", "planning.replan_rounds"),
             ("journal = \"memory\"\n[planning]\nreplan_steps = 2000000000", "1000000000"),
+            ("journal = \"memory\"\n[planning]\nno_show_grace = \"9s\"", "write 10s to 1d"),
+            ("journal = \"memory\"\n[planning]\nno_show_grace = \"25h\"", "it is 1day1h"),
             ("journal = \"memory\"\n[snapshots]\nafter_batches = 0", "snapshots.after_batches"),
             ("journal = \"memory\"\n[snapshots]\nafter_bytes = \"0B\"", "snapshots.after_bytes"),
         ];

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::{
     Clients, GBIT, Served, beat, confirm, create, eventually, release, request_id, span_ms,
@@ -142,6 +142,68 @@ async fn a_session_that_falls_silent_is_lost_with_what_is_bound_to_it() {
     clients.sessions.clone().close_session(close).await.unwrap();
     assert_eq!(clients.get(&kept).await.close_reason(), CloseReason::Released);
     assert_eq!(clients.info().await.open_session_count, 0);
+    served.stop().await;
+}
+
+/// One who reports that nothing moves loses the grant; one who reports nothing at all, and one
+/// under whose grant something moves, do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_under_which_nothing_moves_is_taken_back() {
+    let mut config = Config::ephemeral(JournalPlace::Memory);
+    config.session.beat_every = Span::from_ms(100).unwrap();
+    config.session.lease = Span::from_secs(1);
+    config.session.grace = Span::from_secs(1);
+    config.planning.no_show_grace = Span::from_secs(10);
+    let served = served(100 * GBIT, config).await;
+    let clients = &served.clients;
+    let info = clients.info().await;
+    assert_eq!(info.no_show_grace, Some(span_ms(10_000)));
+    let [silent, reporting] =
+        [clients.open("silent").await.name, clients.open("reporting").await.name];
+    let bound = |session: &str, rate| v1::CreateReservationRequest {
+        session: session.into(),
+        ..create(rate, HOUR_MS)
+    };
+    let mute = clients.create(bound(&silent, GBIT)).await.name;
+    let idle = clients.create(bound(&reporting, 2 * GBIT)).await.name;
+    let busy = clients.create(bound(&reporting, 4 * GBIT)).await.name;
+    let mut held = bound(&reporting, 8 * GBIT);
+    held.hold_for = Some(span_ms(800_000));
+    let held = clients.create(held).await.name;
+    let from = Instant::now();
+    let says = |moved| v1::KeepAliveRequest {
+        usage: vec![usage(&idle, 0), usage(&busy, moved), usage(&held, 0)],
+        ..beat(&reporting, 1)
+    };
+    let heard = eventually("the idle one is taken back", || async {
+        clients.beat(beat(&silent, 1)).await;
+        let answer = clients.beat(says(1)).await;
+        Some(answer.grants[0].clone()).filter(|it| it.state() == State::Closed)
+    })
+    .await;
+    assert_eq!(heard.close_reason(), CloseReason::NoShow, "its holder hears it");
+    assert!(Duration::from_secs(10) <= from.elapsed(), "not before: {:?}", from.elapsed());
+    assert_eq!(clients.get(&idle).await.close_reason(), CloseReason::NoShow);
+    for (name, why) in [(&mute, "says nothing"), (&busy, "moves bytes"), (&held, "is no promise")] {
+        assert_ne!(clients.get(name).await.state(), State::Closed, "{name} {why}");
+    }
+    let free = eventually("what it had is free once its holder must have stopped", || async {
+        clients.beat(beat(&silent, 1)).await;
+        clients.beat(says(1)).await;
+        let lanes = clients.lanes(v1::ListResourcesRequest::default()).await;
+        let read = lanes.into_iter().find(|lane| lane.name == "storage/swift/read").unwrap();
+        Some(read.booked_bps).filter(|booked| *booked == 13 * GBIT)
+    });
+    free.await;
+    let counts = |it: &v1::ServerInfo| (it.no_show_count, it.false_no_show_count, it.moved_count);
+    assert_eq!(counts(&clients.info().await), (1, 0, 0));
+    // Bytes after all: it was no no-show, and that is counted once.
+    for moved in [5, 6] {
+        let usage = vec![usage(&idle, moved)];
+        clients.beat(v1::KeepAliveRequest { usage, ..beat(&reporting, 2) }).await;
+    }
+    assert_eq!(counts(&clients.info().await), (1, 1, 0));
+    assert_eq!(clients.info().await.preempted_count, 0);
     served.stop().await;
 }
 

@@ -201,7 +201,6 @@ async fn each_offer_of_a_volume_holds_when_it_is_taken() {
 
 /// Whoever asks from now on takes an offer a little later.
 #[tokio::test]
-#[ignore = "volumes are offered from the instant of the refusal on, which has passed by then"]
 async fn an_offer_from_now_on_holds_when_it_is_taken() {
     let served = served(Config::ephemeral(JournalPlace::Memory)).await;
     let clients = &served.clients;
@@ -213,7 +212,6 @@ async fn an_offer_from_now_on_holds_when_it_is_taken() {
 }
 
 #[tokio::test]
-#[ignore = "the most that is offered in time may take more segments than a plan may have"]
 async fn offers_hold_where_a_plan_would_take_many_segments() {
     let served = served(Config::ephemeral(JournalPlace::Memory)).await;
     let clients = &served.clients;
@@ -372,6 +370,7 @@ async fn a_plan_moves_for_a_rigid_request_and_its_holder_is_told() {
     adds_up(&moved.segments, volume);
     fits(&[&moved, &urgent]);
     assert_eq!(booked(clients, now + 6_000, now + 11_000).await, LINK, "it is booked once");
+    assert_eq!(clients.info().await.moved_count, 1);
     let told = agent.obeys(&made.name, 1).await;
     assert!(has_moved(&told), "{told:?}");
     let heard: Vec<_> = told.segments.iter().map(|it| (it.way, it.rate_bps, over(it))).collect();

@@ -1,6 +1,6 @@
 //! Several requests at once: how they hang together, and again week after week.
 
-use tidegate_core::command::BATCH_MAX;
+use tidegate_core::command::{BATCH_MAX, Relation};
 use tidegate_core::{Ask, Batch, Command, Fault, FieldFault, Shape, Until};
 use tidegate_policy::{Interval, Timestamp};
 use tidegate_proto::v1;
@@ -17,7 +17,7 @@ const WEEK_MS: i64 = 7 * 24 * 3600 * 1000;
 pub(crate) fn create_all(message: &v1::BatchCreateReservationsRequest) -> Checked<Mutation> {
     let mutation = mutation(message, |fields| {
         project(fields, "parent", &message.parent);
-        let relation = all_or_nothing(fields, message);
+        let relation = relation(fields, message);
         let count = message.requests.len();
         if !(1..=BATCH_MAX).contains(&count) {
             fields
@@ -37,47 +37,41 @@ pub(crate) fn create_all(message: &v1::BatchCreateReservationsRequest) -> Checke
             })
             .collect();
         let asks = asks.into_iter().collect::<Option<Vec<Ask>>>();
-        let (asks, weeks, all_or_nothing) = (asks?, weeks?, relation?);
-        if all_or_nothing && again {
-            let why = "all or nothing is not known of several weeks yet; ask week by week";
-            fields.fault("weeks", why);
-        }
+        let (asks, weeks, relation) = (asks?, weeks?, relation?);
         let asks = each_week(fields, asks, weeks)?;
-        Some(Command::ReserveAll(Box::new(Batch { asks, all_or_nothing })))
+        Some(Command::ReserveAll(Box::new(Batch { asks, relation, instance: count })))
     })?;
     Ok(Mutation { called: Called::of_batch(&message.requests), ..mutation })
 }
 
-/// How the requests hang together.
-fn all_or_nothing(
-    fields: &mut Fields,
-    message: &v1::BatchCreateReservationsRequest,
-) -> Option<bool> {
-    use v1::Relation;
-    const RELATION: &str = "relation";
-    let said = Relation::try_from(message.relation).ok();
-    if message.gapless && said != Some(Relation::InOrder) {
+/// How the requests of one week hang together.
+fn relation(fields: &mut Fields, message: &v1::BatchCreateReservationsRequest) -> Option<Relation> {
+    use v1::Relation as Wire;
+    let (all, gapless) = (message.all_or_nothing, message.gapless);
+    let Ok(said) = Wire::try_from(message.relation) else {
+        let why = format!(
+            "{} is not known; say each, all of them, any of them or in order",
+            message.relation
+        );
+        fields.fault("relation", why);
+        return None;
+    };
+    if gapless && said != Wire::InOrder {
         fields.fault("gapless", "only requests in order follow one another; say that they do");
     }
-    let all = message.all_or_nothing;
-    match said {
-        Some(Relation::Unspecified) => Some(all),
-        Some(Relation::AllOf) => Some(true),
-        Some(Relation::Each) if !all => Some(false),
-        Some(Relation::Each) => {
-            fields.fault(RELATION, "all_or_nothing says otherwise; say one of the two");
-            None
-        }
-        Some(Relation::AnyOf | Relation::InOrder) => {
-            fields.fault(RELATION, "this is not known yet; say each or all of them");
-            None
-        }
-        None => {
-            let why = format!("{} is not known; say each or all of them", message.relation);
-            fields.fault(RELATION, why);
-            None
-        }
+    let relation = match said {
+        Wire::Unspecified if all => Relation::AllOf,
+        Wire::Unspecified | Wire::Each => Relation::Each,
+        Wire::AllOf => Relation::AllOf,
+        Wire::AnyOf => Relation::AnyOf,
+        Wire::InOrder => Relation::InOrder { gapless },
+    };
+    // Requests in order are granted all or none as well: that says the same twice.
+    if all && matches!(relation, Relation::Each | Relation::AnyOf) {
+        fields.fault("relation", "all_or_nothing says otherwise; say one of the two");
+        return None;
     }
+    Some(relation)
 }
 
 /// How many weeks, of `count` requests each: at least one.

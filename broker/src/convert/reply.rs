@@ -217,6 +217,7 @@ pub(crate) fn refusal(refusal: &Refusal, now: Timestamp, asked: Option<&Ask>) ->
         Reason::Drained => v1::refusal::Reason::Drained,
         Reason::NoHeadroom => v1::refusal::Reason::NoHeadroom,
         Reason::OthersRefused => v1::refusal::Reason::OthersRefused,
+        Reason::OtherTaken => v1::refusal::Reason::OtherTaken,
     };
     v1::Refusal {
         reason: reason.into(),

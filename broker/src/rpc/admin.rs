@@ -52,7 +52,7 @@ impl AdminService for Rpc {
     ) -> Result<Response<v1::ServerInfo>, Status> {
         let published = self.view.read();
         let machine = &published.machine;
-        let session = &self.config.session;
+        let (session, counts) = (&self.config.session, machine.counts());
         let journal = match self.config.journal {
             JournalPlace::Memory => "memory",
             JournalPlace::Directory(_) => "redb",
@@ -71,6 +71,11 @@ impl AdminService for Rpc {
             beat_every: Some(reply::duration(session.beat_every)),
             lease: Some(reply::duration(session.lease)),
             grace: Some(reply::duration(session.grace)),
+            no_show_grace: Some(reply::duration(self.config.planning.no_show_grace)),
+            moved_count: reply::int(counts.moved),
+            no_show_count: reply::int(counts.no_shows),
+            false_no_show_count: reply::int(counts.false_no_shows),
+            preempted_count: reply::int(counts.preempted),
         }))
     }
 }
