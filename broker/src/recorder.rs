@@ -273,7 +273,7 @@ mod tests {
         };
         let plan = Plan { ways: vec![way; ways], segments: vec![segment; segments] };
         let id = ReservationId::from_u128(u128::MAX);
-        let change = Change::Moved(Moved { id, from, plan, why: MoveWhy::Preempted }.into());
+        let change = Change::Moved(Moved::new(id, from, plan, MoveWhy::Preempted).into());
         Event { at: from, request: None, change }
     }
 

@@ -4,8 +4,8 @@ use prost_types::{Duration, Timestamp as WireTimestamp};
 use tidegate_core::reservation::{Phase, State};
 use tidegate_core::topology::{How, Steer};
 use tidegate_core::{
-    Ask, Blocker, CloseWhy, CounterOffer, Machine, OfferKind, Reason, Refusal, Reservation, Route,
-    Session, SessionState, Terms,
+    Ask, Blocker, CloseWhy, CounterOffer, Machine, MoveWhy, OfferKind, Reason, Refusal,
+    Reservation, Route, Session, SessionState, Terms,
 };
 use tidegate_policy::{ByteCount, MarkKind, Name, ReservationId, SessionId, Span, Timestamp};
 use tidegate_proto::v1;
@@ -187,8 +187,16 @@ pub(crate) fn grant_status(
         segments: plan::segments_left(&found.plan, now),
         ways: plan::ways(&found.plan),
         movable: found.is_movable(),
+        offer: instead(found, machine, now),
         ..closed
     }
+}
+
+/// What the holder of a reservation could have instead, if it was closed for others.
+fn instead(found: &Reservation, machine: &Machine, now: Timestamp) -> Option<v1::CounterOffer> {
+    let State::Closed { why: CloseWhy::Preempted, .. } = found.state else { return None };
+    let (ask, best) = machine.instead_of(now, found.id)?;
+    Some(offer(&best, Some(&ask)))
 }
 
 /// What the holder of a reservation should know.
@@ -204,9 +212,32 @@ fn notices(found: &Reservation, machine: &Machine, obeyed: u64) -> Vec<v1::Notic
         v1::Notice { time, ..about(v1::notice::Kind::Curtailed) }
     });
     // Until its holder says that it follows; one that says nothing follows the first.
-    let moved = found.is_movable() && obeyed.max(1) < found.plan_version;
-    let moved = moved.then(|| about(v1::notice::Kind::Moved));
-    draining.chain(curtailed).chain(moved).collect()
+    let last = found.last_move.filter(|last| obeyed.max(1) < last.plan_version);
+    let moved = last.map(|last| {
+        let kind = match last.why {
+            MoveWhy::Preempted if was_shrunk(found) => v1::notice::Kind::Shrunk,
+            MoveWhy::Room
+            | MoveWhy::CapacityLost
+            | MoveWhy::Lagging
+            | MoveWhy::Asked
+            | MoveWhy::Preempted => v1::notice::Kind::Moved,
+        };
+        v1::Notice { time: Some(time(last.from)), ..about(kind) }
+    });
+    let short = found.last_move.map_or(ByteCount::ZERO, |last| last.short);
+    let lagging = (found.is_live() && short != ByteCount::ZERO).then(|| {
+        let time = found.promise.as_ref().map(|promise| time(promise.what.window().end()));
+        let short_bytes = int(short.bytes());
+        v1::Notice { time, short_bytes, ..about(v1::notice::Kind::Lagging) }
+    });
+    draining.chain(curtailed).chain(moved).chain(lagging).collect()
+}
+
+/// Whether its rate falls at some instant of its plan, which promises one rate.
+fn was_shrunk(found: &Reservation) -> bool {
+    let steady = found.promise.as_ref().is_some_and(|promise| promise.what.volume().is_none());
+    let last = found.plan.segments.last().map(|segment| segment.rate);
+    steady && last.is_some_and(|last| last < found.rate())
 }
 
 /// A refusal as it stands at `now` of what was `asked`, if it was a reservation.

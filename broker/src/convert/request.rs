@@ -132,9 +132,9 @@ pub(crate) fn update(message: &v1::UpdateReservationRequest) -> Checked<Mutation
         for (index, path) in masked(fields, mask).iter().enumerate() {
             change.read(fields, index, (path, wanted));
         }
-        let Change { rate, start, end } = change;
+        let Change { rate, start, end, volume } = change;
         let (target, obeyed) = target.zip(obeyed)?;
-        Some(Command::Modify(Box::new(Modify { target, holder, obeyed, rate, start, end })))
+        Some(Command::Modify(Box::new(Modify { target, holder, obeyed, rate, start, end, volume })))
     })
 }
 
@@ -159,6 +159,7 @@ struct Change {
     rate: Option<BitRate>,
     start: Option<Timestamp>,
     end: Option<Timestamp>,
+    volume: Option<ByteCount>,
 }
 
 impl Change {
@@ -184,15 +185,38 @@ impl Change {
                 self.end = end.and_then(|time| fields.end(END, time));
             }
             ("rate_bps" | "start_time" | "end_time", None) => {}
-            ("transfer.volume_bytes" | "transfer.max_bps" | "transfer.deadline", _) => {
-                let why = "a transfer cannot be changed yet; release it and ask for the rest of it";
-                fields.fault(&format!("update_mask.paths[{index}]"), why);
+            ("transfer.volume_bytes" | "transfer.max_bps" | "transfer.deadline", wanted) => {
+                self.read_transfer(fields, path, wanted);
             }
             (other, _) => {
                 let shown: String = other.chars().take(80).collect();
-                let why =
-                    format!("{shown:?} cannot be changed; rate_bps, start_time and end_time can");
+                let why = format!(
+                    "{shown:?} cannot be changed; rate_bps, start_time and end_time can, and of a \
+                     transfer transfer.volume_bytes, transfer.max_bps and transfer.deadline"
+                );
                 fields.fault(&format!("update_mask.paths[{index}]"), why);
+            }
+        }
+    }
+}
+
+impl Change {
+    /// Reads the value of a transfer that a path of the mask names.
+    fn read_transfer(&mut self, fields: &mut Fields, path: &str, wanted: Option<&v1::Reservation>) {
+        let Some(wanted) = wanted else { return };
+        let Some(v1::reservation::Promise::Transfer(transfer)) = &wanted.promise else {
+            fields.fault("reservation.transfer", "it is missing; set what the mask names");
+            return;
+        };
+        let field = format!("reservation.{path}");
+        match path {
+            "transfer.volume_bytes" => {
+                self.volume = fields.some_bytes(&field, transfer.volume_bytes);
+            }
+            "transfer.max_bps" => self.rate = fields.some_rate(&field, transfer.max_bps),
+            _ => {
+                let deadline = fields.required(&field, transfer.deadline);
+                self.end = deadline.and_then(|time| fields.end(&field, time));
             }
         }
     }

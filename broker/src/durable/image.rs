@@ -185,6 +185,7 @@ pub(super) fn reservation_to_wire(reservation: &Reservation) -> wire::KeptReserv
         session,
         kept,
         curtailed,
+        last_move,
         revision,
         plan_version,
         metered,
@@ -217,6 +218,7 @@ pub(super) fn reservation_to_wire(reservation: &Reservation) -> wire::KeptReserv
         revision,
         plan_version,
         metered_bytes: metered.bytes(),
+        last_move: last_move.as_ref().map(super::plan::last_move_to_wire),
     }
 }
 
@@ -254,6 +256,7 @@ pub(super) fn reservation(from: &wire::KeptReservation) -> Result<Reservation, U
         session,
         kept: kept?,
         curtailed: from.curtailed,
+        last_move: from.last_move.as_ref().map(super::plan::last_move).transpose()?,
         revision: from.revision,
         plan_version: from.plan_version,
         metered: ByteCount::new(from.metered_bytes),

@@ -52,6 +52,7 @@ fn confirmed() -> Reservation {
             amount: 7,
         }],
         curtailed: true,
+        last_move: None,
         revision: 3,
         plan_version: 2,
         metered: ByteCount::new(77),

@@ -4,6 +4,7 @@
 //! as it was before there were plans, to the byte. Anything else is written in fields that a broker
 //! of before does not know, and without those that it requires, so that it refuses to read it.
 
+use tidegate_core::LastMove;
 use tidegate_core::event::{MoveWhy, Moved, Reserved};
 use tidegate_core::lane::LaneName;
 use tidegate_core::{
@@ -86,6 +87,23 @@ pub(super) fn segments_to_wire(plan: &Plan) -> Vec<wire::PlanSegment> {
 
 pub(super) fn promise_to_wire(promise: &Promise) -> wire::Promise {
     let Promise { what, ways, movable } = promise;
+    let told = wire::Promise { movable: *movable, ..promised_to_wire(what) };
+    match ways {
+        Ways::Between { sources, destination, via, path } => wire::Promise {
+            sources: sources.iter().map(ToString::to_string).collect(),
+            destination: destination.to_string(),
+            via: via.iter().map(ToString::to_string).collect(),
+            path: path.map(u32::from),
+            ..told
+        },
+        Ways::Lanes(lanes) => {
+            wire::Promise { lanes: lanes.iter().map(ToString::to_string).collect(), ..told }
+        }
+    }
+}
+
+/// What is promised, without the ways.
+fn promised_to_wire(what: &Promised) -> wire::Promise {
     let window = what.window();
     let what = match *what {
         Promised::Span { min, max, span, window: _ } => What::Span(wire::PromisedSpan {
@@ -102,40 +120,45 @@ pub(super) fn promise_to_wire(promise: &Promise) -> wire::Promise {
             })
         }
     };
-    let told = wire::Promise {
+    wire::Promise {
         what: Some(what),
         start_ms: window.start().as_ms(),
         end_ms: window.end().as_ms(),
-        movable: *movable,
         ..wire::Promise::default()
-    };
-    match ways {
-        Ways::Between { sources, destination, via, path } => wire::Promise {
-            sources: sources.iter().map(ToString::to_string).collect(),
-            destination: destination.to_string(),
-            via: via.iter().map(ToString::to_string).collect(),
-            path: path.map(u32::from),
-            ..told
-        },
-        Ways::Lanes(lanes) => {
-            wire::Promise { lanes: lanes.iter().map(ToString::to_string).collect(), ..told }
-        }
     }
 }
 
-pub(super) fn moved_to_wire(moved: &Moved) -> wire::Moved {
-    let why = match moved.why {
+fn move_why_to_wire(why: MoveWhy) -> Why {
+    match why {
         MoveWhy::Room => Why::Room,
         MoveWhy::CapacityLost => Why::CapacityLost,
         MoveWhy::Lagging => Why::Lagging,
         MoveWhy::Preempted => Why::Preempted,
-    };
+        MoveWhy::Asked => Why::Asked,
+    }
+}
+
+pub(super) fn last_move_to_wire(last: &LastMove) -> wire::LastMove {
+    wire::LastMove {
+        from_ms: last.from.as_ms(),
+        why: move_why_to_wire(last.why).into(),
+        short_bytes: last.short.bytes(),
+        plan_version: last.plan_version,
+        used_bytes: last.used.bytes(),
+    }
+}
+
+pub(super) fn moved_to_wire(moved: &Moved) -> wire::Moved {
     wire::Moved {
         id: id(moved.id.as_u128()),
         from_ms: moved.from.as_ms(),
         ways: ways_to_wire(&moved.plan),
         segments: segments_to_wire(&moved.plan),
-        why: why.into(),
+        why: move_why_to_wire(moved.why).into(),
+        kept: moved.kept.iter().map(super::kept_to_wire).collect(),
+        terms: moved.promise.as_ref().map(promised_to_wire),
+        short_bytes: moved.short.bytes(),
+        used_bytes: moved.used.bytes(),
     }
 }
 
@@ -191,7 +214,8 @@ fn segment(from: &wire::PlanSegment) -> Result<Segment, Unreadable> {
     })
 }
 
-pub(super) fn promise(from: &wire::Promise) -> Result<Promise, Unreadable> {
+/// What is promised, whatever the ways.
+fn promised(from: &wire::Promise) -> Result<Promised, Unreadable> {
     let window = interval(from.start_ms, from.end_ms)?;
     let what = match from.what.as_ref().ok_or(Unreadable::Unknown)? {
         What::Span(said) => Promised::Span {
@@ -212,6 +236,11 @@ pub(super) fn promise(from: &wire::Promise) -> Result<Promise, Unreadable> {
     if max < min || max.bps() == 0 {
         return Err(bad("max_bps", "it is zero, or below the lowest rate"));
     }
+    Ok(what)
+}
+
+pub(super) fn promise(from: &wire::Promise) -> Result<Promise, Unreadable> {
+    let what = promised(from)?;
     let ways = match from.lanes.as_slice() {
         [] => Ways::Between {
             sources: from
@@ -246,20 +275,42 @@ pub(super) fn standing(from: &wire::Reserved) -> Result<Standing, Unreadable> {
     Ok(Standing { priority, preemptible: from.preemptible })
 }
 
+fn move_why(number: i32) -> Result<MoveWhy, Unreadable> {
+    match Why::try_from(number) {
+        Ok(Why::Room) => Ok(MoveWhy::Room),
+        Ok(Why::CapacityLost) => Ok(MoveWhy::CapacityLost),
+        Ok(Why::Lagging) => Ok(MoveWhy::Lagging),
+        Ok(Why::Preempted) => Ok(MoveWhy::Preempted),
+        Ok(Why::Asked) => Ok(MoveWhy::Asked),
+        Ok(Why::Unspecified) | Err(_) => Err(Unreadable::Unknown),
+    }
+}
+
+pub(super) fn last_move(from: &wire::LastMove) -> Result<LastMove, Unreadable> {
+    Ok(LastMove {
+        from: instant("from_ms", from.from_ms)?,
+        why: move_why(from.why)?,
+        short: ByteCount::new(from.short_bytes),
+        plan_version: from.plan_version,
+        used: ByteCount::new(from.used_bytes),
+    })
+}
+
 pub(super) fn moved(from: &wire::Moved) -> Result<Moved, Unreadable> {
-    let why = match Why::try_from(from.why) {
-        Ok(Why::Room) => MoveWhy::Room,
-        Ok(Why::CapacityLost) => MoveWhy::CapacityLost,
-        Ok(Why::Lagging) => MoveWhy::Lagging,
-        Ok(Why::Preempted) => MoveWhy::Preempted,
-        Ok(Why::Unspecified) | Err(_) => return Err(Unreadable::Unknown),
-    };
+    let why = move_why(from.why)?;
     let start = instant("from_ms", from.from_ms)?;
     let plan = plan(&from.ways, &from.segments)?;
     if plan.interval().is_none_or(|over| over.start() < start) {
         return Err(bad("segments", "they begin before the plan was moved"));
     }
-    Ok(Moved { id: reservation_id(&from.id)?, from: start, plan, why })
+    let kept: Result<Vec<_>, Unreadable> = from.kept.iter().map(super::kept).collect();
+    Ok(Moved {
+        kept: kept?,
+        promise: from.terms.as_ref().map(promised).transpose()?,
+        short: ByteCount::new(from.short_bytes),
+        used: ByteCount::new(from.used_bytes),
+        ..Moved::new(reservation_id(&from.id)?, start, plan, why)
+    })
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use prost::Message;
 use tidegate_core::event::{MoveWhy, Moved, Reserved};
 use tidegate_core::lane::LaneName;
 use tidegate_core::{
-    Change, CloseWhy, Event, Plan, PlanWay, Promise, Promised, Reservation, Route, Segment,
-    Standing, State, Terms, Ways,
+    Change, CloseWhy, Event, Kept, LastMove, Plan, PlanWay, Promise, Promised, Reservation, Route,
+    Segment, Standing, State, Terms, Ways,
 };
 use tidegate_policy::{ByteCount, Interval, ProjectId, ReservationId, SessionId, Timestamp};
 use tidegate_proto::journal::v1 as wire;
@@ -106,8 +106,17 @@ fn events() -> Vec<Event> {
         ..transfer.clone()
     };
     let moved = |why| {
-        let moved = Moved { id: transfer.id, from: at(1_000), plan: winding(), why };
+        let moved = Moved::new(transfer.id, at(1_000), winding(), why);
         Change::Moved(moved.into())
+    };
+    let lane = LaneName::new("links/a/forward");
+    let kept = vec![Kept { lane, over: over(1_000, 4_000), amount: 77 }];
+    let asked = Moved {
+        kept,
+        promise: Some(volume().what),
+        short: ByteCount::new(5),
+        used: ByteCount::new(6),
+        ..Moved::new(transfer.id, at(1_000), winding(), MoveWhy::Asked)
     };
     let closed = |why| {
         let (free_from, used) = (at(50_000), ByteCount::new(12));
@@ -121,6 +130,7 @@ fn events() -> Vec<Event> {
         moved(MoveWhy::CapacityLost),
         moved(MoveWhy::Lagging),
         moved(MoveWhy::Preempted),
+        Change::Moved(asked.into()),
         closed(CloseWhy::NoShow),
         closed(CloseWhy::Preempted),
     ])
@@ -167,6 +177,13 @@ fn reservations() -> Vec<(Reservation, bool)> {
         session: None,
         kept: vec![],
         curtailed: false,
+        last_move: Some(LastMove {
+            from: at(900),
+            why: MoveWhy::Lagging,
+            short: ByteCount::new(3),
+            plan_version: 3,
+            used: ByteCount::new(4),
+        }),
         revision: 1,
         plan_version: 4,
         metered: ByteCount::ZERO,
@@ -181,6 +198,7 @@ fn reservations() -> Vec<(Reservation, bool)> {
         standing: Standing::default(),
         interval,
         from,
+        last_move: None,
         ..told.clone()
     };
     vec![
@@ -274,10 +292,10 @@ fn a_move_that_no_broker_writes_is_refused() {
     assert_eq!(field(moved(|it| it.from_ms = 1_001)), "segments");
     assert_eq!(field(moved(|it| it.segments.clear())), "segments");
     assert_eq!(field(moved(|it| it.id.clear())), "id");
-    for why in [0, 5, -1] {
+    for why in [0, 99, -1] {
         let spoilt = match why {
             0 => moved(|it| it.why = 0),
-            5 => moved(|it| it.why = 5),
+            99 => moved(|it| it.why = 99),
             _ => moved(|it| it.why = -1),
         };
         assert!(matches!(spoilt, Err(Unreadable::Unknown)), "{spoilt:?}");

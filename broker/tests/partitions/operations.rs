@@ -175,7 +175,7 @@ impl World<'_> {
         let Some(grant) = self.agents[agent].grants.get(&id) else { return };
         let word = grant.held.word();
         let (holder, obeyed) = (word.map(|word| word.0), word.map_or(0, |word| word.1));
-        let modify = Modify { target: id.into(), holder, obeyed, rate, start, end };
+        let modify = Modify { target: id.into(), holder, obeyed, rate, start, end, volume: None };
         self.ask(agent, Command::Modify(modify.into()), About::Change(id));
     }
 
@@ -231,7 +231,8 @@ impl World<'_> {
         let rate = Some(self.rate()).filter(|_| self.rng.chance(60));
         let start = self.rng.chance(20).then(|| after(now, self.rng.ms(20_000)));
         let end = self.rng.chance(40).then(|| after(now, 1 + self.rng.ms(100_000)));
-        let modify = Modify { target: id.into(), holder: None, obeyed: 0, rate, start, end };
+        let modify =
+            Modify { target: id.into(), holder: None, obeyed: 0, rate, start, end, volume: None };
         if let Some(Answer::Reservation(_)) = self.command(Command::Modify(modify.into())) {
             self.tally.count("changes by others");
         }

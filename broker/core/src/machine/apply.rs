@@ -179,6 +179,8 @@ impl Machine {
         self.state.ends.insert(ends(&after));
         self.rebook(&before, &after)?;
         self.state.reservations.insert(after.id, after);
+        // Exactly these terms are promised now, and nothing moves any more.
+        self.movables.forget(modified.id);
         self.watch_for_use(modified.id, self.state.clock);
         Ok(())
     }

@@ -45,7 +45,10 @@ impl Machine {
         }
         if modify.volume.is_some() {
             let why = "it promises a rate, not a volume; change its rate, start or end";
-            return Err(Fault::Invalid(vec![FieldFault::new("transfer.volume_bytes", why)]));
+            return Err(Fault::Invalid(vec![FieldFault::new(
+                "reservation.transfer.volume_bytes",
+                why,
+            )]));
         }
         let Changed { wanted, interval } = self.changed(stamp.now, found, modify)?;
         if wanted.min == found.rate() && interval == found.interval {
@@ -183,7 +186,7 @@ impl Reservation {
         let over = Interval::new(from, interval.end()).unwrap_or(interval);
         let route = self.plan.route().cloned().unwrap_or(Route::Lanes(Vec::new()));
         let plan = Plan::single(route, over, rate, booked);
-        let mut after = Self { plan, interval, from, kept, curtailed, ..self };
+        let mut after = Self { plan, promise: None, interval, from, kept, curtailed, ..self };
         after.revision = revision.saturating_add(1);
         after.plan_version = version.saturating_add(1);
         if let State::Held { until } = after.state {

@@ -52,7 +52,9 @@ impl Machine {
         let moved = Moved::new(found.id, now, plan.clone(), MoveWhy::Asked);
         let moved = Moved { kept, promise: Some(what), ..moved };
         let after = found.clone().moved(moved.clone());
-        let over = || Fault::Invalid(vec![FieldFault::new("transfer", "nothing of it is left")]);
+        let over = || {
+            Fault::Invalid(vec![FieldFault::new("reservation.transfer", "nothing of it is left")])
+        };
         let answer = boxed(after.ok_or_else(over)?);
         let mut events = Vec::with_capacity(others.len().saturating_add(1));
         for other in others.into_iter().chain([moved]) {
@@ -74,35 +76,45 @@ impl Machine {
         modify: &Modify,
     ) -> Result<(Promised, Sought), Fault> {
         let Promised::Volume { volume, min, max, window, split } = promise.what else {
-            return Err(Fault::Invalid(vec![FieldFault::new("transfer", "it promises no volume")]));
+            return Err(Fault::Invalid(vec![FieldFault::new(
+                "reservation.transfer",
+                "it promises no volume",
+            )]));
         };
         let mut faults = Vec::new();
         let mut fault = |field: &str, why: String| faults.push(FieldFault::new(field, why));
         let volume = modify.volume.unwrap_or(volume);
         let max = modify.rate.unwrap_or(max);
         if volume == ByteCount::ZERO {
-            fault("transfer.volume_bytes", "it is zero; release the reservation to end it".into());
+            fault(
+                "reservation.transfer.volume_bytes",
+                "it is zero; release the reservation to end it".into(),
+            );
         }
         if max == BitRate::ZERO || max < min {
-            fault("transfer.max_bps", format!("it is {max}; ask for at least {min} and 1 bit/s"));
+            fault(
+                "reservation.transfer.max_bps",
+                format!("it is {max}; ask for at least {min} and 1 bit/s"),
+            );
         }
         if modify.start.is_some() {
             let why = "the start of a transfer stays what it is; change volume, rate or deadline";
-            fault("transfer.start_time", why.into());
+            fault("reservation.transfer.start_time", why.into());
         }
         let deadline = modify.end.unwrap_or(window.end());
-        let horizon = self.within_horizon(now, deadline, "transfer.deadline", &mut faults);
+        let horizon =
+            self.within_horizon(now, deadline, "reservation.transfer.deadline", &mut faults);
         let ahead = Interval::new(window.start().max(now), deadline);
         if ahead.is_none() {
             let why = format!("it is at {deadline}, and it is {now}; ask for a later one");
-            faults.push(FieldFault::new("transfer.deadline", why));
+            faults.push(FieldFault::new("reservation.transfer.deadline", why));
         }
         let before = Interval::new(Timestamp::EPOCH, now);
         let done = before.map_or(0, |before| found.plan.carries(before));
         let need = self.with_margin(volume).saturating_sub(done);
         if need == 0 && volume != ByteCount::ZERO {
             let why = format!("{} have moved by plan already; ask for more", plan::bytes(done));
-            faults.push(FieldFault::new("transfer.volume_bytes", why));
+            faults.push(FieldFault::new("reservation.transfer.volume_bytes", why));
         }
         match (ahead, Interval::new(window.start(), deadline)) {
             (Some(ahead), Some(window)) if faults.is_empty() => {
