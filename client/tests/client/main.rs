@@ -9,6 +9,7 @@ mod calls;
 mod fake;
 mod grants;
 mod plans;
+mod segments;
 mod sessions;
 mod watches;
 
