@@ -305,6 +305,9 @@ impl Held {
         if !plan.segments.is_empty() {
             told.segments.clone_from(&plan.segments);
             told.ways = ways.to_vec();
+        } else if changed {
+            // Those of an earlier plan tell nothing of this one.
+            told.segments.clear();
         }
         let Some((starts_at, ends_at)) = self.terms.course.start().zip(self.terms.course.end())
         else {
@@ -368,73 +371,5 @@ fn moved(time: Timestamp, from: BootTime, to: BootTime) -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests {
-    use tidegate_policy::BitRate;
-
-    use super::*;
-    use crate::reservation::Timing;
-
-    fn bps(bps: u64) -> BitRate {
-        BitRate::from_bps(bps).unwrap()
-    }
-
-    /// A minute at this rate from `at` on, under this version of the plan.
-    fn told(at: BootTime, rate: u64, version: i64) -> Reservation {
-        let second = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
-        let wire = v1::Reservation {
-            name: "projects/default/reservations/019aa7e0-8000-7000-8000-000000000001".into(),
-            state: v1::reservation::State::Confirmed.into(),
-            phase: v1::reservation::Phase::Active.into(),
-            assurance: v1::Assurance::Firm.into(),
-            rate_bps: i64::try_from(rate).unwrap(),
-            start_time: second(0),
-            end_time: second(60),
-            create_time: second(0),
-            starts_in: Some(prost_types::Duration::default()),
-            ends_in: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
-            plan_version: version,
-            ..v1::Reservation::default()
-        };
-        Reservation::from_wire(wire, Timing { sent: at, received: at }).unwrap()
-    }
-
-    fn rate(held: &Held, at: BootTime) -> BitRate {
-        match held.order(at) {
-            Order::Run { rate, .. } => rate,
-            Order::GiveUp | Order::Stop(_) => BitRate::ZERO,
-        }
-    }
-
-    #[test]
-    fn what_became_of_a_change_stays_unknown_until_something_tells_it() {
-        let zero = BootTime::now();
-        let mut held = Held::granted(told(zero, 100, 1), OnUnreachable::Fail, None);
-        let unanswered = Err(ClientError::Deadline { after: Duration::from_secs(5) });
-        let wrong = Err(ClientError::FailedPrecondition { why: "no".into() });
-        held.narrow(&Change::new().rate(bps(30)));
-        held.answered(&unanswered);
-        held.asked();
-        assert_eq!(rate(&held, zero), bps(30), "it may have been cut to that");
-        held.narrow(&Change::new().rate(bps(20)));
-        assert_eq!(rate(&held, zero), bps(20));
-        held.answered(&wrong);
-        held.asked();
-        assert_eq!(rate(&held, zero), bps(30), "nothing was said of the first");
-        held.narrow(&Change::new().rate(bps(70)));
-        held.answered(&Ok(Outcome::Granted(told(zero, 70, 3))));
-        held.asked();
-        assert_eq!((rate(&held, zero), held.is_narrowed()), (bps(70), false), "it tells all");
-    }
-
-    #[test]
-    fn an_answer_that_it_is_closed_stops_it_before_the_close_is_obeyed() {
-        let zero = BootTime::now();
-        let mut held = Held::granted(told(zero, 100, 1), OnUnreachable::Fail, None);
-        let why = CloseReason::Released;
-        held.narrow(&Change::new().rate(bps(30)));
-        let closed = Reservation { state: State::Closed { why }, ..told(zero, 100, 2) };
-        held.answered(&Ok(Outcome::Granted(closed)));
-        held.asked();
-        assert_eq!((held.order(zero), held.obeyed()), (Order::Stop(why), 1));
-    }
-}
+#[path = "held_tests.rs"]
+mod tests;
