@@ -46,13 +46,17 @@ pub(crate) fn explain(refusal: &Refusal, ask: &Ask, typed: &Typed) -> String {
         line(&mut text, "    ", &format!("tidegate confirm {id}"));
         return text;
     }
-    if refusal.offers.is_empty() {
+    // A part of a file helps nobody who fetches it.
+    let whole = matches!(typed, Typed::Fetch { .. });
+    let helps = |offer: &&CounterOffer| !whole || offer.kind != OfferKind::LessInTime;
+    let offers: Vec<&CounterOffer> = refusal.offers.iter().filter(helps).collect();
+    if offers.is_empty() {
         let next = smaller(refusal, ask).unwrap_or_else(|| nothing(refusal.reason).to_owned());
         line(&mut text, "", &format!("hint: {next}"));
         return text;
     }
     line(&mut text, "", "what fits now, and the command that asks for it:");
-    for offer in &refusal.offers {
+    for offer in offers {
         line(&mut text, "  ", &offered(offer));
         line(&mut text, "    ", &command(offer, ask, typed));
     }
@@ -182,7 +186,8 @@ fn command(offer: &CounterOffer, ask: &Ask, typed: &Typed) -> String {
     };
     if let (Shape::Transfer(transfer), Some(volume)) = (&wish.shape, offer.volume) {
         by(&mut text, offer, (wish, transfer), typed);
-        if matches!(typed, Typed::Fetch { sized: false, .. } | Typed::Reserve | Typed::Other) {
+        // The volume of a fetch is the size of its source.
+        if !matches!(typed, Typed::Fetch { .. }) {
             add(&mut text, "volume", volume);
         }
         standing(&mut text, ask, typed);
@@ -299,14 +304,5 @@ fn quoted(word: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_survives_the_shell() {
-        assert_eq!(quoted("http://h:1/a.img"), "http://h:1/a.img");
-        assert_eq!(quoted("a b&c"), "'a b&c'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted(""), "''");
-    }
-}
+#[path = "clerk_tests.rs"]
+mod tests;

@@ -11,6 +11,7 @@ mod grants;
 mod plans;
 mod segments;
 mod sessions;
+mod transfers;
 mod watches;
 
 use std::time::Duration;

@@ -259,7 +259,7 @@ mod tests {
         let wanted = json.0[0].1.as_ref().unwrap();
         assert_eq!(format!("{:?}", toml.0[0].1.as_ref().unwrap()), format!("{wanted:?}"));
         let ask = wanted.ask().map_err(|mistake| mistake.one_line()).unwrap();
-        let batch = json.1.batch(&[ask.clone()]).map_err(|it| it.one_line()).unwrap();
+        let batch = json.1.batch(std::slice::from_ref(&ask)).map_err(|it| it.one_line()).unwrap();
         assert_eq!((batch.relation, batch.weeks), (Relation::InOrder { gapless: true }, 4));
         let wrong = [
             (Head { gapless: true, ..Head::default() }, "gapless belongs"),
