@@ -77,7 +77,7 @@ impl Wanted {
             Mistake::new("it does not say when all of it must be there")
                 .hint("add --by +2h, or --by 18:00Z")
         })?;
-        let ask = Ask::transfer(along, volume, self.latest(by, now)?);
+        let ask = Ask::transfer(along, volume, deadline(self.start(now), by, now)?);
         let ask = bounded(ask, (self.min_rate, self.max_rate))?;
         Ok(if self.split { ask.split() } else { ask })
     }
@@ -189,6 +189,20 @@ impl Wanted {
         ordered(start.unwrap_or(now), end, "--by")?;
         Ok((self.span.ok_or_else(no_length)?, start, end))
     }
+}
+
+/// The deadline of a transfer, which has to lie past its start.
+pub(crate) fn deadline(
+    start: Option<Timestamp>,
+    by: TimeText,
+    now: Timestamp,
+) -> Result<Timestamp, Mistake> {
+    let (start, by) = (start.unwrap_or(now), by.at(now));
+    if start < by {
+        return Ok(by);
+    }
+    Err(Mistake::new(format!("its deadline is {by}, before it starts at {start}"))
+        .hint("--by is the time at which all of it must be there, past --start and past now"))
 }
 
 /// A transfer within these rates.

@@ -192,7 +192,7 @@ pub(crate) struct Between {
     #[arg(long, value_name = "HOST")]
     pub(crate) via: Vec<Name>,
     /// The payload rate, such as 2Gbit or 250MB/s
-    #[arg(long, value_parser = words::rate, required_unless_present = "by")]
+    #[arg(long, value_parser = words::rate)]
     pub(crate) rate: Option<BitRate>,
 }
 

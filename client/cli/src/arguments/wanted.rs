@@ -90,7 +90,7 @@ pub(crate) struct Wanted {
     #[serde(deserialize_with = "optional::session")]
     pub(crate) session: Option<SessionId>,
     /// Its plan may be moved to make room for others, as long as the promise is kept; with --session
-    #[arg(long, requires = "session")]
+    #[arg(long)]
     pub(crate) movable: bool,
     /// 0 to 9: higher ones may take from lower ones that can be preempted
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(0..=9))]

@@ -152,8 +152,7 @@ fn ask(typed: arguments::Fetch) -> anyhow::Result<Ask> {
     };
     let mut ask = match (typed.by, typed.between.rate) {
         (Some(by), _) => {
-            let deadline = by.at(now);
-            asking::ordered(start.unwrap_or(now), deadline, "--by")?;
+            let deadline = asking::deadline(start, by, now)?;
             let bounds = (typed.min_rate, typed.max_rate);
             let ask = Ask::transfer(between, ByteCount::ZERO, deadline);
             let mut ask = asking::bounded(ask, bounds)?;
