@@ -83,7 +83,24 @@ fn agent() -> String {
     format!("{}-{}", if host.is_empty() { "host" } else { host }, std::process::id())
 }
 
+/// Tells what becomes of a grant while it is used: that its plan is moved, or that it lags.
+fn follow(grant: &Grant, bar: &ProgressBar) {
+    let (mut notices, bar) = (grant.notices(), bar.clone());
+    // It ends with the grant.
+    tokio::spawn(async move {
+        let mut before = Vec::new();
+        while notices.changed().await.is_ok() {
+            let now = notices.borrow_and_update().clone();
+            for notice in now.iter().filter(|notice| !before.contains(*notice)) {
+                bar.suspend(|| say(&notice.to_string()));
+            }
+            before = now;
+        }
+    });
+}
+
 fn announce(grant: &Grant, bar: &ProgressBar) {
+    follow(grant, bar);
     match grant.reservation() {
         Some(granted) => {
             let from = granted.source().map(|it| format!(" from {it}")).unwrap_or_default();
