@@ -131,7 +131,9 @@ impl Plan {
     pub fn booked(&self) -> Vec<Booked> {
         if let ([way], [only]) = (self.ways.as_slice(), self.segments.as_slice()) {
             let pairs = way.lanes.iter().zip(&only.amounts);
-            return pairs.map(|(lane, amount)| Booked { lane: lane.clone(), amount: *amount }).collect();
+            return pairs
+                .map(|(lane, amount)| Booked { lane: lane.clone(), amount: *amount })
+                .collect();
         }
         let mut levels: BTreeMap<&LaneName, Timeline> = BTreeMap::new();
         for (lane, over, amount) in self.bookings() {

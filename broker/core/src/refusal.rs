@@ -134,7 +134,8 @@ impl CounterOffer {
         let (start, deadline) = (Some(self.interval.start()), self.interval.end());
         let shape = Shape::Transfer { volume, min, max, start, deadline, split };
         let mut ways = original.ways.clone();
-        if let (Ways::Between { sources, path, .. }, OfferKind::OtherSource) = (&mut ways, self.kind)
+        if let (Ways::Between { sources, path, .. }, OfferKind::OtherSource) =
+            (&mut ways, self.kind)
         {
             *sources = self.route.source().cloned().into_iter().collect();
             *path = None;

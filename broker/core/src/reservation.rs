@@ -172,7 +172,8 @@ impl Reservation {
         };
         let interval = self.plan.interval().filter(|_| self.plan.is_sound())?;
         // What it was told to begin with stays its start, once that has begun.
-        let start = if self.interval.start() < from { self.interval.start() } else { interval.start() };
+        let start =
+            if self.interval.start() < from { self.interval.start() } else { interval.start() };
         self.from = if self.interval.start() < from { self.from } else { start };
         self.interval = Interval::new(start, interval.end())?;
         self.plan_version = self.plan_version.saturating_add(1);
@@ -199,7 +200,8 @@ impl Reservation {
         created: Timestamp,
         created_by: Option<RequestId>,
     ) -> Option<Self> {
-        let Reserved { id, project, plan, promise, standing, terms, hold_until, session } = reserved;
+        let Reserved { id, project, plan, promise, standing, terms, hold_until, session } =
+            reserved;
         let interval = plan.interval().filter(|_| plan.is_sound())?;
         let state = match hold_until {
             Some(until) => State::Held { until },

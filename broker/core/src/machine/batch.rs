@@ -71,7 +71,8 @@ impl Machine {
             let made = before.events.len() < draft.events.len();
             if whole && decided.iter().any(is_refused) && made {
                 draft = before;
-                answers.extend(decided.into_iter().map(|answer| bare(answer, Reason::OthersRefused)));
+                answers
+                    .extend(decided.into_iter().map(|answer| bare(answer, Reason::OthersRefused)));
             } else {
                 answers.extend(decided);
             }

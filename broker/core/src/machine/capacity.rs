@@ -115,7 +115,8 @@ impl Machine {
         let mut live = Timeline::default();
         let mut until = now;
         for reservation in self.live_on(now, |lane| lane == name) {
-            for (_, over, amount) in reservation.plan.bookings().filter(|(lane, ..)| *lane == name) {
+            for (_, over, amount) in reservation.plan.bookings().filter(|(lane, ..)| *lane == name)
+            {
                 let Some(over) = over.from(now) else { continue };
                 until = until.max(over.end());
                 live.book(over, amount).ok()?;

@@ -94,12 +94,7 @@ impl Machine {
     fn no_show(&self, now: Timestamp, id: ReservationId) -> Vec<Event> {
         let Some(found) = self.state.reservations.get(&id) else { return Vec::new() };
         let free_from = self.stops(now, found, None).min(found.interval.end().max(now));
-        let change = Change::Closed {
-            id,
-            why: CloseWhy::NoShow,
-            free_from,
-            used: self.used(id),
-        };
+        let change = Change::Closed { id, why: CloseWhy::NoShow, free_from, used: self.used(id) };
         vec![Event { at: now, request: None, change }]
     }
 

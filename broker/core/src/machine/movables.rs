@@ -107,8 +107,7 @@ impl Routes {
     /// The segments of a plan from `from` on as pieces on these ways; `None` if there is one that
     /// is on none of them, or books there other than it would today.
     pub(super) fn pieces(&self, plan: &Plan, from: Timestamp) -> Option<Vec<Piece>> {
-        let places: Vec<Option<usize>> =
-            plan.ways.iter().map(|way| self.place_of(way)).collect();
+        let places: Vec<Option<usize>> = plan.ways.iter().map(|way| self.place_of(way)).collect();
         let ahead = Interval::new(from, Timestamp::MAX)?;
         let mut pieces = Vec::with_capacity(plan.segments.len());
         for segment in &plan.segments {

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use tidegate_policy::{BitRate, Endpoint, Interval, Timestamp};
 
-use super::{Machine, transfer};
 use super::sight::{Placed, Sight, Way};
 use super::wanted::{Sought, Wanted, Wish};
+use super::{Machine, transfer};
 use crate::command::{Ask, Ways};
 use crate::lane::Lane;
 use crate::plan;

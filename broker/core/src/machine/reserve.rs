@@ -61,7 +61,8 @@ impl Machine {
         }
         let reserved = grant(stamp, ask, wish, plan);
         let after = Reservation::granted(reserved.clone(), stamp.now, None);
-        let unsound = || Fault::Within { part: "plan".into(), fault: Fault::Invalid(Vec::new()).into() };
+        let unsound =
+            || Fault::Within { part: "plan".into(), fault: Fault::Invalid(Vec::new()).into() };
         let answer = Answer::Reservation(after.ok_or_else(unsound)?.into());
         let change = Change::Reserved(reserved.into());
         events.push(Event { at: stamp.now, request: None, change });
@@ -78,9 +79,7 @@ impl Machine {
     ) -> Vec<CounterOffer> {
         let mut offers = match wish {
             Wish::Steady(wanted) => sight.offers(ways, wanted),
-            Wish::Volume(sought) => {
-                sight.volume_offers(ways, sought, self.limits.segments_max)
-            }
+            Wish::Volume(sought) => sight.volume_offers(ways, sought, self.limits.segments_max),
         };
         offers.extend(self.other_source(sight, ask, wish));
         rank(&mut offers, wish);
@@ -250,7 +249,9 @@ impl Ask {
             Shape::Rigid { .. } => {
                 "a rigid request has one plan only; ask for a flexible one or a transfer"
             }
-            Shape::Flexible { .. } | Shape::Transfer { .. } if self.session.is_some() => return None,
+            Shape::Flexible { .. } | Shape::Transfer { .. } if self.session.is_some() => {
+                return None;
+            }
             Shape::Flexible { .. } | Shape::Transfer { .. } => {
                 "nobody could be told of a move; name the session that it is bound to"
             }

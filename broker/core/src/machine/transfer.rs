@@ -99,23 +99,25 @@ impl Sight<'_> {
             true => carries < volume.need,
             false => Some(carries) == least,
         };
-        carries.into_iter().filter(move |(_, carries)| blocked(*carries)).map(move |(need, carries)| {
-            let mean = carries.checked_div(window.span().as_ms().into()).unwrap_or(0);
-            let mean = u64::try_from(mean).ok().and_then(BitRate::from_bps);
-            let lane = self.lane(&need.lane);
-            let any = need.amount(volume.min, way.terms).max(1);
-            let moment = tidegate_policy::Span::from_ms(1).unwrap_or_default();
-            let first_free =
-                lane.and_then(|lane| lane.earliest(window.start(), window.end(), moment, any));
-            Blocker {
-                source: way.route.source().cloned(),
-                lane: need.lane.clone(),
-                limit: lane.map_or(0, Lane::capacity),
-                free: need.amount(mean.unwrap_or_default(), way.terms),
-                needed: need.amount(needed, way.terms),
-                first_free,
-            }
-        })
+        carries.into_iter().filter(move |(_, carries)| blocked(*carries)).map(
+            move |(need, carries)| {
+                let mean = carries.checked_div(window.span().as_ms().into()).unwrap_or(0);
+                let mean = u64::try_from(mean).ok().and_then(BitRate::from_bps);
+                let lane = self.lane(&need.lane);
+                let any = need.amount(volume.min, way.terms).max(1);
+                let moment = tidegate_policy::Span::from_ms(1).unwrap_or_default();
+                let first_free =
+                    lane.and_then(|lane| lane.earliest(window.start(), window.end(), moment, any));
+                Blocker {
+                    source: way.route.source().cloned(),
+                    lane: need.lane.clone(),
+                    limit: lane.map_or(0, Lane::capacity),
+                    free: need.amount(mean.unwrap_or_default(), way.terms),
+                    needed: need.amount(needed, way.terms),
+                    first_free,
+                }
+            },
+        )
     }
 
     /// What fits instead: all of it as soon as it can be had, or as much as can be had in time.

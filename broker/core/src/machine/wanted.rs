@@ -208,7 +208,8 @@ impl Machine {
         let first = ask.hold_for.map_or(first, |hold_for| first.max(now.plus(hold_for)));
         let window = Interval::new(first, deadline);
         if window.is_none() {
-            let why = format!("it is at {deadline}, not after the start at {first}; ask for a later one");
+            let why =
+                format!("it is at {deadline}, not after the start at {first}; ask for a later one");
             faults.push(FieldFault::new("transfer.deadline", why));
         }
         let margin = u128::from(self.limits.margin_ppm).saturating_add(PPM);

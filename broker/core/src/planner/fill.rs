@@ -175,7 +175,8 @@ impl<'w, S: Steps> Filling<'w, S> {
                 continue;
             };
             // The last ones are a way each: a piece before them ended before this one starts.
-            let recent = self.pieces.iter_mut().rev().take(self.splitter.rates.len().saturating_mul(2));
+            let recent =
+                self.pieces.iter_mut().rev().take(self.splitter.rates.len().saturating_mul(2));
             let before = recent.into_iter().find(|it| it.way == way);
             match before {
                 Some(before) if before.over.end() == over.start() && before.rate == rate => {

@@ -195,7 +195,9 @@ impl Search<'_> {
         for lane in &job.fan.lanes {
             let full = board.lanes[*lane].full(job.window).as_ms();
             let price = &mut self.prices[*lane];
-            let more = u128::from(*price).saturating_mul(full.into()).checked_div(u128::from(DEARER).saturating_mul(all.into()));
+            let more = u128::from(*price)
+                .saturating_mul(full.into())
+                .checked_div(u128::from(DEARER).saturating_mul(all.into()));
             *price = price.saturating_add(u64::try_from(more.unwrap_or(0)).unwrap_or(0));
         }
     }

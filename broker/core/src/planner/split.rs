@@ -121,7 +121,9 @@ impl<'w> Splitter<'w> {
         }
         lanes.push(Shared { times: vec![1; self.order.len()], limit: self.max });
         let Some(most) = most(self.order.len(), &lanes) else { return total };
-        if most.iter().fold(0, |sum: u64, rate| sum.saturating_add(*rate)) <= total.saturating_add(SLACK) {
+        if most.iter().fold(0, |sum: u64, rate| sum.saturating_add(*rate))
+            <= total.saturating_add(SLACK)
+        {
             return total;
         }
         self.left.clone_from(&self.lows);
