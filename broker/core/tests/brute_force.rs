@@ -8,8 +8,8 @@ use tidegate_core::event::RequestMark;
 use tidegate_core::lane::LaneName;
 use tidegate_core::topology::spec::{Capacity, Framing, LinkSpec};
 use tidegate_core::{
-    Answer, Command, CounterOffer, Limits, Machine, OfferKind, Request, Shape, Stamp, Terms,
-    TopologySpec, Ways,
+    Answer, Command, CounterOffer, Limits, Machine, OfferKind, Request, Shape, Stamp, Standing,
+    Terms, TopologySpec, Ways,
 };
 use tidegate_policy::{BitRate, Interval, ProjectId, RequestId, Span, Timestamp};
 
@@ -128,6 +128,8 @@ fn ask(lanes: Vec<LaneName>, shape: Shape) -> Ask {
         hold_for: None,
         session: None,
         hold_best_offer: false,
+        movable: false,
+        standing: Standing::default(),
     }
 }
 
@@ -204,7 +206,7 @@ proptest! {
         match machine.ask(Command::Reserve(ask(lanes, shape).into())) {
             Answer::Reservation(made) => {
                 let over = (made.interval.start().as_ms() - NOW, made.interval.end().as_ms() - NOW);
-                let got = Some((made.rate.bps(), over.0, over.1));
+                let got = Some((made.rate().bps(), over.0, over.1));
                 prop_assert_eq!(got, case.place(&booked, latest));
             }
             Answer::Refusal(refusal) => {

@@ -15,7 +15,7 @@ const COMMANDS: u64 = 125_000;
 
 /// How often each thing must have happened at least, in ten thousand commands: a run that misses
 /// one of them proves nothing about it.
-const SHARES: [(&str, u64); 40] = [
+const SHARES: [(&str, u64); 41] = [
     ("held", 50),
     ("confirmed", 100),
     ("released", 50),
@@ -38,6 +38,7 @@ const SHARES: [(&str, u64); 40] = [
     ("completed", 20),
     ("expired", 20),
     ("session lost", 10),
+    ("no show", 1),
     ("forgotten", 100),
     ("same rate later taken", 30),
     ("lower rate taken", 60),

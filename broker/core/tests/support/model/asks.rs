@@ -2,7 +2,7 @@
 
 use tidegate_core::command::{Ask, Shape};
 use tidegate_core::lane::LaneName;
-use tidegate_core::{Terms, Until, Ways};
+use tidegate_core::{Standing, Terms, Until, Ways};
 use tidegate_policy::{BitRate, Endpoint, Name, ProjectId, Timestamp};
 
 use super::generate::{GRID_MS, Generator, name, span};
@@ -27,6 +27,8 @@ impl Generator {
             hold_for: hold_for.map(span),
             session: self.rng.chance(60).then(|| self.session(oracle)),
             hold_best_offer: self.rng.chance(15),
+            movable: false,
+            standing: Standing::default(),
         }
     }
 

@@ -3,7 +3,9 @@
 
 use tidegate_core::event::{Booked, Kept, RequestMark};
 use tidegate_core::lane::LaneName;
-use tidegate_core::{Answer, Fault, Modify, OfferKind, Reservation, Route, State, Target, Ways};
+use tidegate_core::{
+    Answer, Fault, Modify, OfferKind, Plan, Reservation, Route, State, Target, Ways,
+};
 use tidegate_policy::{BitRate, Interval, ReservationId, SessionId, Timestamp};
 
 use super::load::{Booking, Load, Wish, at};
@@ -39,7 +41,7 @@ impl Oracle {
             Ok(changed) => changed,
             Err(fields) => return Expected::Fields(fields),
         };
-        if wish.min == found.rate.bps() && interval == found.interval {
+        if wish.min == found.rate().bps() && interval == found.interval {
             return reply(&found);
         }
         let ways = self.ways_of(&found);
@@ -59,8 +61,9 @@ impl Oracle {
             amount: u64::try_from(self.net.amount(*need, rate)).unwrap(),
         });
         let mut after = found.clone();
-        after.booked = booked.collect();
-        after.rate = BitRate::from_bps(rate).unwrap();
+        let (booked, over) = (booked.collect(), Interval::new(at(from), at(to)).unwrap());
+        let rate = BitRate::from_bps(rate).unwrap();
+        after.plan = Plan::single(found.plan.route().unwrap().clone(), over, rate, booked);
         (after.interval, after.from) = (interval, at(from));
         after.curtailed = found.curtailed && interval.end() == found.interval.end();
         after.revision += 1;
@@ -70,7 +73,7 @@ impl Oracle {
         }
         let word = if modify.obeyed < found.plan_version { None } else { modify.holder };
         let stops = self.stops(now, &found, word);
-        let new = Booking { from, to, lanes: self.lanes(&after.booked) };
+        let new = Booking { from, to, lanes: self.lanes(&after.plan.booked()) };
         after.kept = self.kept(found.id, &new, (now, stops));
         self.remember(now, mark, About::Reservation(found.id));
         self.put(after.clone());
@@ -83,7 +86,7 @@ impl Oracle {
         found: &Reservation,
         modify: &Modify,
     ) -> Result<(Wish, Interval), Vec<String>> {
-        let rate = modify.rate.unwrap_or(found.rate);
+        let rate = modify.rate.unwrap_or(found.rate());
         let start = modify.start.map(|start| start.as_ms().max(now));
         let start = start.unwrap_or(found.interval.start().as_ms());
         let end = modify.end.unwrap_or(found.interval.end()).as_ms();
@@ -106,7 +109,7 @@ impl Oracle {
     }
 
     fn ways_of(&self, found: &Reservation) -> Vec<super::net::Way> {
-        let ways = match &found.route {
+        let ways = match found.plan.route().unwrap() {
             Route::Between { source, destination, via, path, .. } => Ways::Between {
                 sources: vec![source.clone()],
                 destination: destination.clone(),
@@ -116,7 +119,7 @@ impl Oracle {
             Route::Lanes(lanes) => Ways::Lanes(lanes.clone()),
         };
         let ways = self.net.ways(&ways).unwrap_or_default();
-        ways.into_iter().filter(|way| way.route == found.route).collect()
+        ways.into_iter().filter(|way| Some(&way.route) == found.plan.route()).collect()
     }
 
     /// When a holder stops that does not speak for itself.

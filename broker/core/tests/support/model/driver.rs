@@ -6,11 +6,12 @@ use tidegate_core::audit::audit;
 use tidegate_core::event::{Change, RequestMark};
 use tidegate_core::{
     Answer, CloseWhy, Command, CounterOffer, Decision, Event, Fault, Limits, Machine, Modify, Note,
-    OfferKind, Reason, Refusal, Request, Stamp, State,
+    Refusal, Request, Stamp,
 };
 use tidegate_policy::{Interval, RequestId, ReservationId, SessionId, Timestamp};
 
 use super::generate::{Generator, Next, tight, usual};
+use super::labels::{fault_label, label, offer_label};
 use super::load::at;
 use super::net::{LANES, Net, lane_name, lanes_by_name};
 use super::oracle::{Expected, Oracle};
@@ -169,6 +170,7 @@ impl Driver {
                     CloseWhy::Completed => "completed",
                     CloseWhy::Expired => "expired",
                     CloseWhy::CapacityLost => "capacity lost later",
+                    CloseWhy::NoShow => "no show",
                     _ => "session lost",
                 });
             }
@@ -343,12 +345,7 @@ impl Driver {
             if !granted_as_offered(&decision.answer, offer, at(self.now)) {
                 self.fail(&format!("{offer:?}: taken at once: {:?}", decision.answer));
             }
-            self.count(match offer.kind {
-                OfferKind::SameRateLater => "same rate later taken",
-                OfferKind::LowerRateNow => "lower rate taken",
-                OfferKind::LaterFinish => "later finish taken",
-                OfferKind::OtherSource => "other source taken",
-            });
+            self.count(offer_label(offer.kind));
             if self.fresh.is_multiple_of(64 * 128) {
                 self.carry_further(&decision);
             }
@@ -447,54 +444,7 @@ impl Driver {
 fn granted_as_offered(answer: &Answer, offer: &CounterOffer, now: Timestamp) -> bool {
     let Answer::Reservation(made) = answer else { return false };
     // Of one that has begun and is changed, what is left is offered.
-    (made.rate, made.from.max(now), made.interval.end())
+    (made.rate(), made.from.max(now), made.interval.end())
         == (offer.rate, offer.interval.start(), offer.interval.end())
-        && made.route == offer.route
-}
-
-fn fault_label(fault: &Fault) -> &'static str {
-    match fault {
-        Fault::Invalid(_) => "invalid",
-        Fault::NotFound { .. } => "not found",
-        Fault::RequestReused(_) => "request reused",
-        Fault::RequestOutOfWindow { .. } => "request out of window",
-        Fault::IllegalStep { .. } => "illegal step",
-        Fault::Stale { .. } => "stale",
-        Fault::SessionEnded(_) => "session ended",
-        Fault::NotHolder { .. } => "not holder",
-        Fault::LanesInUse { .. } => "lanes in use",
-        Fault::Full { .. } => "full",
-        Fault::Within { fault, .. } => fault_label(fault),
-    }
-}
-
-fn label(answer: &Answer, changed: bool) -> &'static str {
-    match answer {
-        Answer::Refusal(refusal) => match refusal.reason {
-            Reason::NoPath => "no path",
-            Reason::RateAboveCapacity => "rate above capacity",
-            Reason::Drained => "drained",
-            Reason::NoHeadroom if refusal.held.is_some() => "offer held",
-            Reason::NoHeadroom => "no headroom",
-            Reason::OthersRefused => "others refused",
-        },
-        Answer::Batch(answers) if !changed && 1 < answers.len() => "batch refused",
-        Answer::Batch(_) => "batch",
-        _ if !changed => "unchanged",
-        Answer::Session(_) => "session step",
-        Answer::Topology { .. } => "topology",
-        Answer::Maintenance { .. } => "maintenance",
-        Answer::Drained(_) => "drained",
-        Answer::Undrained(_) => "undrained",
-        Answer::Reservation(made) => match made.state {
-            State::Held { .. } | State::Confirmed if !made.kept.is_empty() => {
-                "changed, still booked"
-            }
-            State::Held { .. } | State::Confirmed if 1 < made.plan_version => "changed",
-            State::Held { .. } => "held",
-            State::Confirmed => "confirmed",
-            State::Closed { at, free_from, .. } if at < free_from => "released, still booked",
-            State::Closed { .. } => "released",
-        },
-    }
+        && made.plan.route() == Some(&offer.route)
 }

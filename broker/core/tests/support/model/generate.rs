@@ -1,6 +1,6 @@
 //! Random commands: likely ones and unlikely ones, at the edges of everything that has an edge.
 
-use tidegate_core::command::Ask;
+use tidegate_core::command::{Ask, Relation};
 use tidegate_core::event::RequestMark;
 use tidegate_core::{
     Batch, Command, Limits, MaintenanceAsk, Modify, Note, Release, Request, Target, TopologySpec,
@@ -261,7 +261,9 @@ impl Generator {
         let reservation = self.reservation(oracle);
         let bound = oracle.reservations.get(&reservation).and_then(|found| found.session);
         let session = bound.filter(|_| self.rng.chance(90)).unwrap_or(session);
-        let bytes = ByteCount::new(self.rng.below(1 << 40));
+        // Whoever reports nothing says that it reports.
+        let bytes = if self.rng.chance(40) { 0 } else { self.rng.below(1 << 40) };
+        let bytes = ByteCount::new(bytes);
         Next::Note(Note::Used { session, reservation, bytes, at })
     }
 
@@ -302,8 +304,9 @@ impl Generator {
             let likely = self.rng.chance(97);
             Ask { hold_best_offer: ask.hold_best_offer && !likely, ..ask }
         });
-        let asks = asks.collect();
-        Batch { asks, all_or_nothing: self.rng.chance(60) }
+        let asks: Vec<Ask> = asks.collect();
+        let relation = if self.rng.chance(60) { Relation::AllOf } else { Relation::Each };
+        Batch { instance: asks.len(), asks, relation }
     }
 
     fn modify(&mut self, now: i64, oracle: &Oracle) -> Modify {
@@ -321,7 +324,7 @@ impl Generator {
         let (from, to) = found.map_or((now, now), |found| {
             (found.interval.start().as_ms(), found.interval.end().as_ms())
         });
-        let bps = found.map_or(1, |found| found.rate.bps());
+        let bps = found.map_or(1, |found| found.rate().bps());
         let rate = match self.rng.below(100) {
             0..30 => None,
             30..60 => Some(bps / 2),
@@ -387,16 +390,20 @@ pub(crate) fn tight() -> Limits {
         sessions_max: 9,
         per_session_max: 5,
         maintenances_max: 4,
+        no_show_grace: Span::from_secs(20),
+        ..Limits::default()
     }
 }
 
-/// The limits of a broker, but for the counts.
+/// The limits of a broker, but for the counts, and for how long a grant may stay unused: here
+/// time passes quickly.
 pub(crate) fn usual() -> Limits {
     Limits {
         reservations_max: 400,
         sessions_max: 110,
         per_session_max: 6,
         maintenances_max: 12,
+        no_show_grace: Span::from_secs(60),
         ..Limits::default()
     }
 }

@@ -311,5 +311,12 @@ fn rate_until(wish: &Wish, end: i64) -> u64 {
 fn offer(kind: OfferKind, (way, rate, (from, to)): Place<'_>) -> CounterOffer {
     let interval = Interval::new(at(from), at(to)).unwrap();
     let (route, terms) = (way.route.clone(), Terms::default());
-    CounterOffer { kind, route, terms, rate: BitRate::from_bps(rate).unwrap(), interval }
+    CounterOffer {
+        kind,
+        route,
+        terms,
+        rate: BitRate::from_bps(rate).unwrap(),
+        interval,
+        volume: None,
+    }
 }

@@ -5,6 +5,7 @@ mod asks;
 mod changes;
 pub(crate) mod driver;
 mod generate;
+mod labels;
 mod load;
 mod net;
 mod network;

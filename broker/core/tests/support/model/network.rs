@@ -101,7 +101,7 @@ impl Oracle {
             found.interval.start().as_ms() <= instant && instant < end
         });
         let name = lane_name(lane);
-        let amounts = on.flat_map(|found| &found.booked).filter(|booked| booked.lane == name);
+        let amounts = on.flat_map(|found| found.plan.booked()).filter(|booked| booked.lane == name);
         amounts.map(|booked| u128::from(booked.amount)).sum()
     }
 
@@ -130,7 +130,7 @@ impl Oracle {
                         let (from, to) = (found.interval.start(), found.interval.end());
                         let over = from <= at(*instant) && at(*instant) < to;
                         over && lost.iter().all(|(id, _)| *id != found.id)
-                            && found.booked.iter().any(|booked| booked.lane == name)
+                            && found.plan.lanes().any(|lane| *lane == name)
                     });
                     // Bound to a session first, of those the newest.
                     let first =
@@ -176,7 +176,7 @@ impl Oracle {
             let Some((promised, capacity)) = worst else { continue };
             let on = self.living().filter(|found| at(now) < found.interval.end());
             let name = lane_name(lane);
-            let on = on.filter(|found| found.booked.iter().any(|booked| booked.lane == name));
+            let on = on.filter(|found| found.plan.lanes().any(|lane| *lane == name));
             let until = on.map(|found| found.interval.end()).max().unwrap();
             let promised = u64::try_from(promised).unwrap();
             lanes.push(LaneInUse { lane: name, capacity, promised, until });
@@ -198,11 +198,12 @@ impl Oracle {
             let free_from = free_from.max(loss.at);
             let mut found = found;
             let tail = Interval::new(at(loss.at), at(free_from).min(found.interval.end()));
-            found.kept.extend(found.booked.iter().filter_map(|booked| {
-                let (lane, amount) = (booked.lane.clone(), booked.amount);
+            found.kept.extend(found.plan.booked().into_iter().filter_map(|booked| {
+                let (lane, amount) = (booked.lane, booked.amount);
                 tail.map(|over| Kept { lane, over, amount })
             }));
             found.interval = Interval::new(found.interval.start(), at(loss.at)).unwrap();
+            found.plan = found.plan.within(found.interval);
             found.curtailed = true;
             found.plan_version += 1;
             if let State::Held { until } = &mut found.state {
@@ -284,8 +285,7 @@ impl Oracle {
         }
         let names: Vec<_> = lanes.into_iter().map(lane_name).collect();
         let on = self.living().filter(|found| {
-            at(now) < found.interval.end()
-                && found.booked.iter().any(|booked| names.contains(&booked.lane))
+            at(now) < found.interval.end() && found.plan.lanes().any(|lane| names.contains(lane))
         });
         let on: Vec<&Reservation> = on.collect();
         let drained = Drained {

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_core::command::{Ask, Batch};
+use tidegate_core::command::{Ask, Batch, Relation};
 use tidegate_core::event::{Booked, RequestMark};
 use tidegate_core::lane::LaneName;
 use tidegate_core::machine::LaneChange;
 use tidegate_core::{
-    Answer, Command, Fault, Limits, Losses, Maintenance, Reason, Refusal, Request, Reservation,
-    Session, State,
+    Answer, Command, Fault, Limits, Losses, Maintenance, Plan, Promise, Promised, Reason, Refusal,
+    Request, Reservation, Session, Shape, State,
 };
 use tidegate_policy::{
     BitRate, ByteCount, Interval, MaintenanceId, RequestId, ReservationId, Resource, SessionId,
@@ -65,6 +65,10 @@ pub(crate) struct Oracle {
     /// When reports were journaled last, and when they are next.
     pub(super) metered: BTreeMap<ReservationId, i64>,
     pub(super) to_meter: BTreeMap<ReservationId, i64>,
+    /// The sessions that report what they move, and when each grant under which nothing has moved
+    /// is taken back.
+    pub(super) reporting: BTreeSet<SessionId>,
+    pub(super) idle: BTreeMap<ReservationId, i64>,
     pub(super) answers: BTreeMap<RequestId, Known>,
     pub(super) refusals: BTreeMap<RequestId, ([u8; 32], Refusal, i64)>,
 }
@@ -96,6 +100,8 @@ impl Oracle {
             used: BTreeMap::new(),
             metered: BTreeMap::new(),
             to_meter: BTreeMap::new(),
+            reporting: BTreeSet::new(),
+            idle: BTreeMap::new(),
             answers: BTreeMap::new(),
             refusals: BTreeMap::new(),
         }
@@ -112,7 +118,7 @@ impl Oracle {
         let live = self.living().map(|found| Booking {
             from: found.from.as_ms(),
             to: found.interval.end().as_ms(),
-            lanes: found.booked.iter().map(|it| (lane_of(&it.lane), it.amount)).collect(),
+            lanes: lanes_of(&found.plan),
         });
         let live: Vec<Booking> = live.collect();
         Load::new(live.iter(), from, (self.cuts(), self.drained_lanes()))
@@ -208,7 +214,7 @@ impl Oracle {
             }
         }
         let refused = |answer: &Answer| matches!(answer, Answer::Refusal(_));
-        if batch.all_or_nothing && 0 < made && answers.iter().any(refused) {
+        if batch.relation == Relation::AllOf && 0 < made && answers.iter().any(refused) {
             for answer in answers.iter_mut().filter(|answer| !refused(answer)) {
                 *answer = Answer::Refusal(bare(Reason::OthersRefused).into());
             }
@@ -299,7 +305,7 @@ impl Oracle {
             let over = (best.interval.start().as_ms(), best.interval.end().as_ms());
             let way = ways.iter().find(|way| way.route == best.route).unwrap();
             let hold_for = ask.hold_for.unwrap_or(Span::from_secs(60));
-            let held = Ask { hold_for: Some(hold_for), ..ask.clone() };
+            let held = Ask { hold_for: Some(hold_for), ..best.ask(ask) };
             let held = self.grant((now, fresh), &held, (way, best.rate.bps(), over), mark);
             refusal.held = Some(held.into());
         }
@@ -330,17 +336,19 @@ impl Oracle {
             lane: lane_name(need.0),
             amount: u64::try_from(self.net.amount(*need, rate)).unwrap(),
         });
+        let booked = booked.collect();
+        let over = Interval::new(at(from), at(to)).unwrap();
         let held = ask.hold_for.map(|hold| at((now + ms(hold)).min(to)));
         let made = Reservation {
             id,
             project: ask.project.clone(),
-            route: way.route.clone(),
+            plan: Plan::single(way.route.clone(), over, BitRate::from_bps(rate).unwrap(), booked),
+            promise: self.promise(now, ask).map(Box::new),
+            standing: ask.standing,
             terms: ask.terms,
-            rate: BitRate::from_bps(rate).unwrap(),
-            interval: Interval::new(at(from), at(to)).unwrap(),
+            interval: over,
             from: at(from),
             session: ask.session,
-            booked: booked.collect(),
             kept: Vec::new(),
             curtailed: false,
             revision: 1,
@@ -352,7 +360,17 @@ impl Oracle {
         };
         self.remember(now, mark, About::Made(id));
         self.put(made.clone());
+        self.watch(now, id);
         made
+    }
+
+    /// What is promised of a rate within bounds, whatever its place is.
+    fn promise(&self, now: i64, ask: &Ask) -> Option<Promise> {
+        let Shape::Flexible { min, max, span, .. } = ask.shape else { return None };
+        let wish = self.wish(now, &ask.shape).unwrap();
+        let window = Interval::new(at(wish.first), at(wish.latest + wish.span)).unwrap();
+        let what = Promised::Span { min, max, span, window };
+        Some(Promise { what, ways: ask.ways.clone(), movable: ask.movable })
     }
 
     /// Keeps a reservation as it is now, and what it books.
@@ -365,8 +383,7 @@ impl Oracle {
             State::Closed { at, free_from, .. } if at < free_from => end.min(free_from.as_ms()),
             State::Closed { .. } => i64::MIN,
         };
-        let lanes = found.booked.iter().map(|booked| (lane_of(&booked.lane), booked.amount));
-        let present = Booking { from: found.from.as_ms(), to, lanes: lanes.collect() };
+        let present = Booking { from: found.from.as_ms(), to, lanes: lanes_of(&found.plan) };
         let kept = found.kept.iter().map(|kept| Booking {
             from: kept.over.start().as_ms(),
             to: kept.over.end().as_ms(),
@@ -387,6 +404,11 @@ impl Oracle {
 
 fn lane_of(name: &LaneName) -> usize {
     (0..LANES).find(|lane| lane_name(*lane) == *name).unwrap()
+}
+
+/// What a plan books of which lanes: here it is one rate on one way.
+fn lanes_of(plan: &Plan) -> Vec<(usize, u64)> {
+    plan.booked().iter().map(|it| (lane_of(&it.lane), it.amount)).collect()
 }
 
 fn granted(answer: &Expected) -> bool {

@@ -57,7 +57,9 @@ impl Oracle {
             State::Closed { .. } => illegal(&found, "confirm"),
             State::Held { .. } => {
                 found.state = State::Confirmed;
-                self.replace(now, found, mark)
+                let answer = self.replace(now, found, mark);
+                self.watch(now, target.id);
+                answer
             }
         }
     }
@@ -164,6 +166,7 @@ impl Oracle {
 
     fn end(&mut self, id: SessionId, state: SessionState) {
         self.heard.remove(&id);
+        self.reporting.remove(&id);
         self.sessions.get_mut(&id).unwrap().state = state;
     }
 
@@ -178,6 +181,14 @@ impl Oracle {
             Note::Used { session, reservation, bytes, at } => {
                 if !self.bound(*session).contains(reservation) {
                     return;
+                }
+                if self.reporting.insert(*session) {
+                    for id in self.bound(*session) {
+                        self.watch(at.as_ms(), id);
+                    }
+                }
+                if 0 < bytes.bytes() {
+                    self.idle.remove(reservation);
                 }
                 let before = self.used.get(reservation).copied();
                 let newer =
@@ -196,6 +207,8 @@ impl Oracle {
     pub(crate) fn restart(&mut self, now: i64) {
         self.refusals.clear();
         self.used.clear();
+        self.reporting.clear();
+        self.idle.clear();
         self.metered.clear();
         self.to_meter.clear();
         for heard in self.heard.values_mut() {
@@ -208,8 +221,16 @@ impl Oracle {
     pub(crate) fn pass(&mut self, now: i64) -> Passed {
         let mut passed = Passed { metered: self.meter(now), ..Passed::default() };
         for (id, (_, why)) in self.over(now) {
-            passed.closed.push((id, why.to_string(), at(now)));
-            self.close(now, id, (why, now, 0));
+            let free_from = match why {
+                // Its holder may still be there.
+                CloseWhy::NoShow => {
+                    let found = &self.reservations[&id];
+                    self.stops(now, found, None).min(found.interval.end().as_ms().max(now))
+                }
+                _ => now,
+            };
+            passed.closed.push((id, why.to_string(), at(free_from)));
+            self.close(now, id, (why, free_from, 0));
         }
         passed.windows = self.windows_over(now);
         let silent = self.heard.keys().copied().filter(|id| self.silence(*id) <= now);
@@ -235,9 +256,22 @@ impl Oracle {
             };
             let silence = found.session.map_or(i64::MAX, |session| self.silence(session));
             let first = if silence <= end { (silence, CloseWhy::SessionLost) } else { (end, how) };
+            let unused = self.idle.get(&found.id).filter(|unused| **unused < first.0);
+            let first = unused.map_or(first, |unused| (*unused, CloseWhy::NoShow));
             (first.0 <= now).then_some((found.id, first))
         });
         ended.collect()
+    }
+
+    /// Something has to move under a grant whose holder reports what it moves.
+    pub(super) fn watch(&mut self, now: i64, id: ReservationId) {
+        let found = &self.reservations[&id];
+        let reports = found.session.is_some_and(|session| self.reporting.contains(&session));
+        let moved = self.used.get(&id).map_or(0, |(bytes, _)| *bytes).max(found.metered.bytes());
+        if reports && moved == 0 && found.state == State::Confirmed {
+            let since = found.interval.start().as_ms().max(now);
+            self.idle.insert(id, since + ms(self.limits.no_show_grace));
+        }
     }
 
     /// Reports are journaled a minute after they were last, while their reservation lives.
@@ -281,6 +315,7 @@ impl Oracle {
         let reported = self.used.remove(&id).map_or(0, |(bytes, _)| bytes);
         self.to_meter.remove(&id);
         self.metered.remove(&id);
+        self.idle.remove(&id);
         let mut found = self.reservations[&id].clone();
         let used = ByteCount::new(reported.max(used)).max(found.metered);
         found.state = State::Closed { why, at: at(now), free_from: at(free_from), used };

@@ -27,6 +27,7 @@ impl Oracle {
                 let wish = Wish { min, max, span: to - first, first, latest: first, horizon };
                 if wrong.is_empty() { Ok(wish) } else { Err(wrong) }
             }
+            Shape::Transfer { .. } => panic!("transfers have tests of their own"),
         }
     }
 

@@ -109,7 +109,7 @@ impl World {
     pub(super) fn full(&self, found: &Reservation) -> String {
         let mut out = self.line(found);
         if found.booked_over().is_some() {
-            for booked in &found.booked {
+            for booked in &found.plan.booked() {
                 out.push_str(&format!("  {} {}\n", booked.lane, rate(booked.amount)));
             }
         }
@@ -145,9 +145,9 @@ impl World {
                 format!("closed at {} ({why}){kept}{moved}", instant(at))
             }
         };
-        let way = way(&found.route);
+        let way = found.plan.route().map(way).unwrap();
         let curtailed = if found.curtailed { " (curtailed)" } else { "" };
-        format!("{name}: {way} {} {}{curtailed} {state}\n", found.rate, over(found.interval))
+        format!("{name}: {way} {} {}{curtailed} {state}\n", found.rate(), over(found.interval))
     }
 
     /// What time brought about, or a part of a larger decision.
@@ -304,6 +304,7 @@ fn refused(refusal: &Refusal) -> String {
             OfferKind::SameRateLater => "same rate later",
             OfferKind::LowerRateNow => "lower rate now",
             OfferKind::LaterFinish => "later finish",
+            OfferKind::LessInTime => "less in time",
             OfferKind::OtherSource => "other source",
         };
         let number = index + 1;

@@ -1,8 +1,10 @@
 //! The requests of a story: from words to a command under a request id.
 
+use tidegate_core::command::Relation;
 use tidegate_core::lane::LaneName;
 use tidegate_core::{
-    Ask, Batch, Command, MaintenanceAsk, Modify, Release, Shape, Target, Terms, Until, Ways,
+    Ask, Batch, Command, MaintenanceAsk, Modify, Release, Shape, Standing, Target, Terms, Until,
+    Ways,
 };
 use tidegate_policy::{ByteCount, MaintenanceId, ProjectId, Span, Timestamp};
 
@@ -39,8 +41,9 @@ impl World {
             ["reserve", rest @ ..] => Command::Reserve(self.ask(rest).into()),
             [how @ ("all" | "each"), rest @ ..] => {
                 let asks = rest.split(|word| *word == ";").map(|ask| self.ask(&ask[1..]));
-                let asks = asks.collect();
-                Command::ReserveAll(Batch { asks, all_or_nothing: *how == "all" }.into())
+                let asks: Vec<Ask> = asks.collect();
+                let relation = if *how == "all" { Relation::AllOf } else { Relation::Each };
+                Command::ReserveAll(Batch { instance: asks.len(), asks, relation }.into())
             }
             ["confirm", id, rest @ ..] => Command::Confirm(self.target(id, rest)),
             ["extend", id, by, rest @ ..] => Command::ExtendHold(self.target(id, rest), span(by)),
@@ -123,6 +126,8 @@ impl World {
             hold_for: option(rest, "hold").map(span),
             session: option(rest, "session").map(|name| self.session(name)),
             hold_best_offer: rest.contains(&"hold-best"),
+            movable: false,
+            standing: Standing::default(),
         }
     }
 
