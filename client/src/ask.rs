@@ -1,5 +1,5 @@
-//! What is asked for: a rate, fixed or within bounds, between endpoints or on named lanes; or
-//! exactly what a refusal offered.
+//! What is asked for: a rate, fixed or within bounds, or a volume by a deadline, between endpoints or
+//! on named lanes; or exactly what a refusal offered.
 
 use std::fmt;
 use std::num::NonZeroU16;
@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use tidegate_policy::{
-    BitRate, Endpoint, Name, ParseError, ProjectId, RequestId, SessionId, Span, Timestamp,
+    BitRate, ByteCount, Endpoint, Name, ParseError, ProjectId, RequestId, SessionId, Span,
+    Timestamp,
 };
 use tidegate_proto::v1;
 
@@ -16,6 +17,9 @@ use crate::refusal::CounterOffer;
 use crate::wire;
 
 mod parts;
+mod shape;
+
+pub use shape::{Flexible, Rigid, Shape, Transfer};
 
 /// When a reservation is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +64,12 @@ pub enum Assurance {
 /// let rates = "1Gbit".parse()?..="10Gbit".parse()?;
 /// let flexible = Ask::flexible(way, rates, Span::from_secs(600), by);
 /// assert_eq!(flexible.rate(), Some("1Gbit".parse()?));
+///
+/// // 40 GB by then, at whatever rates there are, from both stores at once if that helps.
+/// let way = Between::new("storage/swift-east".parse()?, "hosts/compute-1".parse()?)
+///     .or_from("storage/swift-west".parse()?);
+/// let transfer = Ask::transfer(way, "40GB".parse()?, by).split();
+/// assert_eq!(transfer.until(), Some(End::At(by)));
 /// # Ok(())
 /// # }
 /// ```
@@ -74,6 +84,13 @@ pub struct Ask {
     pub hold_best_offer: bool,
     /// The session to bind it to; without one it lives to its end by itself.
     pub session: Option<SessionId>,
+    /// What of its plan lies behind the freeze may be moved to make room for others; the promise
+    /// never is. Only of a flexible request or a transfer, and only with a session, which hears of it.
+    pub movable: bool,
+    /// Higher ones may take from lower ones that can be preempted: 0 to 9.
+    pub priority: u8,
+    /// It may be shifted, then shrunk to its lowest rate, and at last closed for a higher priority.
+    pub preemptible: bool,
     /// Who it belongs to.
     pub project: ProjectId,
     /// Asks what the answer would be, and books nothing.
@@ -87,7 +104,7 @@ pub struct Ask {
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// A rate, for which the broker looks for a way and a time.
+    /// A rate or a volume, for which the broker looks for a way and a time.
     Rate(Wish),
     /// Exactly what a refusal offered, with its source, destination, relays, path and time.
     Offer(OfferToken),
@@ -129,42 +146,6 @@ pub struct Between {
     pub via: Vec<Name>,
     /// Only this one of the paths that steering allows, 0 for the cheapest; `None` means any.
     pub path: Option<u32>,
-}
-
-/// How much is asked for, and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// A fixed rate over a fixed interval.
-    Rigid(Rigid),
-    /// A rate within bounds, for a fixed time, somewhere in a window.
-    Flexible(Flexible),
-}
-
-/// A rate over an interval that is fixed by the asker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rigid {
-    /// The payload rate, in bits per second.
-    pub rate: BitRate,
-    /// The first instant, at most 400 days ahead; `None` means now.
-    pub start: Option<Timestamp>,
-    /// When it ends.
-    pub until: End,
-}
-
-/// A rate within bounds, for a fixed time, somewhere in a window: the earliest start at which the
-/// lowest rate fits is taken, and there the highest rate that fits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flexible {
-    /// The lowest payload rate that helps, in bits per second.
-    pub min: BitRate,
-    /// The highest payload rate that is of use, in bits per second.
-    pub max: BitRate,
-    /// How long it lasts.
-    pub duration: Span,
-    /// The earliest start; `None` means now.
-    pub window_start: Option<Timestamp>,
-    /// The latest end, at most 400 days ahead.
-    pub window_end: Timestamp,
 }
 
 /// Names a counter-offer, so that exactly what was offered can be asked for.
@@ -305,38 +286,6 @@ pub(crate) fn streams_to_wire(streams: Option<NonZeroU16>) -> i32 {
     streams.map_or(0, |count| i32::from(count.get()))
 }
 
-impl Shape {
-    /// The lowest rate that an answer yes brings.
-    #[must_use]
-    pub const fn rate(&self) -> BitRate {
-        match self {
-            Self::Rigid(rigid) => rigid.rate,
-            Self::Flexible(flexible) => flexible.min,
-        }
-    }
-
-    fn to_wire(self) -> v1::create_reservation_request::Shape {
-        use v1::create_reservation_request::Shape as Wire;
-        match self {
-            Self::Rigid(Rigid { rate, start, until }) => Wire::Rigid(v1::Rigid {
-                rate_bps: wire::to_rate(rate),
-                start_time: start.map(wire::to_timestamp),
-                until: Some(match until {
-                    End::At(time) => v1::rigid::Until::EndTime(wire::to_timestamp(time)),
-                    End::After(span) => v1::rigid::Until::Duration(wire::to_duration(span)),
-                }),
-            }),
-            Self::Flexible(it) => Wire::Flexible(v1::Flexible {
-                min_bps: wire::to_rate(it.min),
-                max_bps: wire::to_rate(it.max),
-                duration: Some(wire::to_duration(it.duration)),
-                window_start_time: it.window_start.map(wire::to_timestamp),
-                window_end_time: Some(wire::to_timestamp(it.window_end)),
-            }),
-        }
-    }
-}
-
 impl Ask {
     /// A request for `rate` from `source` to `destination`, from now until `until`, for the
     /// default project, confirmed at once, bound to no session.
@@ -363,6 +312,13 @@ impl Ask {
         let (min, max) = rates.into_inner();
         let flexible = Flexible { min, max, duration, window_start: None, window_end: by };
         Self::wish(along.into(), Shape::Flexible(flexible))
+    }
+
+    /// A request for `volume` by `deadline`, from now on and as soon as possible: at whatever rates
+    /// there are, with gaps where there is none. [`Ask::at_most`] and [`Ask::at_least`] bound them.
+    #[must_use]
+    pub fn transfer(along: impl Into<Along>, volume: ByteCount, deadline: Timestamp) -> Self {
+        Self::wish(along.into(), Shape::Transfer(Transfer::new(volume, deadline)))
     }
 
     /// A request for `rate` on exactly these lanes, such as `links/spine-1/forward`, from now until
@@ -409,6 +365,9 @@ impl Ask {
             hold_for: None,
             hold_best_offer: false,
             session: None,
+            movable: false,
+            priority: 0,
+            preemptible: false,
             project: ProjectId::default_project(),
             validate_only: false,
             request_id: wire::new_request_id(),
@@ -442,6 +401,28 @@ impl Ask {
     #[must_use]
     pub fn bound_to(mut self, session: SessionId) -> Self {
         self.session = Some(session);
+        self
+    }
+
+    /// Lets what of its plan lies behind the freeze be moved to make room for others; only with a
+    /// session.
+    #[must_use]
+    pub fn movable(mut self) -> Self {
+        self.movable = true;
+        self
+    }
+
+    /// Asks with this priority, 0 to 9: higher ones may take from lower ones that can be preempted.
+    #[must_use]
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Lets a higher priority shift it, shrink it to its lowest rate, and at last close it.
+    #[must_use]
+    pub fn preemptible(mut self) -> Self {
+        self.preemptible = true;
         self
     }
 

@@ -1,4 +1,5 @@
-//! Several requests at once: all or none of them, or each for itself.
+//! Several requests at once: all or none of them, the first that fits, one after the other, or each
+//! for itself; once or every week.
 
 use tidegate_policy::{ProjectId, RequestId};
 use tidegate_proto::v1;
@@ -35,12 +36,53 @@ use crate::wire;
 pub struct Batch {
     /// The requests, 1 to 100.
     pub asks: Vec<Ask>,
+    /// How they hang together, where [`Client::reserve_batch`](crate::connect::Client::reserve_batch)
+    /// asks for it.
+    pub relation: Relation,
+    /// Asks for all of it again in each of the following weeks, 7 days of 24 hours later each time: 0
+    /// or 1 means once. All weeks together are at most 100 requests.
+    pub weeks: u8,
     /// Who they belong to.
     pub project: ProjectId,
     /// Asks what the answers would be, and books nothing.
     pub validate_only: bool,
     /// What makes asking twice the same as asking once.
     pub request_id: RequestId,
+}
+
+/// How the requests of a batch hang together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Relation {
+    /// Each for itself.
+    #[default]
+    Each,
+    /// All of them or none.
+    AllOf,
+    /// The first that fits; those behind it are not looked at, and are refused with
+    /// [`OtherTaken`](crate::refusal::RefusalReason::OtherTaken).
+    AnyOf,
+    /// All of them or none, each after the end of the one before it.
+    InOrder {
+        /// Each starts exactly where the one before it ends.
+        gapless: bool,
+    },
+}
+
+impl Relation {
+    /// Whether nothing is booked where one is refused.
+    #[must_use]
+    pub const fn is_all_or_none(self) -> bool {
+        matches!(self, Self::AllOf | Self::InOrder { .. })
+    }
+
+    const fn to_wire(self) -> v1::Relation {
+        match self {
+            Self::Each => v1::Relation::Each,
+            Self::AllOf => v1::Relation::AllOf,
+            Self::AnyOf => v1::Relation::AnyOf,
+            Self::InOrder { .. } => v1::Relation::InOrder,
+        }
+    }
 }
 
 /// The answer to a batch of which all or nothing was asked.
@@ -63,9 +105,25 @@ impl Batch {
         Self {
             project: project.unwrap_or_else(ProjectId::default_project),
             asks,
+            relation: Relation::default(),
+            weeks: 1,
             validate_only: false,
             request_id: wire::new_request_id(),
         }
+    }
+
+    /// Lets them hang together like this.
+    #[must_use]
+    pub fn related(mut self, relation: Relation) -> Self {
+        self.relation = relation;
+        self
+    }
+
+    /// Asks for all of it in so many weeks, this one included.
+    #[must_use]
+    pub fn weekly(mut self, weeks: u8) -> Self {
+        self.weeks = weeks;
+        self
     }
 
     /// Asks what the answers would be, and books nothing.
@@ -77,29 +135,45 @@ impl Batch {
 
     pub(crate) fn to_wire(
         &self,
-        all_or_nothing: bool,
+        relation: Relation,
     ) -> Result<v1::BatchCreateReservationsRequest, ClientError> {
         let one = |ask: &Ask| {
             let request_id = String::new();
             Ok(v1::CreateReservationRequest { request_id, ..ask.to_wire()? })
         };
+        // What there was before relations is said in its old words: older brokers know no others.
+        let old = matches!(relation, Relation::Each | Relation::AllOf);
         Ok(v1::BatchCreateReservationsRequest {
             parent: format!("projects/{}", self.project),
             request_id: self.request_id.to_string(),
             validate_only: self.validate_only,
-            all_or_nothing,
+            all_or_nothing: relation == Relation::AllOf,
+            relation: if old { v1::Relation::Unspecified } else { relation.to_wire() }.into(),
+            gapless: matches!(relation, Relation::InOrder { gapless: true }),
+            weeks: if self.weeks <= 1 { 0 } else { i32::from(self.weeks) },
             requests: self.asks.iter().map(one).collect::<Result<_, ClientError>>()?,
             ..v1::BatchCreateReservationsRequest::default()
         })
     }
 
-    /// One answer for each request.
+    /// Refuses what a call that asks for one relation, once, has no place for.
+    pub(crate) fn plain(&self, call: Relation) -> Result<(), ClientError> {
+        let fits = self.relation == Relation::default() || self.relation == call;
+        if fits && self.weeks <= 1 {
+            return Ok(());
+        }
+        let why = "its relation or its weeks are another matter: ask with Client::reserve_batch";
+        Err(ClientError::Invalid { why: why.into(), violations: Vec::new() })
+    }
+
+    /// One answer for each request of each week.
     pub(crate) fn answers(
         &self,
         answer: v1::BatchCreateReservationsResponse,
         timing: Timing,
     ) -> Result<Vec<Outcome>, ClientError> {
-        let (asked, got) = (self.asks.len(), answer.responses.len());
+        let asked = self.asks.len().saturating_mul(usize::from(self.weeks.max(1)));
+        let got = answer.responses.len();
         if asked != got {
             let why = format!("there are {got} for {asked} requests");
             return Err(ClientError::bad("responses", why));

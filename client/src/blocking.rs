@@ -150,6 +150,11 @@ impl Client {
         self.run(self.inner.reserve_each(batch))?
     }
 
+    /// As [`crate::Client::reserve_batch`].
+    pub fn reserve_batch(&self, batch: &Batch) -> Result<Vec<Outcome>, ClientError> {
+        self.run(self.inner.reserve_batch(batch))?
+    }
+
     /// As [`crate::Client::confirm`].
     pub fn confirm(&self, name: &ReservationName) -> Result<Reservation, ClientError> {
         self.run(self.inner.confirm(name))?

@@ -10,7 +10,7 @@ use v1::reservation_service_client::ReservationServiceClient;
 use v1::session_service_client::SessionServiceClient;
 
 use crate::ask::Ask;
-use crate::batch::{AllOrNone, Batch};
+use crate::batch::{AllOrNone, Batch, Relation};
 use crate::change::Change;
 use crate::connect::{Answer, Client, Listing, Page};
 use crate::error::ClientError;
@@ -25,7 +25,7 @@ use crate::wire;
 /// # Errors
 /// Those of every call: a [`ClientError`] that says what happened, why, and what to do next.
 impl Client {
-    /// Asks for a rate over an interval. Asking twice with the same [`Ask`] reserves once.
+    /// Asks for a rate over an interval, or a volume by a deadline. Asking twice with the same [`Ask`] reserves once.
     pub async fn reserve(&self, ask: &Ask) -> Result<Outcome, ClientError> {
         let send = |channel, request| async move {
             ReservationServiceClient::new(channel).create_reservation(request).await
@@ -44,19 +44,42 @@ impl Client {
 
     /// Asks for all of a batch, or nothing.
     pub async fn reserve_all(&self, batch: &Batch) -> Result<AllOrNone, ClientError> {
-        AllOrNone::from_outcomes(self.batch(batch, true).await?)
+        batch.plain(Relation::AllOf)?;
+        AllOrNone::from_outcomes(self.batch(batch, Relation::AllOf).await?)
     }
 
     /// Asks for each of a batch by itself: one answer for each, in their order.
     pub async fn reserve_each(&self, batch: &Batch) -> Result<Vec<Outcome>, ClientError> {
-        self.batch(batch, false).await
+        batch.plain(Relation::Each)?;
+        self.batch(batch, Relation::Each).await
     }
 
-    async fn batch(&self, batch: &Batch, all: bool) -> Result<Vec<Outcome>, ClientError> {
+    /// Asks for a batch as its relation says, in each of its weeks: one answer for each request, in
+    /// their order, week by week. Every week is answered for itself.
+    ///
+    /// ```no_run
+    /// # use tidegate_client::{Ask, Batch, Client, ClientError, Outcome, Relation};
+    /// # async fn run(client: Client, copy: Ask, unpack: Ask) -> Result<(), ClientError> {
+    /// // One after the other, in this week and in the next three.
+    /// let chain = Relation::InOrder { gapless: false };
+    /// let batch = Batch::new([copy, unpack]).related(chain).weekly(4);
+    /// let answers = client.reserve_batch(&batch).await?;
+    /// for (week, answers) in answers.chunks(batch.asks.len()).enumerate() {
+    ///     let all = answers.iter().all(|it| matches!(it, Outcome::Granted(_)));
+    ///     println!("week {week}: {}", if all { "granted" } else { "refused" });
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn reserve_batch(&self, batch: &Batch) -> Result<Vec<Outcome>, ClientError> {
+        self.batch(batch, batch.relation).await
+    }
+
+    async fn batch(&self, batch: &Batch, relation: Relation) -> Result<Vec<Outcome>, ClientError> {
         let send = |channel, request| async move {
             ReservationServiceClient::new(channel).batch_create_reservations(request).await
         };
-        let answer = self.call(batch.to_wire(all)?, send).await?;
+        let answer = self.call(batch.to_wire(relation)?, send).await?;
         batch.answers(answer.message, answer.timing)
     }
 

@@ -164,6 +164,7 @@ pub struct Download {
     tls: Tls,
     idle_timeout: Duration,
     round_trip: Duration,
+    peak: BitRate,
 }
 
 /// Bytes per step: read, hashed, written.
@@ -180,6 +181,7 @@ impl Download {
             tls: Tls::native(),
             idle_timeout: Duration::from_secs(30),
             round_trip: Duration::from_millis(20),
+            peak: BitRate::ZERO,
         }
     }
 
@@ -212,6 +214,14 @@ impl Download {
         self
     }
 
+    /// The highest rate that its limiter will have, as far as known; it sizes the receive buffer.
+    /// Default: the one that it has at the beginning.
+    #[must_use]
+    pub fn peak(mut self, rate: BitRate) -> Self {
+        self.peak = rate;
+        self
+    }
+
     /// Fetches under `limiter`, such as that of a grant. Waits until it admits bytes before
     /// anything is asked of the server. `progress` is called after each step of at most 256 KiB
     /// and should be quick.
@@ -230,7 +240,7 @@ impl Download {
             let body = self.open_file(path).await?;
             Box::pin(self.save(body, limiter, progress)).await?
         } else {
-            let tuning = self.tuning(limiter.rate(), limiter.burst());
+            let tuning = self.tuning(limiter.rate().max(self.peak), limiter.burst());
             let body = Box::pin(web::open(&self.web_source()?, &self.tls, tuning)).await?;
             Box::pin(self.save(body, limiter, progress)).await?
         };

@@ -2,7 +2,7 @@
 
 use tidegate_policy::{BitRate, ByteCount, Span};
 
-use crate::ask::{Ask, Want};
+use crate::ask::{Ask, Shape, Want};
 use crate::connect::Client;
 use crate::download::{Download, DownloadError, Progress, Report};
 use crate::error::ClientError;
@@ -78,14 +78,21 @@ impl Fetch {
     }
 
     /// Asks for as long as the size of the source takes at the rate, 1 % and 10 s more; at the
-    /// lowest rate of a flexible request. An offer is taken as it is.
+    /// lowest rate of a flexible request. A transfer is asked for with the size of the source as its
+    /// volume. An offer is taken as it is.
     ///
     /// # Errors
     /// [`FetchError::Download`], [`FetchError::UnknownSize`] and [`FetchError::TooSlow`].
     pub async fn sized(mut self) -> Result<Self, FetchError> {
         let Want::Rate(wish) = &self.ask.want else { return Ok(self) };
         let rate = wish.shape.rate();
+        let transfer = matches!(wish.shape, Shape::Transfer(_));
         let size = self.download.size().await?.ok_or(FetchError::UnknownSize)?;
+        if transfer {
+            // What is empty is fetched too, and nothing can be asked for of nothing.
+            self.ask = self.ask.volume(ByteCount::new(size.bytes().max(1)));
+            return Ok(self);
+        }
         let more = ByteCount::new(size.bytes().saturating_add(size.bytes().div_ceil(100)));
         let span = more.span_at(rate).ok_or(FetchError::TooSlow { size, rate })?;
         self.ask = self.ask.lasting(span.plus(SLACK));
@@ -171,7 +178,10 @@ impl Fetch {
             Acquired::Refused(refusal) => return Err(FetchError::Refused(Box::new(refusal))),
         };
         granted(&grant);
-        let downloaded = self.download.run(grant.limiter(), progress).await;
+        // The rate at the beginning may be the lowest of its plan.
+        let peak = grant.reservation().map_or(BitRate::ZERO, |granted| granted.rate);
+        let download = self.download.clone().peak(peak);
+        let downloaded = download.run(grant.limiter(), progress).await;
         // Given back in either case; a download that failed is the error to report.
         let released = grant.release().await;
         let report = downloaded?;

@@ -1,10 +1,8 @@
 //! The client's handle on a reservation: a limiter that keeps its terms.
 
-use std::fmt;
 use std::sync::Arc;
 
-use tidegate_policy::{BitRate, Timestamp};
-use tidegate_proto::v1;
+use tidegate_policy::BitRate;
 use tokio::sync::watch;
 
 use crate::bucket::Burst;
@@ -13,11 +11,12 @@ use crate::connect::Client;
 use crate::error::ClientError;
 use crate::held::Held;
 use crate::limiter::{LimitError, Limiter};
+pub use crate::notice::{Notice, NoticeKind};
+use crate::plan::PlanWay;
 use crate::refusal::Refusal;
 use crate::reservation::{Ask, CloseReason, Outcome, Reservation, State};
 use crate::standing::Inner;
 use crate::terms::{OnUnreachable, Window};
-use crate::wire;
 
 /// The answer to a request for a grant.
 #[derive(Debug)]
@@ -42,62 +41,6 @@ pub enum GrantEnd {
     Released,
 }
 
-/// Something that the holder of a grant should know. The grant goes on as its terms say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
-    /// What it is.
-    pub kind: NoticeKind,
-    /// The lane that it is about, such as `links/spine-1/forward`; `None` if it is about none in
-    /// particular.
-    pub lane: Option<String>,
-    /// When, if it is about an instant.
-    pub time: Option<Timestamp>,
-}
-
-/// What a notice is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoticeKind {
-    /// A resource on its path is drained: the grant stays, and nothing new is granted there.
-    Draining,
-    /// Its end was brought forward, because capacity is lost from then on.
-    Curtailed,
-    /// Something that this client does not know, by its number.
-    Unknown(i32),
-}
-
-impl Notice {
-    pub(crate) fn from_wire(wire: &v1::Notice) -> Result<Self, ClientError> {
-        use v1::notice::Kind;
-        let kind = match Kind::try_from(wire.kind) {
-            Ok(Kind::Draining) => NoticeKind::Draining,
-            Ok(Kind::Curtailed) => NoticeKind::Curtailed,
-            Ok(_) | Err(_) => NoticeKind::Unknown(wire.kind),
-        };
-        Ok(Self {
-            kind,
-            lane: Some(wire.lane.clone()).filter(|lane| !lane.is_empty()),
-            time: wire::instant("notices.time", wire.time)?,
-        })
-    }
-}
-
-impl fmt::Display for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lane = self.lane.as_deref().unwrap_or("a resource on its way");
-        match self.kind {
-            NoticeKind::Draining => write!(f, "{lane} is drained")?,
-            NoticeKind::Curtailed => write!(f, "{lane} loses capacity, so the grant ends earlier")?,
-            NoticeKind::Unknown(number) => {
-                write!(f, "{lane}: notice {number}, unknown to this client")?;
-            }
-        }
-        match self.time {
-            Some(time) => write!(f, ": {time}"),
-            None => Ok(()),
-        }
-    }
-}
-
 /// A handle on a reservation. Move bytes with [`Grant::limiter`]: it admits nothing before the
 /// start, keeps the rate, follows what the session hears, and stops in time.
 ///
@@ -107,6 +50,22 @@ impl fmt::Display for Notice {
 #[derive(Debug)]
 pub struct Grant {
     pub(crate) inner: Arc<Inner>,
+}
+
+/// One way of a grant's plan, with a limiter of its own. It is over when the grant is.
+#[derive(Clone, Debug)]
+pub struct GrantWay {
+    /// Where the bytes come from, which way they take, and what puts them onto it.
+    pub way: PlanWay,
+    limiter: Limiter,
+}
+
+impl GrantWay {
+    /// What all bytes on this way have to pass.
+    #[must_use]
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
 }
 
 impl Client {
@@ -216,10 +175,24 @@ impl Grant {
         Self { inner: Arc::new(Inner::new(client, limiter, held)) }
     }
 
-    /// What all bytes of this grant have to pass.
+    /// What all bytes of this grant have to pass: it admits the sum of what its plan has for all ways
+    /// now, and nothing in a gap. Where a way was taken apart ([`Grant::way`]), it admits the rest.
     #[must_use]
     pub fn limiter(&self) -> &Limiter {
         &self.inner.limiter
+    }
+
+    /// One way of the plan by itself, by its place among
+    /// [`Reservation::ways`](crate::reservation::Reservation::ways): for whoever sends the bytes of
+    /// each way with its marks. From the first call on, what the plan has for this way is admitted by
+    /// the way's limiter and not by the grant's. `None` if the plan has no such way.
+    ///
+    /// A plan that is moved may take other ways: [`NoticeKind::Moved`] tells so. The limiter of one
+    /// that it takes no more pauses, and goes on if the plan comes back to it.
+    #[must_use]
+    pub fn way(&self, index: usize) -> Option<GrantWay> {
+        let (way, limiter) = self.inner.own_way(index)?;
+        Some(GrantWay { way, limiter })
     }
 
     /// The reservation as last heard of; `None` where there is only best effort.
@@ -289,7 +262,9 @@ impl Grant {
     }
 
     /// What its holder should know, as last heard, and every change of it: that a resource on its
-    /// way is drained, or that its end was brought forward. Empty while there is nothing.
+    /// way is drained, that its end was brought forward, that its plan was moved, that its bytes are
+    /// behind it and by how much, that it was cut to its floor, or that it was preempted and what can
+    /// be had instead. Empty while there is nothing.
     #[must_use]
     pub fn notices(&self) -> watch::Receiver<Vec<Notice>> {
         self.inner.notices()

@@ -8,9 +8,11 @@ use tidegate_proto::v1;
 
 use crate::change::Change;
 use crate::clock::BootTime;
+use crate::course::Course;
 use crate::error::ClientError;
-use crate::grant::{Notice, NoticeKind};
-use crate::reservation::{CloseReason, Outcome, Reservation, State};
+use crate::notice::{Notice, NoticeKind};
+use crate::plan::{self, PlanWay, Segment};
+use crate::reservation::{CloseReason, Outcome, Reservation, State, Timing};
 use crate::terms::{Narrowed, OnUnreachable, Order, Plan, Terms, Window};
 use crate::wire;
 
@@ -41,6 +43,8 @@ pub enum Heard {
 #[derive(Clone, Debug)]
 pub struct News {
     plan: Plan,
+    /// Empty where the broker tells no segments.
+    ways: Vec<PlanWay>,
     confirmed: bool,
     window: Window,
     pub(crate) notices: Vec<Notice>,
@@ -130,13 +134,19 @@ impl Heard {
         // The end counts from the sending and the start from the answer, so that both are safe.
         let starts_in = status.starts_in.map(|span| wire::length("grants.starts_in", Some(span)));
         let ends_in = wire::length("grants.ends_in", status.ends_in)?;
+        let timing = Timing { sent: lease.sent, received };
+        let segments = plan::segments(&status.segments, status.ways.len(), timing)?;
         Ok(Self::GoesOn(News {
             plan: Plan {
+                segments,
+                begun: starts_in.as_ref().is_none_or(|it| matches!(it, Ok(span) if span.is_zero())),
+                movable: status.movable,
                 version,
                 rate: wire::rate("grants.rate_bps", status.rate_bps)?,
                 starts_at: starts_in.transpose()?.map(|span| received.plus(span)),
                 ends_at: lease.sent.plus(ends_in),
             },
+            ways: plan::ways(status.ways.clone())?,
             confirmed,
             window: lease.window(),
             notices: status.notices.iter().map(Notice::from_wire).collect::<Result<_, _>>()?,
@@ -153,10 +163,9 @@ impl Held {
         window: Option<Window>,
     ) -> Self {
         let terms = Terms {
-            rate: reservation.rate,
+            course: Course::new(&whole(&reservation)),
             confirmed: reservation.state == State::Confirmed,
-            starts_at: reservation.starts_at,
-            ends_at: reservation.ends_at,
+            movable: reservation.movable,
             window,
             policy,
         };
@@ -188,8 +197,18 @@ impl Held {
         if let State::Closed { why } = self.reservation.state {
             return Order::Stop(why);
         }
+        self.kept().order(now)
+    }
+
+    /// The terms that are kept: the present ones, and those of changes that may have come about.
+    fn kept(&self) -> Terms {
         let narrowed = self.asked.iter().chain(&self.unknown);
-        narrowed.fold(self.terms, |terms, narrowed| terms.within(narrowed)).order(now)
+        narrowed.fold(self.terms.clone(), |terms, narrowed| terms.within(narrowed))
+    }
+
+    /// What is kept of the plan: which way at which rate when.
+    pub(crate) fn course(&self) -> Course {
+        self.kept().course
     }
 
     /// Whether it keeps to more than its terms, because the outcome of a change is not known.
@@ -205,7 +224,7 @@ impl Held {
 
     /// Takes in what its session heard.
     pub fn hear(&mut self, news: &News) {
-        self.follow(news.plan);
+        self.follow(&news.plan, &news.ways);
         // An answer from before the confirmation does not take it back.
         self.terms.confirmed |= news.confirmed;
         self.terms.window = Some(news.window);
@@ -222,9 +241,8 @@ impl Held {
         if told.plan_version < self.reservation.plan_version {
             return;
         }
-        self.terms.rate = told.rate;
-        self.terms.starts_at = told.starts_at;
-        self.terms.ends_at = told.ends_at;
+        self.terms.course = Course::new(&whole(&told));
+        self.terms.movable = told.movable;
         self.known = Known::of(&told);
         self.reservation = told;
     }
@@ -265,21 +283,51 @@ impl Held {
     }
 
     /// Follows what a session heard of the plan.
-    fn follow(&mut self, plan: Plan) {
+    fn follow(&mut self, plan: &Plan, ways: &[PlanWay]) {
         let known = self.reservation.plan_version;
-        let before = self.terms;
         let followed = self.terms.follow(known, plan);
         if followed != known {
             // Whatever was asked for before is decided, or overtaken: it obeyed an earlier plan.
             self.unknown = None;
-            let told = &mut self.reservation;
-            told.start = moved(told.start, before.starts_at, self.terms.starts_at);
-            told.end = moved(told.end, before.ends_at, self.terms.ends_at).max(told.start);
+        }
+        if followed == plan.version {
+            self.tell(plan, ways, followed != known);
         }
         self.reservation.plan_version = followed;
-        self.reservation.rate = self.terms.rate;
-        self.reservation.starts_at = self.terms.starts_at;
-        self.reservation.ends_at = self.terms.ends_at;
+    }
+
+    /// Tells the reservation what is followed.
+    fn tell(&mut self, plan: &Plan, ways: &[PlanWay], changed: bool) {
+        let told = &mut self.reservation;
+        let before = (told.starts_at, told.ends_at);
+        told.movable = plan.movable;
+        told.rate = plan.rate;
+        if !plan.segments.is_empty() {
+            told.segments.clone_from(&plan.segments);
+            told.ways = ways.to_vec();
+        } else if changed {
+            // Those of an earlier plan tell nothing of this one.
+            told.segments.clear();
+        }
+        let Some((starts_at, ends_at)) = self.terms.course.start().zip(self.terms.course.end())
+        else {
+            return;
+        };
+        (told.starts_at, told.ends_at) = (starts_at, ends_at);
+        if !changed {
+            return;
+        }
+        match (told.segments.first(), told.segments.iter().map(|it| it.end).max()) {
+            (Some(first), Some(end)) => {
+                // Segments that are over are not told any more, and its start stays theirs.
+                told.start = if plan.begun { told.start.min(first.start) } else { first.start };
+                told.end = end.max(told.start);
+            }
+            _ => {
+                told.start = moved(told.start, before.0, starts_at);
+                told.end = moved(told.end, before.1, ends_at).max(told.start);
+            }
+        }
     }
 
     /// What keeps to the present terms and to those of `change`, whichever hold. The broker's
@@ -292,6 +340,21 @@ impl Held {
             ends_at: change.end.map(|to| shifted(end, to)),
         }
     }
+}
+
+/// The segments of a reservation; one of all of it where the broker told none.
+fn whole(told: &Reservation) -> Vec<Segment> {
+    if !told.segments.is_empty() {
+        return told.segments.clone();
+    }
+    vec![Segment {
+        way: 0,
+        rate: told.rate,
+        start: told.start,
+        end: told.end,
+        starts_at: told.starts_at,
+        ends_at: told.ends_at,
+    }]
 }
 
 /// The reading of the instant `to`, where `reading` is that of `from`.
@@ -308,73 +371,5 @@ fn moved(time: Timestamp, from: BootTime, to: BootTime) -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests {
-    use tidegate_policy::BitRate;
-
-    use super::*;
-    use crate::reservation::Timing;
-
-    fn bps(bps: u64) -> BitRate {
-        BitRate::from_bps(bps).unwrap()
-    }
-
-    /// A minute at this rate from `at` on, under this version of the plan.
-    fn told(at: BootTime, rate: u64, version: i64) -> Reservation {
-        let second = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
-        let wire = v1::Reservation {
-            name: "projects/default/reservations/019aa7e0-8000-7000-8000-000000000001".into(),
-            state: v1::reservation::State::Confirmed.into(),
-            phase: v1::reservation::Phase::Active.into(),
-            assurance: v1::Assurance::Firm.into(),
-            rate_bps: i64::try_from(rate).unwrap(),
-            start_time: second(0),
-            end_time: second(60),
-            create_time: second(0),
-            starts_in: Some(prost_types::Duration::default()),
-            ends_in: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
-            plan_version: version,
-            ..v1::Reservation::default()
-        };
-        Reservation::from_wire(wire, Timing { sent: at, received: at }).unwrap()
-    }
-
-    fn rate(held: &Held, at: BootTime) -> BitRate {
-        match held.order(at) {
-            Order::Run { rate, .. } => rate,
-            Order::GiveUp | Order::Stop(_) => BitRate::ZERO,
-        }
-    }
-
-    #[test]
-    fn what_became_of_a_change_stays_unknown_until_something_tells_it() {
-        let zero = BootTime::now();
-        let mut held = Held::granted(told(zero, 100, 1), OnUnreachable::Fail, None);
-        let unanswered = Err(ClientError::Deadline { after: Duration::from_secs(5) });
-        let wrong = Err(ClientError::FailedPrecondition { why: "no".into() });
-        held.narrow(&Change::new().rate(bps(30)));
-        held.answered(&unanswered);
-        held.asked();
-        assert_eq!(rate(&held, zero), bps(30), "it may have been cut to that");
-        held.narrow(&Change::new().rate(bps(20)));
-        assert_eq!(rate(&held, zero), bps(20));
-        held.answered(&wrong);
-        held.asked();
-        assert_eq!(rate(&held, zero), bps(30), "nothing was said of the first");
-        held.narrow(&Change::new().rate(bps(70)));
-        held.answered(&Ok(Outcome::Granted(told(zero, 70, 3))));
-        held.asked();
-        assert_eq!((rate(&held, zero), held.is_narrowed()), (bps(70), false), "it tells all");
-    }
-
-    #[test]
-    fn an_answer_that_it_is_closed_stops_it_before_the_close_is_obeyed() {
-        let zero = BootTime::now();
-        let mut held = Held::granted(told(zero, 100, 1), OnUnreachable::Fail, None);
-        let why = CloseReason::Released;
-        held.narrow(&Change::new().rate(bps(30)));
-        let closed = Reservation { state: State::Closed { why }, ..told(zero, 100, 2) };
-        held.answered(&Ok(Outcome::Granted(closed)));
-        held.asked();
-        assert_eq!((held.order(zero), held.obeyed()), (Order::Stop(why), 1));
-    }
-}
+#[path = "held_tests.rs"]
+mod tests;

@@ -6,7 +6,8 @@
 //!
 //! # A walk through it
 //!
-//! **Ask.** An [`Ask`] is a rate, fixed or within bounds, between endpoints or on named lanes.
+//! **Ask.** An [`Ask`] is a rate, fixed or within bounds, or a volume by a deadline
+//! ([`Ask::transfer`]), between endpoints or on named lanes.
 //! Rates are payload bits per second ([`BitRate`](tidegate_policy::BitRate), written `2Gbit`),
 //! sizes bytes, intervals half-open and in whole milliseconds. The answer is an [`Outcome`]: *no*
 //! is an answer, not an error.
@@ -29,11 +30,11 @@
 //! ```
 //!
 //! **Take an offer.** A [`Refusal`] brings offers: the same rate later, a lower rate now, a later
-//! finish, another source. [`Client::take`] asks for exactly one of them.
+//! finish, less of a volume in time, another source. [`Client::take`] asks for exactly one of them.
 //!
 //! **Move bytes.** A [`Session`] keeps an agent alive at the broker, and a [`Grant`] of it is over
 //! when the session is. All bytes of a grant pass its [`Limiter`]: nothing moves before the start,
-//! the rate is kept and followed when it changes, and everything stops in time, whether the broker
+//! the plan is kept, segment by segment, and followed when it changes, and everything stops in time, whether the broker
 //! can be reached or not ([`OnUnreachable`]).
 //!
 //! ```no_run
@@ -64,6 +65,8 @@
 //! | to | use |
 //! | --- | --- |
 //! | book several at once, all or none | [`Client::reserve_all`] with a [`Batch`] |
+//! | the first that fits, one after the other, every week | [`Client::reserve_batch`] |
+//! | send each way of a split plan by itself | [`Grant::way`] |
 //! | ask many things without waiting for each | [`Client::admit`] |
 //! | see when a rate would fit | [`Client::find_windows`] with a [`Search`] |
 //! | see why an answer is what it is | [`Client::explain`] |
@@ -90,6 +93,7 @@ mod calls;
 pub mod change;
 pub mod clock;
 pub mod connect;
+mod course;
 pub mod digest;
 pub mod download;
 pub mod error;
@@ -99,7 +103,9 @@ mod held;
 pub mod http;
 pub mod limited;
 pub mod limiter;
+mod notice;
 pub mod operator;
+pub mod plan;
 pub mod refusal;
 pub mod reservation;
 pub mod retry;
@@ -115,8 +121,8 @@ pub mod windows;
 mod wire;
 
 pub use admit::Admission;
-pub use ask::{Along, Ask, Assurance, Between, End, OfferToken, Shape};
-pub use batch::{AllOrNone, Batch};
+pub use ask::{Along, Ask, Assurance, Between, End, OfferToken, Shape, Transfer};
+pub use batch::{AllOrNone, Batch, Relation};
 pub use bucket::Burst;
 pub use change::Change;
 pub use connect::{Client, Listing, Page, Settings};
@@ -124,10 +130,11 @@ pub use digest::Digest;
 pub use download::{Download, DownloadError};
 pub use error::ClientError;
 pub use fetch::{Fetch, FetchError, Fetched};
-pub use grant::{Acquired, Grant, GrantEnd};
+pub use grant::{Acquired, Grant, GrantEnd, GrantWay};
 pub use http::Tls;
 pub use limited::Limited;
 pub use limiter::{LimitError, Limiter, Revoked};
+pub use plan::{PlanWay, Promise, Segment};
 pub use refusal::{CounterOffer, Refusal};
 pub use reservation::{Etag, Outcome, Reservation, ReservationName};
 pub use retry::RetryPolicy;

@@ -14,7 +14,8 @@
 //! takes all leases back as well, so that a cut is felt by the next byte and not by the next
 //! quantum.
 //!
-//! A rate of zero is a pause: streams wait, nobody fails. An end is counted on `CLOCK_BOOTTIME`
+//! A rate of zero is a pause: streams wait, nobody fails. One can be set for a time to come, where a
+//! rate is known to fall then. An end is counted on `CLOCK_BOOTTIME`
 //! and looked at whenever a stream takes a lease or comes back from waiting for its peer; it can
 //! be moved, and an error [`LimitError::Expired`] goes away when it is. A revocation stays.
 //!
@@ -139,6 +140,8 @@ struct State {
     chunk: u64,
     revoked: Option<Revoked>,
     end: Option<BootTime>,
+    /// From when on it is as if the rate were zero, whoever is late to set it.
+    pause: Option<BootTime>,
     /// By the number that streams are known by in the bucket's queue.
     seats: Vec<Option<Seated>>,
     streams: usize,
@@ -180,6 +183,7 @@ impl Limiter {
             bucket,
             revoked: None,
             end: None,
+            pause: None,
             seats: Vec::new(),
             streams: 0,
             retired: 0,
@@ -230,6 +234,12 @@ impl Limiter {
     /// moves it either way.
     pub fn expires_at(&self, end: BootTime) {
         self.shared.change(|state, _| state.end.replace(end) != Some(end));
+    }
+
+    /// Sets when a pause begins, at which nothing is admitted any longer until this is called anew:
+    /// it holds even if whoever is to change the rate then is late. `None` takes it back.
+    pub fn pauses_at(&self, pause: Option<BootTime>) {
+        self.shared.change(|state, _| std::mem::replace(&mut state.pause, pause) != pause);
     }
 
     /// Whether the grant holds.
@@ -327,6 +337,11 @@ impl State {
             return Err(LimitError::Expired);
         }
         Ok(u64::try_from(left.as_nanos()).ok())
+    }
+
+    /// Whether a pause has begun.
+    fn pauses(&self) -> bool {
+        self.pause.is_some_and(|pause| pause <= BootTime::now())
     }
 
     fn seat(&mut self, seat: Arc<Seat>) -> usize {

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use tidegate_policy::{BitRate, Endpoint, Name, Timestamp};
+use tidegate_policy::{BitRate, ByteCount, Endpoint, Name, Timestamp};
 use tidegate_proto::v1;
 
-use crate::ask::{Along, Ask, Between, End, OfferToken, Rigid, Shape, Want, Wish};
+use crate::ask::{Along, Ask, Between, End, OfferToken, Rigid, Shape, Transfer, Want, Wish};
 use crate::error::ClientError;
 use crate::reservation::{Reservation, State, Timing, relays};
 use crate::wire;
@@ -25,6 +25,7 @@ use crate::wire;
 /// #     source: Some("storage/swift-east".parse()?),
 /// #     via: Vec::new(),
 /// #     path: None,
+/// #     volume: None,
 /// #     rate: "5Gbit".parse()?,
 /// #     start: "2030-01-01T18:00:00Z".parse()?,
 /// #     end: "2030-01-01T19:00:00Z".parse()?,
@@ -74,6 +75,8 @@ pub enum RefusalReason {
     Drained,
     /// It would fit, but others of its batch do not.
     OthersRefused,
+    /// Another one of its batch is taken instead.
+    OtherTaken,
     /// A reason that this client does not know, by its number.
     Unknown(i32),
 }
@@ -110,6 +113,8 @@ pub enum OfferKind {
     LaterFinish,
     /// All that was asked, from a backend that mirrors one that was named.
     OtherSource,
+    /// As much of the volume as can be had by its deadline.
+    LessInTime,
     /// In a way that this client does not know, by its number.
     Unknown(i32),
 }
@@ -125,7 +130,9 @@ pub struct CounterOffer {
     pub via: Vec<Name>,
     /// Which of the paths that steering allows; `None` where there is no choice.
     pub path: Option<u32>,
-    /// The payload rate, in bits per second.
+    /// The payload bytes of a transfer, of which `end` is the deadline; `None` of anything else.
+    pub volume: Option<ByteCount>,
+    /// The payload rate, in bits per second; of a transfer the highest at one instant.
     pub rate: BitRate,
     /// The first instant.
     pub start: Timestamp,
@@ -147,12 +154,19 @@ impl CounterOffer {
         Ask { want, ..original.clone() }.anew()
     }
 
-    /// The same without a token: a rate on the way that was offered.
+    /// The same without a token: a rate, or a volume, on the way that was offered.
     fn by_name(&self, original: &Ask) -> Want {
         let rigid = Rigid { rate: self.rate, start: Some(self.start), until: End::At(self.end) };
         let mut want = original.want.clone();
         if let Want::Rate(Wish { along, shape, .. }) = &mut want {
-            *shape = Shape::Rigid(rigid);
+            match (shape, self.volume) {
+                (Shape::Transfer(transfer), Some(volume)) => {
+                    *transfer = Transfer { volume, deadline: self.end, ..*transfer };
+                    // Its sources may all be needed: a volume is not bound to one.
+                    return want;
+                }
+                (shape, _) => *shape = Shape::Rigid(rigid),
+            }
             if let (Along::Between(between), Some(source)) = (along, &self.source) {
                 *between = Between {
                     sources: vec![source.clone()],
@@ -165,14 +179,15 @@ impl CounterOffer {
         want
     }
 
-    fn from_wire(wire: v1::CounterOffer) -> Result<Self, ClientError> {
+    pub(crate) fn from_wire(wire: v1::CounterOffer) -> Result<Self, ClientError> {
         use v1::counter_offer::Kind;
         let kind = match Kind::try_from(wire.kind) {
             Ok(Kind::SameRateLater) => OfferKind::SameRateLater,
             Ok(Kind::LowerRateNow) => OfferKind::LowerRateNow,
             Ok(Kind::LaterFinish) => OfferKind::LaterFinish,
             Ok(Kind::OtherSource) => OfferKind::OtherSource,
-            Ok(_) | Err(_) => OfferKind::Unknown(wire.kind),
+            Ok(Kind::LessInTime) => OfferKind::LessInTime,
+            Ok(Kind::Unspecified) | Err(_) => OfferKind::Unknown(wire.kind),
         };
         let start = wire::instant_required("offers.start_time", wire.start_time)?;
         let end = wire::instant_required("offers.end_time", wire.end_time)?;
@@ -185,6 +200,8 @@ impl CounterOffer {
             via: relays(&wire.via)?,
             path: wire.path.map(|path| wire::index("offers.path", path)).transpose()?,
             token: OfferToken::from_wire(wire.token),
+            volume: Some(wire::bytes("offers.volume_bytes", wire.volume_bytes)?)
+                .filter(|volume| *volume != ByteCount::ZERO),
             rate: wire::rate("offers.rate_bps", wire.rate_bps)?,
             start,
             end,
@@ -215,7 +232,8 @@ impl Refusal {
             Ok(Reason::NoHeadroom) => RefusalReason::NoHeadroom,
             Ok(Reason::Drained) => RefusalReason::Drained,
             Ok(Reason::OthersRefused) => RefusalReason::OthersRefused,
-            Ok(_) | Err(_) => RefusalReason::Unknown(wire.reason),
+            Ok(Reason::OtherTaken) => RefusalReason::OtherTaken,
+            Ok(Reason::Unspecified) | Err(_) => RefusalReason::Unknown(wire.reason),
         };
         let blockers = wire.blockers.into_iter().map(Blocker::from_wire);
         let offers = wire.offers.into_iter().map(CounterOffer::from_wire);
@@ -241,6 +259,7 @@ impl fmt::Display for RefusalReason {
             Self::OthersRefused => {
                 f.write_str("it would fit by itself, but others of its batch do not")
             }
+            Self::OtherTaken => f.write_str("another one of its batch is taken instead"),
             Self::Unknown(number) => write!(f, "reason {number}, unknown to this client"),
         }
     }
@@ -267,12 +286,25 @@ impl fmt::Display for Blocker {
 impl fmt::Display for CounterOffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, source, rate, start, end, .. } = self;
+        if let Some(volume) = self.volume {
+            let how = match kind {
+                OfferKind::LessInTime => "as much as fits in time",
+                OfferKind::LaterFinish | OfferKind::SameRateLater => "all of it, but later",
+                OfferKind::OtherSource => "all of it from another source",
+                OfferKind::LowerRateNow | OfferKind::Unknown(_) => "another way",
+            };
+            write!(f, "{how}: {volume} by {end}")?;
+            return match source {
+                Some(source) => write!(f, " from {source}"),
+                None => Ok(()),
+            };
+        }
         let how = match kind {
             OfferKind::SameRateLater => "the same rate later",
             OfferKind::LowerRateNow => "a lower rate",
             OfferKind::LaterFinish => "all of it, but slower",
             OfferKind::OtherSource => "all of it from another source",
-            OfferKind::Unknown(_) => "another way",
+            OfferKind::LessInTime | OfferKind::Unknown(_) => "another way",
         };
         write!(f, "{how}: {rate}")?;
         if let Some(source) = source {
@@ -338,6 +370,7 @@ mod tests {
             via: vec!["hosts/proxy-1".into()],
             token: "3q2+7w".into(),
             path: None,
+            volume_bytes: 0,
         };
         v1::Refusal {
             reason: 3,

@@ -12,6 +12,7 @@ use tidegate_proto::v1;
 pub use crate::ask::{Ask, Assurance, Between, End};
 use crate::clock::BootTime;
 use crate::error::ClientError;
+use crate::plan::{self, PlanWay, Promise, Segment};
 use crate::refusal::Refusal;
 use crate::steer::Steer;
 use crate::wire;
@@ -120,6 +121,10 @@ pub enum CloseReason {
     SessionLost,
     /// A lane that it needs cannot carry it any more.
     CapacityLost,
+    /// Nothing moved under it for too long.
+    NoShow,
+    /// A higher priority took its lanes.
+    Preempted,
     /// The broker does not know it, or has a reason that this client does not know.
     Unknown(i32),
 }
@@ -132,6 +137,8 @@ impl fmt::Display for CloseReason {
             Self::Expired => "it was held and not confirmed in time",
             Self::SessionLost => "its session was lost",
             Self::CapacityLost => "a lane that it needs cannot carry it any more",
+            Self::NoShow => "nothing moved under it for too long",
+            Self::Preempted => "a higher priority took its lanes",
             Self::Unknown(0) => "the broker does not know it",
             Self::Unknown(_) => "the broker has a reason that this client does not know",
         })
@@ -146,7 +153,9 @@ impl CloseReason {
             Ok(v1::CloseReason::Expired) => Self::Expired,
             Ok(v1::CloseReason::SessionLost) => Self::SessionLost,
             Ok(v1::CloseReason::CapacityLost) => Self::CapacityLost,
-            Ok(_) | Err(_) => Self::Unknown(number),
+            Ok(v1::CloseReason::NoShow) => Self::NoShow,
+            Ok(v1::CloseReason::Preempted) => Self::Preempted,
+            Ok(v1::CloseReason::Unspecified) | Err(_) => Self::Unknown(number),
         }
     }
 }
@@ -212,14 +221,28 @@ pub struct Reservation {
     pub steers: Vec<Steer>,
     /// Whether it may count on what is physically there.
     pub assurance: Assurance,
-    /// The payload rate, in bits per second.
+    /// The payload rate, in bits per second; where its plan has several, the highest at one instant.
     pub rate: BitRate,
-    /// The first instant of the promise.
+    /// The first instant of its plan.
     pub start: Timestamp,
     /// The first instant past it.
     pub end: Timestamp,
     /// Its end was brought forward because capacity is lost from then on.
     pub curtailed: bool,
+    /// When it may send at which rate, on which of its ways, in the order of their starts; as heard by
+    /// a session, what is left of it. Empty from a broker that tells none: then it sends at `rate` from
+    /// `start` to `end`.
+    pub segments: Vec<Segment>,
+    /// The ways that its segments take.
+    pub ways: Vec<PlanWay>,
+    /// What is promised whatever the plan is changed to; `None` if the plan is the promise.
+    pub promise: Option<Promise>,
+    /// What of its plan lies behind the freeze may be moved to make room for others.
+    pub movable: bool,
+    /// Higher ones may take from lower ones that can be preempted: 0 to 9.
+    pub priority: u8,
+    /// It may be shifted, shrunk and at last closed for a higher priority.
+    pub preemptible: bool,
     /// Covers what was asked.
     pub etag: Etag,
     /// Counts what may be sent: it rises whenever rate, interval or path change, and at the close.
@@ -274,6 +297,13 @@ impl Reservation {
             way: way(&wire)?,
             steers: wire.steers.into_iter().map(Steer::from_wire).collect::<Result<_, _>>()?,
             assurance: Assurance::from_wire(wire.assurance)?,
+            segments: plan::segments(&wire.segments, wire.ways.len(), timing)?,
+            ways: plan::ways(wire.ways)?,
+            promise: wire.promise.as_ref().map(Promise::from_wire).transpose()?,
+            movable: wire.movable,
+            priority: u8::try_from(wire.priority)
+                .map_err(|_| ClientError::bad("priority", format!("{}", wire.priority)))?,
+            preemptible: wire.preemptible,
             curtailed: wire.curtailed,
             etag: Etag(wire.etag),
             plan_version: wire::count("plan_version", wire.plan_version)?,
@@ -294,6 +324,14 @@ impl Reservation {
     #[must_use]
     pub fn source(&self) -> Option<&Endpoint> {
         self.way.as_ref().map(|way| &way.source)
+    }
+
+    /// The volume that is promised and what of it is still to be moved, by the bytes that were reported;
+    /// `None` where a rate is promised.
+    #[must_use]
+    pub fn volume(&self) -> Option<(ByteCount, ByteCount)> {
+        let volume = self.promise.as_ref()?.volume()?;
+        Some((volume, ByteCount::new(volume.bytes().saturating_sub(self.used.bytes()))))
     }
 
     /// Where the bytes go; `None` if its lanes were named one by one.

@@ -19,6 +19,7 @@ use crate::connect::{Answer, Client};
 use crate::error::ClientError;
 use crate::grant::{self, Acquired, Grant, GrantEnd};
 use crate::held::{Heard, Lease};
+use crate::refusal::CounterOffer;
 use crate::reservation::{Ask, Reservation, Timing};
 use crate::standing::Inner;
 use crate::terms::{OnUnreachable, Window};
@@ -317,7 +318,8 @@ fn heard(
             Ok(true)
         }
         Heard::Over { why, version } => {
-            grant.close(why, version);
+            let offer = status.offer.clone().map(CounterOffer::from_wire).transpose()?;
+            grant.close(why, version, offer);
             Ok(false)
         }
     }

@@ -3,16 +3,20 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tidegate_policy::{ByteCount, SessionId};
+use tidegate_policy::{BitRate, ByteCount, SessionId};
 use tokio::sync::{Notify, watch};
 
+use crate::bucket::Burst;
 use crate::change::Change;
 use crate::clock::BootTime;
 use crate::connect::Client;
 use crate::error::ClientError;
-use crate::grant::{GrantEnd, Notice};
+use crate::grant::GrantEnd;
 use crate::held::{Held, News};
 use crate::limiter::{Limiter, Revoked};
+use crate::notice::Notice;
+use crate::plan::PlanWay;
+use crate::refusal::CounterOffer;
 use crate::reservation::{CloseReason, Outcome, Reservation, ReservationName};
 use crate::terms::Order;
 
@@ -38,14 +42,34 @@ struct Standing {
     held: Option<Held>,
     promised: bool,
     end: Option<GrantEnd>,
+    /// The ways that bytes are sent on by limiters of their own; the rest is the grant's.
+    ways: Vec<OwnWay>,
 }
+
+/// A way with a limiter of its own.
+#[derive(Debug)]
+struct OwnWay {
+    way: PlanWay,
+    limiter: Limiter,
+}
+
+/// What a limiter is to do until the next review.
+struct Target {
+    limiter: Limiter,
+    rate: BitRate,
+    /// From when on less is allowed: nobody has to be awake for that.
+    pause: Option<BootTime>,
+}
+
+/// More ways than the plans of one grant take in its life.
+const OWN_WAYS_MAX: usize = 256;
 
 /// The longest sleep of a keeper: timers stand still while the machine sleeps, grants do not.
 const HOP: Duration = Duration::from_secs(1);
 
 impl Inner {
     pub(crate) fn new(client: &Client, limiter: Limiter, held: Option<Held>) -> Self {
-        let state = Standing { promised: held.is_some(), held, end: None };
+        let state = Standing { promised: held.is_some(), held, end: None, ways: Vec::new() };
         Self {
             client: client.clone(),
             limiter,
@@ -84,9 +108,32 @@ impl Inner {
         self.lock().held.as_ref().and_then(Held::word)
     }
 
-    /// Bytes moved so far.
+    /// Bytes moved so far, on all ways.
     pub(crate) fn moved(&self) -> ByteCount {
-        self.limiter.moved()
+        let state = self.lock();
+        let own = state.ways.iter().map(|own| own.limiter.moved().bytes());
+        ByteCount::new(own.fold(self.limiter.moved().bytes(), u64::saturating_add))
+    }
+
+    /// A limiter for this way of the plan alone, from now on; the grant's admits the rest. `None` if
+    /// the plan has no such way.
+    pub(crate) fn own_way(&self, index: usize) -> Option<(PlanWay, Limiter)> {
+        let mut state = self.lock();
+        let way = state.held.as_ref()?.reservation().ways.get(index)?.clone();
+        if let Some(own) = state.ways.iter().find(|own| own.way == way) {
+            return Some((way, own.limiter.clone()));
+        }
+        if OWN_WAYS_MAX <= state.ways.len() {
+            return None;
+        }
+        let limiter = Limiter::new(BitRate::ZERO, Burst::default());
+        if let Some(why) = state.end {
+            limiter.revoke(revoked(why));
+        }
+        state.ways.push(OwnWay { way: way.clone(), limiter: limiter.clone() });
+        drop(state);
+        self.reviewed();
+        Some((way, limiter))
     }
 
     /// The version of the plan under which alone bytes move.
@@ -172,8 +219,12 @@ impl Inner {
     }
 
     /// The broker closed it, which is the last version of its plan. Nothing moves after the return.
-    pub(crate) fn close(&self, why: CloseReason, version: u64) {
+    /// `offer` is what can be had instead.
+    pub(crate) fn close(&self, why: CloseReason, version: u64, offer: Option<CounterOffer>) {
         self.end(GrantEnd::Closed(why));
+        if why == CloseReason::Preempted {
+            self.notices.send_modify(|notices| notices.push(Notice::preempted(offer)));
+        }
         if let Some(held) = &mut self.lock().held {
             held.close(why, version);
         }
@@ -181,12 +232,16 @@ impl Inner {
 
     /// Ends it for good; only the first reason counts.
     pub(crate) fn end(&self, why: GrantEnd) {
-        let why = *self.lock().end.get_or_insert(why);
-        match why {
-            // Its end has passed: the limiter says so by itself, in its own words.
-            GrantEnd::Closed(CloseReason::Completed) => self.limiter.expires_at(BootTime::now()),
-            why => self.limiter.revoke(revoked(why)),
+        let mut state = self.lock();
+        let why = *state.end.get_or_insert(why);
+        for limiter in state.ways.iter().map(|own| &own.limiter).chain([&self.limiter]) {
+            match why {
+                // Its end has passed: the limiter says so by itself, in its own words.
+                GrantEnd::Closed(CloseReason::Completed) => limiter.expires_at(BootTime::now()),
+                why => limiter.revoke(revoked(why)),
+            }
         }
+        drop(state);
         self.nudge.notify_one();
     }
 
@@ -201,28 +256,36 @@ impl Inner {
         &self,
         name: &ReservationName,
     ) -> Result<Reservation, ClientError> {
-        self.client.release_as(name, self.holder(), self.limiter.moved(), None).await
+        self.client.release_as(name, self.holder(), self.moved(), None).await
     }
 
     /// Lets the limiter do what the terms say for now. When to look again, if ever.
     fn review(&self) -> Option<BootTime> {
         let now = BootTime::now();
         // The lock is held to the end, so that no older order overtakes a newer one.
-        let mut state = self.lock();
+        let mut guard = self.lock();
+        let state = &mut *guard;
         if state.end.is_some() {
             return None;
         }
         let held = state.held.as_mut()?;
         match held.order(now) {
             Order::Run { rate, expires_at, review, promised } => {
-                // Neither order of these two calls may admit what neither the old nor the new
-                // terms do: a cut comes before a later end, a raise after an earlier one.
-                if rate < self.limiter.rate() {
-                    self.limiter.set_rate(rate);
-                    self.limiter.expires_at(expires_at);
-                } else {
-                    self.limiter.expires_at(expires_at);
-                    self.limiter.set_rate(rate);
+                let targets = targets(held, &state.ways, &self.limiter, (rate, promised), now);
+                // No order of these calls may admit what neither the old nor the new terms do: all
+                // cuts come before the first raise, a cut before a later end, a raise after an
+                // earlier one.
+                let (cuts, raises): (Vec<_>, Vec<_>) =
+                    targets.into_iter().partition(|it| it.rate < it.limiter.rate());
+                for Target { limiter, rate, pause } in cuts {
+                    limiter.set_rate(rate);
+                    limiter.pauses_at(pause);
+                    limiter.expires_at(expires_at);
+                }
+                for Target { limiter, rate, pause } in raises {
+                    limiter.expires_at(expires_at);
+                    limiter.pauses_at(pause);
+                    limiter.set_rate(rate);
                 }
                 // Only now is it true.
                 held.obey();
@@ -230,12 +293,12 @@ impl Inner {
                 review
             }
             Order::GiveUp => {
-                drop(state);
+                drop(guard);
                 self.end(GrantEnd::Unreachable);
                 None
             }
             Order::Stop(why) => {
-                drop(state);
+                drop(guard);
                 self.end(GrantEnd::Closed(why));
                 if let Some(held) = &mut self.lock().held {
                     held.obey();
@@ -246,13 +309,52 @@ impl Inner {
     }
 }
 
+/// What each limiter is to do, where all together may send at `rate`: a way's own what the plan has
+/// for it, the grant's what is left.
+fn targets(
+    held: &Held,
+    ways: &[OwnWay],
+    rest: &Limiter,
+    (rate, promised): (BitRate, bool),
+    now: BootTime,
+) -> Vec<Target> {
+    // What is not promised goes by no plan.
+    let course = held.course();
+    let planned = promised && rate != BitRate::ZERO;
+    let known = &held.reservation().ways;
+    let mut taken = Vec::new();
+    let mut targets = Vec::new();
+    for own in ways {
+        let limiter = own.limiter.clone();
+        let index = known.iter().position(|way| planned && *way == own.way);
+        targets.push(match index {
+            Some(index) => {
+                taken.push(index);
+                let pause = course.fall_on(index, now);
+                Target { limiter, rate: course.rate_on(index, now), pause }
+            }
+            None => Target { limiter, rate: BitRate::ZERO, pause: None },
+        });
+    }
+    let limiter = rest.clone();
+    targets.push(match planned {
+        true => {
+            let rate = course.rate_but(&taken, now).min(rate);
+            Target { limiter, rate, pause: course.fall_but(&taken, now) }
+        }
+        false => Target { limiter, rate, pause: None },
+    });
+    targets
+}
+
 /// The limiter's word for it.
 fn revoked(end: GrantEnd) -> Revoked {
     match end {
         GrantEnd::Released | GrantEnd::Closed(CloseReason::Released | CloseReason::Completed) => {
             Revoked::Released
         }
-        GrantEnd::Closed(CloseReason::Expired) => Revoked::NoShow,
+        GrantEnd::Closed(CloseReason::Expired | CloseReason::NoShow) => Revoked::NoShow,
+        GrantEnd::Closed(CloseReason::Preempted) => Revoked::Preempted,
         GrantEnd::Closed(CloseReason::CapacityLost) => Revoked::CapacityLost,
         GrantEnd::Closed(CloseReason::SessionLost | CloseReason::Unknown(_))
         | GrantEnd::SessionOver

@@ -5,6 +5,8 @@ use std::time::Duration;
 use tidegate_policy::BitRate;
 
 use crate::clock::BootTime;
+use crate::course::Course;
+use crate::plan::Segment;
 use crate::reservation::CloseReason;
 
 /// What to do where the broker cannot be reached: when asking, and in mid-transfer.
@@ -17,6 +19,11 @@ use crate::reservation::CloseReason;
 /// | `Fail`            | error after the usual tries       | the granted rate   | revoked                   | stays revoked             |
 /// | `Wait { up_to }`  | asks again for `up_to`, then error| the granted rate   | paused for `up_to`, then revoked | the granted rate   |
 /// | `BestEffort(rate)`| goes on unpromised at `rate`      | the granted rate   | unpromised, at most `rate`| the granted rate          |
+///
+/// Of a plan that may be moved, what was heard holds for the lease alone: from its end until
+/// `send_until` nothing is sent, whatever the policy, and an answer in between brings the plan back.
+///
+/// The granted rate is that of the segment that is on, and zero between two of them.
 ///
 /// In every row nothing moves before the start, everything stops at the end
 /// ([`LimitError::Expired`](crate::limiter::LimitError::Expired)), and the broker's word that the
@@ -46,6 +53,8 @@ pub enum OnUnreachable {
 pub struct Window {
     /// When the granted rate must have ended.
     pub(crate) until: BootTime,
+    /// When that of a plan which may be moved must have.
+    live: BootTime,
     /// How long before that a grant stops using it. The limiter's own end stands at `until`; a
     /// pause or a fall has to come before it, or streams fail instead.
     pub(crate) margin: Duration,
@@ -55,35 +64,45 @@ impl Window {
     /// The window of a beat that was sent at `sent`.
     pub(crate) fn of(sent: BootTime, lease: Duration, grace: Duration) -> Self {
         let length = lease.saturating_add(grace);
-        Self { until: sent.plus(length), margin: (length / 8).min(Duration::from_millis(250)) }
+        Self {
+            until: sent.plus(length),
+            live: sent.plus(lease),
+            margin: (lease / 8).min(length / 8).min(Duration::from_millis(250)),
+        }
     }
 
-    fn left(&self, now: BootTime) -> Duration {
-        self.until.since(now).saturating_sub(self.margin)
+    /// What is left at `now` until this end of it, less the margin.
+    fn left(&self, end: BootTime, now: BootTime) -> Duration {
+        end.since(now).saturating_sub(self.margin)
     }
 }
 
 /// What a grant stands on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
-    pub(crate) rate: BitRate,
+    pub(crate) course: Course,
     /// A hold may not be used.
     pub(crate) confirmed: bool,
-    pub(crate) starts_at: BootTime,
-    pub(crate) ends_at: BootTime,
+    /// Behind the lease nothing is sent: the plan may have been moved.
+    pub(crate) movable: bool,
     /// Absent without a session.
     pub(crate) window: Option<Window>,
     pub(crate) policy: OnUnreachable,
 }
 
 /// What may be sent, as one version of the plan says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) version: u64,
     pub(crate) rate: BitRate,
     /// Absent where the start was not said: it stays.
     pub(crate) starts_at: Option<BootTime>,
     pub(crate) ends_at: BootTime,
+    /// Empty from a broker that tells no segments: then `rate`, start and end are all of it.
+    pub(crate) segments: Vec<Segment>,
+    /// Its start has passed: segments before those that are told may be over.
+    pub(crate) begun: bool,
+    pub(crate) movable: bool,
 }
 
 /// What a change that is under way leaves of the terms: the old ones and the new ones have to hold.
@@ -130,40 +149,42 @@ impl Narrowed {
 impl Terms {
     /// Follows a plan, unless a later one is followed already. `known` is the version that is
     /// followed; returns the one that is from now on.
-    pub(crate) fn follow(&mut self, known: u64, plan: Plan) -> u64 {
+    pub(crate) fn follow(&mut self, known: u64, plan: &Plan) -> u64 {
         if plan.version < known {
             return known;
         }
-        self.rate = plan.rate;
-        self.ends_at = plan.ends_at;
-        if let Some(starts_at) = plan.starts_at {
-            // Each reading of one start is late by its own round trip: the earliest is the best.
-            self.starts_at = match plan.version == known {
-                true => self.starts_at.min(starts_at),
-                false => starts_at,
-            };
+        let same = plan.version == known;
+        // Of a plan that moves, rate and end alone say nothing that could be obeyed.
+        let untold = plan.segments.is_empty() && plan.movable;
+        if untold && !same {
+            self.course = Course::default();
+        } else if !untold && plan.segments.is_empty() {
+            self.course = self.course.told_whole(plan, same);
+        } else if !untold {
+            let course = Course::new(&plan.segments);
+            self.course = if same { course.refined(&self.course) } else { course };
         }
+        self.movable = plan.movable;
         plan.version
     }
 
     /// The terms that keep to both the present ones and those that are asked for.
     pub(crate) fn within(&self, narrowed: &Narrowed) -> Self {
-        Self {
-            rate: narrowed.rate.map_or(self.rate, |rate| rate.min(self.rate)),
-            starts_at: narrowed.starts_at.map_or(self.starts_at, |at| at.max(self.starts_at)),
-            ends_at: narrowed.ends_at.map_or(self.ends_at, |at| at.min(self.ends_at)),
-            ..*self
-        }
+        Self { course: self.course.within(narrowed), ..self.clone() }
     }
 
     pub(crate) fn order(&self, now: BootTime) -> Order {
-        let order = self.once_started(now);
-        let waits = self.starts_at.since(now);
+        let Some((starts_at, ends_at)) = self.course.start().zip(self.course.end()) else {
+            // Nothing is left of its plan, or of what is known of it.
+            return self.within_window(now, now);
+        };
+        let order = self.within_window(now, ends_at);
+        let waits = starts_at.since(now);
         match order {
             Order::Run { expires_at, review, promised, .. }
                 if !self.confirmed || !waits.is_zero() =>
             {
-                let start = self.confirmed.then_some(self.starts_at);
+                let start = self.confirmed.then_some(starts_at);
                 let review = earliest(start, review);
                 Order::Run { rate: BitRate::ZERO, expires_at, review, promised }
             }
@@ -171,37 +192,46 @@ impl Terms {
         }
     }
 
-    fn once_started(&self, now: BootTime) -> Order {
-        let granted =
-            |expires_at, review| Order::Run { rate: self.rate, expires_at, review, promised: true };
-        // An end that comes before the window closes needs no answer of the broker any more.
-        let Some(window) = self.window.filter(|window| window.until < self.ends_at) else {
-            return granted(self.ends_at, None);
+    fn within_window(&self, now: BootTime, ends_at: BootTime) -> Order {
+        let granted = |expires_at, review| Order::Run {
+            rate: self.course.rate(now),
+            expires_at,
+            review: earliest(self.course.turn(now), review),
+            promised: true,
         };
-        let left = window.left(now);
+        let paused = |review| Order::Run {
+            rate: BitRate::ZERO,
+            // Nothing passes a pause, so the limiter's end may move out behind it.
+            expires_at: ends_at,
+            review: Some(review),
+            promised: true,
+        };
+        let Some(window) = self.window else { return granted(ends_at, None) };
+        let granted_until = if self.movable { window.live } else { window.until };
+        // An end that comes before the window closes needs no answer of the broker any more.
+        if ends_at <= granted_until {
+            return granted(ends_at, None);
+        }
+        let left = window.left(granted_until, now);
         if !left.is_zero() {
-            return granted(window.until, Some(now.plus(left)));
+            return granted(granted_until, Some(now.plus(left)));
+        }
+        // Its session is not lost yet, and an answer brings the plan back.
+        let left = window.left(window.until, now);
+        if !left.is_zero() {
+            return paused(now.plus(left));
         }
         match self.policy {
             OnUnreachable::Fail => Order::GiveUp,
             OnUnreachable::BestEffort(rate) => Order::Run {
-                rate: rate.min(self.rate),
-                expires_at: self.ends_at,
+                rate: rate.min(self.course.peak()),
+                expires_at: ends_at,
                 review: None,
                 promised: false,
             },
             OnUnreachable::Wait { up_to } => {
                 let limit = window.until.plus(up_to);
-                if limit <= now {
-                    return Order::GiveUp;
-                }
-                // Nothing passes a pause, so the limiter's end may move out behind it.
-                Order::Run {
-                    rate: BitRate::ZERO,
-                    expires_at: self.ends_at,
-                    review: Some(limit),
-                    promised: true,
-                }
+                if limit <= now { Order::GiveUp } else { paused(limit) }
             }
         }
     }
@@ -212,164 +242,5 @@ fn earliest(one: Option<BootTime>, other: Option<BootTime>) -> Option<BootTime> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RATE: BitRate = match BitRate::from_bps(1_000_000) {
-        Some(rate) => rate,
-        None => BitRate::ZERO,
-    };
-
-    fn secs(n: u64) -> Duration {
-        Duration::from_secs(n)
-    }
-
-    /// Starts 10 s after `zero`, ends 1000 s after it; its beat was sent at `zero`: 90 s of window.
-    fn terms(zero: BootTime, policy: OnUnreachable) -> Terms {
-        Terms {
-            rate: RATE,
-            confirmed: true,
-            starts_at: zero.plus(secs(10)),
-            ends_at: zero.plus(secs(1000)),
-            window: Some(Window::of(zero, secs(30), secs(60))),
-            policy,
-        }
-    }
-
-    fn rate_at(terms: &Terms, time: BootTime) -> Option<(BitRate, bool)> {
-        match terms.order(time) {
-            Order::Run { rate, promised, .. } => Some((rate, promised)),
-            Order::GiveUp | Order::Stop(_) => None,
-        }
-    }
-
-    #[test]
-    fn the_table_of_the_documentation() {
-        let zero = BootTime::now();
-        let slow = BitRate::from_bps(1000).unwrap();
-        let (granted, paused, unpromised) =
-            (Some((RATE, true)), Some((BitRate::ZERO, true)), Some((slow, false)));
-        let wait = OnUnreachable::Wait { up_to: secs(100) };
-        let best = OnUnreachable::BestEffort(slow);
-        let table = [
-            (OnUnreachable::Fail, 9, paused),
-            (OnUnreachable::Fail, 10, granted),
-            (OnUnreachable::Fail, 89, granted),
-            (OnUnreachable::Fail, 90, None),
-            (wait, 89, granted),
-            (wait, 90, paused),
-            (wait, 189, paused),
-            (wait, 190, None),
-            (best, 89, granted),
-            (best, 90, unpromised),
-            (best, 900, unpromised),
-        ];
-        for (policy, at, expected) in table {
-            let got = rate_at(&terms(zero, policy), zero.plus(secs(at)));
-            assert_eq!(got, expected, "{policy:?} at {at} s");
-        }
-    }
-
-    #[test]
-    fn a_plan_that_changes_changes_the_table() {
-        let zero = BootTime::now();
-        let (half, more) =
-            (BitRate::from_bps(500_000).unwrap(), BitRate::from_bps(2_000_000).unwrap());
-        let at = |seconds| zero.plus(secs(seconds));
-        let plan = |version, rate, start: Option<u64>, end| Plan {
-            version,
-            rate,
-            starts_at: start.map(at),
-            ends_at: at(end),
-        };
-        // Known is version 5, that starts at 10 s and ends at 80 s, inside of its window of 90 s.
-        // What is heard, then the version that is followed, from when on it sends, and how fast.
-        let table = [
-            (plan(5, RATE, Some(10), 80), 5, 10, RATE),
-            // An older one changes nothing.
-            (plan(4, more, Some(0), 80), 5, 10, RATE),
-            (plan(6, half, Some(10), 80), 6, 10, half),
-            (plan(6, more, Some(10), 80), 6, 10, more),
-            (plan(6, RATE, Some(40), 80), 6, 40, RATE),
-            (plan(6, RATE, Some(2), 80), 6, 2, RATE),
-            // A start that is not said stays.
-            (plan(6, half, None, 80), 6, 10, half),
-            // Each reading of one start is late by its round trip, so the earliest stays.
-            (plan(5, RATE, Some(12), 80), 5, 10, RATE),
-        ];
-        for (heard, followed, start, rate) in table {
-            let mut terms = terms(zero, OnUnreachable::Fail);
-            terms.ends_at = at(80);
-            assert_eq!(terms.follow(5, heard), followed, "{heard:?}");
-            assert_eq!(rate_at(&terms, at(start - 1)), Some((BitRate::ZERO, true)), "{heard:?}");
-            for time in [start, 79] {
-                assert_eq!(rate_at(&terms, at(time)), Some((rate, true)), "{heard:?}");
-            }
-        }
-        // The end is the limiter's to keep, and the window's where that comes first.
-        for (end, expires) in [(60, 60), (85, 85), (500, 90)] {
-            let mut terms = terms(zero, OnUnreachable::Fail);
-            terms.follow(5, plan(6, RATE, None, end));
-            let order = terms.order(at(20));
-            let Order::Run { expires_at, .. } = order else { panic!("{order:?}") };
-            assert_eq!(expires_at, at(expires), "end at {end} s");
-        }
-    }
-
-    #[test]
-    fn narrowed_terms_keep_to_both() {
-        let zero = BootTime::now();
-        let at = |seconds| zero.plus(secs(seconds));
-        let half = BitRate::from_bps(500_000).unwrap();
-        let terms = terms(zero, OnUnreachable::Fail);
-        let slower = Narrowed { rate: Some(half), ..Narrowed::default() };
-        let later = Narrowed { starts_at: Some(at(40)), ..Narrowed::default() };
-        let shorter = Narrowed { ends_at: Some(at(60)), ..Narrowed::default() };
-        let wider =
-            Narrowed { rate: Some(BitRate::MAX), starts_at: Some(zero), ends_at: Some(at(9000)) };
-        assert_eq!(terms.within(&wider), terms);
-        assert_eq!(rate_at(&terms.within(&slower), at(20)), Some((half, true)));
-        assert_eq!(rate_at(&terms.within(&later), at(39)), Some((BitRate::ZERO, true)));
-        assert_eq!(terms.within(&shorter).ends_at, at(60));
-        let all = slower.and(later).and(shorter).and(wider);
-        let within = terms.within(&all);
-        assert_eq!((within.rate, within.starts_at, within.ends_at), (half, at(40), at(60)));
-    }
-
-    #[test]
-    fn the_limiter_itself_ends_with_the_window_while_the_granted_rate_runs() {
-        let zero = BootTime::now();
-        for policy in [OnUnreachable::Fail, OnUnreachable::Wait { up_to: secs(100) }] {
-            let order = terms(zero, policy).order(zero.plus(secs(50)));
-            let Order::Run { expires_at, review, .. } = order else { panic!("{order:?}") };
-            assert_eq!(expires_at, zero.plus(secs(90)));
-            assert!(review < Some(expires_at), "the review comes first");
-        }
-    }
-
-    #[test]
-    fn an_end_inside_the_window_needs_no_broker() {
-        let zero = BootTime::now();
-        let mut terms = terms(zero, OnUnreachable::Fail);
-        terms.ends_at = zero.plus(secs(90));
-        let order = terms.order(zero.plus(secs(89)));
-        let expected =
-            Order::Run { rate: RATE, expires_at: terms.ends_at, review: None, promised: true };
-        assert_eq!(order, expected);
-    }
-
-    #[test]
-    fn a_hold_admits_nothing() {
-        let zero = BootTime::now();
-        let mut terms = terms(zero, OnUnreachable::Fail);
-        terms.confirmed = false;
-        assert_eq!(rate_at(&terms, zero.plus(secs(50))), Some((BitRate::ZERO, true)));
-    }
-
-    #[test]
-    fn best_effort_never_raises_the_rate() {
-        let zero = BootTime::now();
-        let terms = terms(zero, OnUnreachable::BestEffort(BitRate::MAX));
-        assert_eq!(rate_at(&terms, zero.plus(secs(95))), Some((RATE, false)));
-    }
-}
+#[path = "terms_tests.rs"]
+mod tests;

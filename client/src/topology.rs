@@ -96,6 +96,17 @@ pub struct ServerInfo {
     pub lease: Duration,
     /// How long after the lease each grant may still send.
     pub grace: Duration,
+    /// How long nothing may move under a grant whose session reports what it moves, before the
+    /// grant is taken back.
+    pub no_show_grace: Duration,
+    /// Plans that were moved to make room since it started.
+    pub moved: u64,
+    /// Reservations that were taken back since it started because nothing moved under them.
+    pub no_shows: u64,
+    /// Those of them under which bytes were reported later.
+    pub false_no_shows: u64,
+    /// Reservations that were closed for a higher priority since it started.
+    pub preempted: u64,
 }
 
 fn count(field: &'static str, number: i64) -> Result<u64, ClientError> {
@@ -159,6 +170,11 @@ impl ServerInfo {
             beat_every: wire::length("beat_every", wire.beat_every)?,
             lease: wire::length("lease", wire.lease)?,
             grace: wire::length("grace", wire.grace)?,
+            no_show_grace: wire::length("no_show_grace", wire.no_show_grace)?,
+            moved: count("moved_count", wire.moved_count)?,
+            no_shows: count("no_show_count", wire.no_show_count)?,
+            false_no_shows: count("false_no_show_count", wire.false_no_show_count)?,
+            preempted: count("preempted_count", wire.preempted_count)?,
             version: wire.version,
             api_versions: wire.api_versions,
             journal: wire.journal,

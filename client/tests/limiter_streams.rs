@@ -168,6 +168,36 @@ async fn a_pause_holds_everyone_and_fails_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pause_that_was_set_ahead_needs_nobody_to_begin() {
+    let limiter = Limiter::new(bps(1_000_000_000), Burst::default());
+    let mut stream = limiter.stream();
+    // One to come changes nothing yet.
+    limiter.pauses_at(Some(BootTime::now().plus(Duration::from_secs(3600))));
+    move_bytes(&mut stream, 10_000).await.unwrap();
+    // It has begun, although the rate still stands: what is leased already is all that moves.
+    limiter.pauses_at(Some(BootTime::now()));
+    let mut moved = 0;
+    while let Ok(leased) = timeout(Duration::from_secs(60), stream.lease(1_000_000)).await {
+        let leased = leased.unwrap();
+        stream.charge(leased);
+        moved += leased;
+        assert!(moved <= 1_250_000, "the pause never begins");
+    }
+    assert!(moved <= 125_000, "{moved} bytes are more than one lease");
+    assert_eq!(limiter.check(), Ok(()), "a pause is no error");
+    // Whoever changes the rate ends it, and wakes those who wait.
+    let waiting = tokio::spawn(async move { move_bytes(&mut stream, 10_000).await });
+    settle().await;
+    assert!(!waiting.is_finished());
+    limiter.pauses_at(None);
+    waiting.await.unwrap().unwrap();
+    // The end of all comes in a pause too.
+    limiter.pauses_at(Some(BootTime::now()));
+    limiter.expires_at(BootTime::now());
+    assert_eq!(limiter.stream().lease(1).await, Err(LimitError::Expired));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_revocation_wakes_everyone_and_the_first_reason_stays() {
     let limiter = drained(SLOW).await;
     let begin = now();

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 
 use tidegate_client::ask::{Along, Ask, Assurance, Between, End};
 use tidegate_client::clock;
-use tidegate_policy::{BitRate, Interval, Span, TimeText, Timestamp};
+use tidegate_policy::{BitRate, ByteCount, Interval, Span, TimeText, Timestamp};
 
 use crate::arguments::Wanted;
 use crate::arguments::words::Rates;
@@ -14,18 +14,20 @@ use crate::exit::Mistake;
 /// How far ahead a window is looked for, if nobody says.
 const AHEAD: Span = Span::from_secs(24 * 3600);
 
+/// The most sources that one request names.
+const SOURCES_MAX: usize = 16;
+
+/// The highest priority.
+const PRIORITY_MAX: u8 = 9;
+
 impl Wanted {
     /// The request that it is.
     pub(crate) fn ask(&self) -> Result<Ask, Mistake> {
         let now = clock::wall();
         let along = self.along()?;
-        let rates = self.rates()?;
-        let mut ask = match self.by {
-            None => Ask::rigid(along, rates.min, self.end(rates, now)?),
-            Some(by) => {
-                let span = self.span.ok_or_else(no_length)?;
-                Ask::flexible(along, rates.min..=rates.max, span, self.latest(by, now)?)
-            }
+        let mut ask = match self.volume {
+            Some(volume) => self.transfer(along, volume, now)?,
+            None => self.at_a_rate(along, now)?,
         };
         if let Some(start) = self.start(now) {
             ask = ask.starting(start);
@@ -33,9 +35,65 @@ impl Wanted {
         if self.shared {
             ask = ask.assurance(Assurance::Shared);
         }
+        self.standing(&mut ask)?;
         Ok(match self.streams()? {
             Some(count) => ask.streams(count),
             None => ask,
+        })
+    }
+
+    /// How it stands to others, and whose it is.
+    fn standing(&self, ask: &mut Ask) -> Result<(), Mistake> {
+        ask.session = self.session;
+        ask.movable = self.movable;
+        ask.preemptible = self.preemptible;
+        ask.priority = self.priority.unwrap_or(0);
+        if PRIORITY_MAX < ask.priority {
+            let mistake = Mistake::new(format!("{} is no priority", ask.priority));
+            return Err(mistake.hint("0 is the lowest and 9 the highest"));
+        }
+        if self.movable && self.session.is_none() {
+            return Err(Mistake::new("nobody would hear that its plan is moved").hint(
+                "name the agent's with --session; `tidegate fetch --by` has one of its own",
+            ));
+        }
+        if self.movable && self.volume.is_none() && self.by.is_none() {
+            return Err(Mistake::new("a fixed time cannot be moved")
+                .hint("leave --movable out, or ask for a --volume --by a time"));
+        }
+        Ok(())
+    }
+
+    fn transfer(&self, along: Along, volume: ByteCount, now: Timestamp) -> Result<Ask, Mistake> {
+        if self.rate.is_some() || self.span.is_some() || self.until.is_some() {
+            return Err(Mistake::new("a volume takes the rates and the time that it needs").hint(
+                "bound them with --min-rate, --max-rate and --by, without rate, for or until",
+            ));
+        }
+        if volume == ByteCount::ZERO {
+            return Err(Mistake::new("0B is nothing to move").hint("write --volume 40GB"));
+        }
+        let by = self.by.ok_or_else(|| {
+            Mistake::new("it does not say when all of it must be there")
+                .hint("add --by +2h, or --by 18:00Z")
+        })?;
+        let ask = Ask::transfer(along, volume, deadline(self.start(now), by, now)?);
+        let ask = bounded(ask, (self.min_rate, self.max_rate))?;
+        Ok(if self.split { ask.split() } else { ask })
+    }
+
+    fn at_a_rate(&self, along: Along, now: Timestamp) -> Result<Ask, Mistake> {
+        if self.min_rate.is_some() || self.max_rate.is_some() || self.split {
+            return Err(Mistake::new("bounds and ways to split over belong to a volume")
+                .hint("add --volume 40GB; a range of rates is written --rate 1Gbit..4Gbit"));
+        }
+        let rates = self.rates()?;
+        Ok(match self.by {
+            None => Ask::rigid(along, rates.min, self.end(rates, now)?),
+            Some(by) => {
+                let span = self.span.ok_or_else(no_length)?;
+                Ask::flexible(along, rates.min..=rates.max, span, self.latest(by, now)?)
+            }
         })
     }
 
@@ -47,6 +105,11 @@ impl Wanted {
                 return Err(mistake.hint("the lanes say the way already: leave --path out"));
             }
             return Ok(Along::lanes(&self.lanes));
+        }
+        if SOURCES_MAX < self.sources.len() {
+            let count = self.sources.len();
+            let mistake = Mistake::new(format!("{count} sources are too many"));
+            return Err(mistake.hint(format!("name the best {SOURCES_MAX} of them")));
         }
         let mut sources = self.sources.iter().cloned();
         let source = sources.next().ok_or_else(|| {
@@ -65,7 +128,8 @@ impl Wanted {
 
     fn rates(&self) -> Result<Rates, Mistake> {
         self.rate.ok_or_else(|| {
-            Mistake::new("it does not say how fast").hint("add --rate 2Gbit, or --rate 250MB/s")
+            Mistake::new("it does not say how fast, or how much")
+                .hint("add --rate 2Gbit or --rate 250MB/s, or --volume 40GB with --by")
         })
     }
 
@@ -114,6 +178,10 @@ impl Wanted {
 
     /// How long, and in which window: the next day, if nobody says.
     pub(crate) fn window(&self) -> Result<(Span, Option<Timestamp>, Timestamp), Mistake> {
+        if self.volume.is_some() {
+            return Err(Mistake::new("a volume has no one rate to find a time for")
+                .hint("`tidegate explain --volume 40GB --by +2h ...` says what it would get"));
+        }
         let now = clock::wall();
         let start = self.start(now);
         let end = self.by.or(self.until);
@@ -121,6 +189,40 @@ impl Wanted {
         ordered(start.unwrap_or(now), end, "--by")?;
         Ok((self.span.ok_or_else(no_length)?, start, end))
     }
+}
+
+/// The deadline of a transfer, which has to lie past its start.
+pub(crate) fn deadline(
+    start: Option<Timestamp>,
+    by: TimeText,
+    now: Timestamp,
+) -> Result<Timestamp, Mistake> {
+    let (start, by) = (start.unwrap_or(now), by.at(now));
+    if start < by {
+        return Ok(by);
+    }
+    Err(Mistake::new(format!("its deadline is {by}, before it starts at {start}"))
+        .hint("--by is the time at which all of it must be there, past --start and past now"))
+}
+
+/// A transfer within these rates.
+pub(crate) fn bounded(
+    mut ask: Ask,
+    (min, max): (Option<BitRate>, Option<BitRate>),
+) -> Result<Ask, Mistake> {
+    let min = min.unwrap_or(BitRate::ZERO);
+    if let Some(max) = max {
+        if max < min {
+            return Err(Mistake::new(format!("--max-rate {max} is less than --min-rate {min}"))
+                .hint("leave one of them out, or swap them"));
+        }
+        if max == BitRate::ZERO {
+            return Err(Mistake::new("nothing moves at 0bit/s")
+                .hint("leave --max-rate out for as fast as it goes"));
+        }
+        ask = ask.at_most(max);
+    }
+    Ok(ask.at_least(min))
 }
 
 /// Checks that an end lies after its start.
@@ -142,3 +244,7 @@ fn no_length() -> Mistake {
     Mistake::new("it does not say how long")
         .hint("add --for 10m, or --until with the time at which it ends")
 }
+
+#[cfg(test)]
+#[path = "asking_tests.rs"]
+mod tests;

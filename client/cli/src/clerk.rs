@@ -1,7 +1,7 @@
 //! A refusal as a helpful clerk says it: which lane, how much is missing, what would fit, and the
 //! exact command that asks for it.
 
-use tidegate_client::ask::{Along, Ask, Assurance, End, Shape, Want, Wish};
+use tidegate_client::ask::{Along, Ask, Assurance, End, Shape, Transfer, Want, Wish};
 use tidegate_client::refusal::{Blocker, CounterOffer, OfferKind, Refusal, RefusalReason};
 use tidegate_client::reservation::State;
 use tidegate_policy::{BitRate, Endpoint, ReservationId};
@@ -46,13 +46,17 @@ pub(crate) fn explain(refusal: &Refusal, ask: &Ask, typed: &Typed) -> String {
         line(&mut text, "    ", &format!("tidegate confirm {id}"));
         return text;
     }
-    if refusal.offers.is_empty() {
+    // A part of a file helps nobody who fetches it.
+    let whole = matches!(typed, Typed::Fetch { .. });
+    let helps = |offer: &&CounterOffer| !whole || offer.kind != OfferKind::LessInTime;
+    let offers: Vec<&CounterOffer> = refusal.offers.iter().filter(helps).collect();
+    if offers.is_empty() {
         let next = smaller(refusal, ask).unwrap_or_else(|| nothing(refusal.reason).to_owned());
         line(&mut text, "", &format!("hint: {next}"));
         return text;
     }
     line(&mut text, "", "what fits now, and the command that asks for it:");
-    for offer in &refusal.offers {
+    for offer in offers {
         line(&mut text, "  ", &offered(offer));
         line(&mut text, "    ", &command(offer, ask, typed));
     }
@@ -106,6 +110,7 @@ fn nothing(reason: RefusalReason) -> &'static str {
     match reason {
         RefusalReason::NoPath => "`tidegate path FROM TO` shows which lanes lead where",
         RefusalReason::Drained => "name another source, or ask when what is drained comes back",
+        RefusalReason::OtherTaken => "one of the others was granted in its place",
         RefusalReason::OthersRefused => "leave --all-or-nothing out, or those that are refused",
         _ => "nothing like it fits; ask for another source or destination",
     }
@@ -139,6 +144,15 @@ fn blocked(blocker: &Blocker, reason: RefusalReason, name_source: bool) -> Strin
 pub(crate) fn offered(offer: &CounterOffer) -> String {
     let CounterOffer { kind, source, rate, start, end, .. } = offer;
     let from = source.as_ref().map_or(String::new(), |source| format!(" from {source}"));
+    if let Some(volume) = offer.volume {
+        let how = match kind {
+            OfferKind::LessInTime => "as much as fits in time: ",
+            OfferKind::LaterFinish | OfferKind::SameRateLater => "all of it, but later: ",
+            OfferKind::OtherSource => "all of it from another source: ",
+            OfferKind::LowerRateNow | OfferKind::Unknown(_) => "",
+        };
+        return format!("{how}{volume} by {end}{from}");
+    }
     match kind {
         OfferKind::SameRateLater => {
             format!("the same rate later: {rate}{from}, {start} to {end}")
@@ -150,7 +164,7 @@ pub(crate) fn offered(offer: &CounterOffer) -> String {
         OfferKind::OtherSource => {
             format!("all of it from another source: {rate}{from}, {start} to {end}")
         }
-        OfferKind::Unknown(_) => format!("{rate}{from}, {start} to {end}"),
+        OfferKind::LessInTime | OfferKind::Unknown(_) => format!("{rate}{from}, {start} to {end}"),
     }
 }
 
@@ -170,6 +184,15 @@ fn command(offer: &CounterOffer, ask: &Ask, typed: &Typed) -> String {
             return text;
         }
     };
+    if let (Shape::Transfer(transfer), Some(volume)) = (&wish.shape, offer.volume) {
+        by(&mut text, offer, (wish, transfer), typed);
+        // The volume of a fetch is the size of its source.
+        if !matches!(typed, Typed::Fetch { .. }) {
+            add(&mut text, "volume", volume);
+        }
+        standing(&mut text, ask, typed);
+        return text;
+    }
     way(&mut text, offer, wish);
     add(&mut text, "rate", offer.rate);
     // Whoever asked for now means the now in which the command is typed.
@@ -184,13 +207,60 @@ fn command(offer: &CounterOffer, ask: &Ask, typed: &Typed) -> String {
         (_, Some(End::After(span))) if for_now => add(&mut text, "for", span),
         _ => add(&mut text, "until", offer.end),
     }
+    standing(&mut text, ask, typed);
+    text
+}
+
+/// How a request stands to others, and what else was typed.
+fn standing(text: &mut String, ask: &Ask, typed: &Typed) {
+    let own = matches!(typed, Typed::Fetch { .. });
+    if let Some(session) = ask.session.filter(|_| !own) {
+        add(text, "session", session);
+    }
+    if ask.movable && !own {
+        text.push_str(" --movable");
+    }
+    let transfer = matches!(&ask.want, Want::Rate(Wish { shape: Shape::Transfer(_), .. }));
+    if own && transfer && !ask.movable {
+        text.push_str(" --unmoved");
+    }
+    if ask.priority != 0 {
+        add(text, "priority", ask.priority);
+    }
+    if ask.preemptible {
+        text.push_str(" --preemptible");
+    }
     if let Some(hold_for) = ask.hold_for {
-        add(&mut text, "hold", hold_for);
+        add(text, "hold", hold_for);
     }
     if let Typed::Fetch { sha256: Some(hex), .. } = typed {
-        add(&mut text, "sha256", hex);
+        add(text, "sha256", hex);
     }
-    text
+}
+
+/// An offered volume: all sources that were named, where it may take several.
+fn by(text: &mut String, offer: &CounterOffer, (wish, it): (&Wish, &Transfer), typed: &Typed) {
+    match &wish.along {
+        Along::Between(between) if it.split && offer.kind != OfferKind::OtherSource => {
+            between.sources.iter().for_each(|source| add(text, "from", source));
+            add(text, "to", &between.destination);
+            between.via.iter().for_each(|host| add(text, "via", host));
+            between.path.iter().for_each(|path| add(text, "path", path));
+            terms(text, wish);
+        }
+        Along::Between(_) | Along::Lanes(_) => way(text, offer, wish),
+    }
+    if it.split && !matches!(typed, Typed::Fetch { .. }) {
+        text.push_str(" --split");
+    }
+    if it.min != BitRate::ZERO {
+        add(text, "min-rate", it.min);
+    }
+    if it.max != BitRate::MAX {
+        add(text, "max-rate", it.max);
+    }
+    it.start.iter().for_each(|start| add(text, "start", start));
+    add(text, "by", offer.end);
 }
 
 /// Where, and on which terms.
@@ -208,6 +278,10 @@ fn way(text: &mut String, offer: &CounterOffer, wish: &Wish) {
             }
         }
     }
+    terms(text, wish);
+}
+
+fn terms(text: &mut String, wish: &Wish) {
     if wish.assurance == Assurance::Shared {
         text.push_str(" --shared");
     }
@@ -230,14 +304,5 @@ fn quoted(word: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_survives_the_shell() {
-        assert_eq!(quoted("http://h:1/a.img"), "http://h:1/a.img");
-        assert_eq!(quoted("a b&c"), "'a b&c'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted(""), "''");
-    }
-}
+#[path = "clerk_tests.rs"]
+mod tests;

@@ -135,6 +135,7 @@ transcripts! {
     mistakes,
     operating,
     reserving,
+    transfers,
     watching,
 }
 

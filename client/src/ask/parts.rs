@@ -1,9 +1,9 @@
 //! What only some requests have a place for, and the wire.
 
-use super::{Along, Ask, Assurance, Between, End, Shape, Want, Wish, streams_to_wire};
+use super::{Along, Ask, Assurance, Between, End, Shape, Transfer, Want, Wish, streams_to_wire};
 use std::num::NonZeroU16;
 
-use tidegate_policy::{BitRate, Endpoint, Name, Span, Timestamp};
+use tidegate_policy::{BitRate, ByteCount, Endpoint, Name, Span, Timestamp};
 use tidegate_proto::v1;
 
 use crate::error::ClientError;
@@ -15,6 +15,13 @@ const NO_ENDPOINTS: &str = "sources, relays and a path belong to a request betwe
 /// Said of a request that takes an offer.
 const NO_SHAPE: &str = "an offer is taken as it is: its rate, time, assurance and streams cannot \
                         be changed; ask for them by a request of their own";
+
+/// Said of a request that is no transfer.
+const NO_VOLUME: &str = "a volume and the ways that it is split over belong to a transfer; ask for one \
+                         with Ask::transfer";
+/// Said of a transfer.
+const NO_LENGTH: &str =
+    "a transfer lasts for as long as its volume takes: give it another deadline";
 
 /// A request that a method has no place in, such as a second source where lanes are named, is not
 /// sent: it is answered by [`ClientError::Invalid`].
@@ -37,22 +44,51 @@ impl Ask {
         self.between(|between| between.path = Some(path))
     }
 
-    /// Starts at `start` instead of now; a flexible request not before it.
+    /// Starts at `start` instead of now; a flexible request or a transfer not before it.
     #[must_use]
     pub fn starting(self, start: Timestamp) -> Self {
         self.wished(|wish| match &mut wish.shape {
             Shape::Rigid(rigid) => rigid.start = Some(start),
             Shape::Flexible(flexible) => flexible.window_start = Some(start),
+            Shape::Transfer(transfer) => transfer.start = Some(start),
         })
     }
 
     /// Lasts for `span` from its start.
     #[must_use]
-    pub fn lasting(self, span: Span) -> Self {
+    pub fn lasting(mut self, span: Span) -> Self {
+        if matches!(&self.want, Want::Rate(Wish { shape: Shape::Transfer(_), .. })) {
+            self.misfit = Some(NO_LENGTH);
+        }
         self.wished(|wish| match &mut wish.shape {
             Shape::Rigid(rigid) => rigid.until = End::After(span),
             Shape::Flexible(flexible) => flexible.duration = span,
+            Shape::Transfer(_) => {}
         })
+    }
+
+    /// Moves so many bytes; only of a transfer.
+    #[must_use]
+    pub fn volume(self, volume: ByteCount) -> Self {
+        self.transferred(|transfer| transfer.volume = volume)
+    }
+
+    /// Moves at no less than `rate` while anything moves; only of a transfer.
+    #[must_use]
+    pub fn at_least(self, rate: BitRate) -> Self {
+        self.transferred(|transfer| transfer.min = rate)
+    }
+
+    /// Moves at no more than `rate` at any instant; only of a transfer.
+    #[must_use]
+    pub fn at_most(self, rate: BitRate) -> Self {
+        self.transferred(|transfer| transfer.max = rate)
+    }
+
+    /// May take several ways at once: several sources, or several paths; only of a transfer.
+    #[must_use]
+    pub fn split(self) -> Self {
+        self.transferred(|transfer| transfer.split = true)
     }
 
     /// Says whether it may count on what is physically there.
@@ -94,6 +130,7 @@ impl Ask {
         match &self.want {
             Want::Rate(Wish { shape: Shape::Rigid(rigid), .. }) => rigid.start,
             Want::Rate(Wish { shape: Shape::Flexible(flexible), .. }) => flexible.window_start,
+            Want::Rate(Wish { shape: Shape::Transfer(transfer), .. }) => transfer.start,
             Want::Offer(_) => None,
         }
     }
@@ -104,6 +141,7 @@ impl Ask {
         match &self.want {
             Want::Rate(Wish { shape: Shape::Rigid(rigid), .. }) => Some(rigid.until),
             Want::Rate(Wish { shape: Shape::Flexible(it), .. }) => Some(End::After(it.duration)),
+            Want::Rate(Wish { shape: Shape::Transfer(it), .. }) => Some(End::At(it.deadline)),
             Want::Offer(_) => None,
         }
     }
@@ -118,6 +156,15 @@ impl Ask {
     fn wished(mut self, say: impl FnOnce(&mut Wish)) -> Self {
         match &mut self.want {
             Want::Rate(wish) => say(wish),
+            Want::Offer(_) => self.misfit = Some(NO_SHAPE),
+        }
+        self
+    }
+
+    fn transferred(mut self, say: impl FnOnce(&mut Transfer)) -> Self {
+        match &mut self.want {
+            Want::Rate(Wish { shape: Shape::Transfer(transfer), .. }) => say(transfer),
+            Want::Rate(_) => self.misfit = Some(NO_VOLUME),
             Want::Offer(_) => self.misfit = Some(NO_SHAPE),
         }
         self
@@ -144,6 +191,9 @@ impl Ask {
             hold_for: self.hold_for.map(wire::to_duration),
             hold_best_offer: self.hold_best_offer,
             session: wire::to_session(self.session),
+            movable: self.movable,
+            priority: i32::from(self.priority),
+            preemptible: self.preemptible,
             ..v1::CreateReservationRequest::default()
         };
         let wish = match &self.want {

@@ -11,7 +11,7 @@ use crate::ask::Ask;
 use crate::change::Change;
 use crate::clock::BootTime;
 use crate::error::ClientError;
-use crate::grant::{self, GrantEnd, Notice};
+use crate::grant::{self, GrantEnd, GrantWay, Notice};
 use crate::limiter::Limiter;
 use crate::refusal::Refusal;
 use crate::reservation::{Outcome, Reservation};
@@ -201,6 +201,25 @@ impl Grant {
     #[must_use]
     pub fn writer<W: Write>(&self, inner: W) -> Limited<W> {
         Limited::new(inner, self.limiter.stream(), self.runtime())
+    }
+
+    /// One way of the plan by itself, as [`crate::Grant::way`]: move its bytes with
+    /// [`Grant::reader_on`] and [`Grant::writer_on`].
+    #[must_use]
+    pub fn way(&self, index: usize) -> Option<GrantWay> {
+        self.inner.as_ref().and_then(|grant| grant.way(index))
+    }
+
+    /// Limits what is read from `inner` to what the plan has for this way.
+    #[must_use]
+    pub fn reader_on<R: Read>(&self, way: &GrantWay, inner: R) -> Limited<R> {
+        Limited::new(inner, way.limiter().stream(), self.runtime())
+    }
+
+    /// Limits what is written to `inner` to what the plan has for this way.
+    #[must_use]
+    pub fn writer_on<W: Write>(&self, way: &GrantWay, inner: W) -> Limited<W> {
+        Limited::new(inner, way.limiter().stream(), self.runtime())
     }
 
     fn runtime(&self) -> Arc<Runtime> {

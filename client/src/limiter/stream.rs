@@ -212,6 +212,10 @@ impl Lease {
     ) -> Result<Option<Option<u64>>, LimitError> {
         let holds = state.holds()?;
         self.chunk = state.chunk;
+        if state.pauses() {
+            // Whoever ends the pause wakes everyone; the end of all comes without.
+            return Ok(Some(holds.map(|left| now.saturating_add(left))));
+        }
         state.serve(now);
         loop {
             if self.ticket.is_some_and(|ticket| !state.bucket.waits(ticket)) {

@@ -52,6 +52,7 @@ pub(crate) type Watching = Words<v1::WatchReservationsRequest, v1::WatchReservat
 pub(crate) type Admitting = Words<Streaming<v1::AdmitRequest>, v1::AdmitResponse>;
 
 /// What a test answers by itself.
+#[allow(clippy::large_enum_variant, reason = "a handful of them, in tests")]
 pub(crate) enum Asked {
     Update(Update),
     Batch(Batch),

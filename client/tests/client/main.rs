@@ -9,7 +9,9 @@ mod calls;
 mod fake;
 mod grants;
 mod plans;
+mod segments;
 mod sessions;
+mod transfers;
 mod watches;
 
 use std::time::Duration;

@@ -139,6 +139,7 @@ async fn notices_reach_the_holder_once() {
             kind: *kind,
             lane: "links/a/forward".into(),
             time: Some(prost_types::Timestamp { seconds: 2000, nanos: 0 }),
+            short_bytes: 0,
         };
         v1::GrantStatus { notices: kinds.iter().map(notice).collect(), ..plan(1, RATE, 0) }
     };
@@ -146,7 +147,8 @@ async fn notices_reach_the_holder_once() {
     dialogue.answer(&beat, LONG, status(&[1])).await;
     notices.changed().await.unwrap();
     let lane = Some("links/a/forward".to_owned());
-    let draining = Notice { kind: NoticeKind::Draining, lane, time: Some(seconds(2000)) };
+    let time = Some(seconds(2000));
+    let draining = Notice { kind: NoticeKind::Draining, lane, time, bytes: None, offer: None };
     assert_eq!(*notices.borrow_and_update(), [draining]);
     // Said again with the next answer, it is no news; a rate tells that the answer was heard.
     let beat = dialogue.beat_with_usage().await;

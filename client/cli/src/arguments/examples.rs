@@ -2,6 +2,7 @@
 
 pub(super) const RESERVE_USAGE: &str = "\
 tidegate reserve --from ENDPOINT --to ENDPOINT --rate RATE --for DURATION [OPTIONS]
+       tidegate reserve --from ENDPOINT --to ENDPOINT --volume SIZE --by TIME [OPTIONS]
        tidegate reserve --lane LANE --rate RATE --for DURATION [OPTIONS]
        tidegate reserve --offer TOKEN [OPTIONS]
        tidegate reserve --file FILE [OPTIONS]";
@@ -25,10 +26,17 @@ Examples:
   tidegate reserve --from storage/swift-east --to hosts/compute-1 \\
     --rate 1Gbit..4Gbit --for 1h --by +6h
       the first hour within six that has 1 Gbit/s, and there as much as fits
+  tidegate reserve --from storage/swift-east --from storage/swift-west --to hosts/compute-1 \\
+    --volume 40GB --by 18:00Z --split
+      40 GB until then, at whatever rates there are, from both at once if that helps
   tidegate reserve --from storage/swift-east --to hosts/compute-1 --rate 5Gbit --for 1h --take 1
       and if that is refused, the best that is offered
   tidegate reserve --file requests.toml --all-or-nothing
-      several at once; a file has one table for each, with the words of the options:
+      several at once; a file has one table for each, with the words of the options, and
+      before them how they hang together (each, all-of, any-of, in-order) and in how many weeks:
+          relation = \"in-order\"
+          gapless = true
+          weeks = 4
           [[reserve]]
           from = \"storage/swift-east\"
           to = \"hosts/compute-1\"
@@ -86,7 +94,10 @@ Examples:
   tidegate top --once --count 3";
 
 pub(super) const FETCH: &str = "\
-Example:
+Examples:
+  tidegate fetch http://10.0.0.5/images/debian.qcow2 ./debian.qcow2 \\
+    --from storage/swift-east --to hosts/compute-1 --by 18:00Z
+      all of it until then; its plan may be moved meanwhile, and is followed
   tidegate fetch http://10.0.0.5/images/debian.qcow2 ./debian.qcow2 \\
     --from storage/swift-east --to hosts/compute-1 --rate 2Gbit \\
     --sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";

@@ -12,7 +12,7 @@ use tidegate_policy::Span;
 pub(crate) use lanes::{
     AddMaintenance, Apply, Change, Diff, Export, Lanes, Maintenance, Path, Resource, Top,
 };
-pub(crate) use requests::{Between, Fetch, Ls, Modify, Release, Reserve, Sessions, Watch, When};
+pub(crate) use requests::{Fetch, Ls, Modify, Release, Reserve, Sessions, Together, Watch, When};
 pub(crate) use wanted::Wanted;
 
 /// Where the help lists what every command takes.
@@ -111,7 +111,7 @@ pub(crate) enum Format {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Ask for a rate between two endpoints over a time
+    /// Ask for a rate over a time, or a volume by a deadline, between two endpoints
     #[command(after_help = examples::RESERVE, override_usage = examples::RESERVE_USAGE)]
     Reserve(Box<Reserve>),
     /// Turn a held reservation into a promise
@@ -135,7 +135,7 @@ pub(crate) enum Command {
     /// List reservations
     #[command(after_help = examples::LS)]
     Ls(Ls),
-    /// Show one reservation with what it books on each lane
+    /// Show one reservation with its plan, and what it books on each lane
     #[command(after_help = examples::SHOW)]
     Show(One),
     /// Say what a request would be answered and why, lane by lane

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
 use tidegate_policy::{BitRate, Endpoint, Name, Span, TimeText};
 
 use super::wanted::Wanted;
@@ -55,8 +56,34 @@ pub(crate) struct Reserve {
     )]
     pub(crate) file: Option<PathBuf>,
     /// All of them or none
-    #[arg(long, help_heading = SEVERAL, requires = "file")]
+    #[arg(long, help_heading = SEVERAL, requires = "file", conflicts_with = "relation")]
     pub(crate) all_or_nothing: bool,
+    /// How they hang together, instead of what the file says
+    #[arg(long, value_enum, value_name = "RELATION", help_heading = SEVERAL, requires = "file")]
+    pub(crate) relation: Option<Together>,
+    /// With in-order: each starts exactly where the one before it ends
+    #[arg(long, help_heading = SEVERAL, requires = "file")]
+    pub(crate) gapless: bool,
+    /// Ask for all of it in so many weeks, this one included
+    #[arg(long, value_name = "COUNT", help_heading = SEVERAL, requires = "file")]
+    pub(crate) weeks: Option<u8>,
+}
+
+/// How several requests hang together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Together {
+    /// Each for itself
+    Each,
+    /// All of them or none
+    #[serde(alias = "all_of")]
+    AllOf,
+    /// The first that fits
+    #[serde(alias = "any_of")]
+    AnyOf,
+    /// All or none, each after the end of the one before it
+    #[serde(alias = "in_order")]
+    InOrder,
 }
 
 #[derive(Debug, Args)]
@@ -166,7 +193,7 @@ pub(crate) struct Between {
     pub(crate) via: Vec<Name>,
     /// The payload rate, such as 2Gbit or 250MB/s
     #[arg(long, value_parser = words::rate)]
-    pub(crate) rate: BitRate,
+    pub(crate) rate: Option<BitRate>,
 }
 
 #[derive(Debug, Args)]
@@ -185,6 +212,29 @@ pub(crate) struct Fetch {
     /// How long to reserve; by default what the size takes at the rate, and 10 s more
     #[arg(long = "for", value_name = "DURATION", value_parser = words::span)]
     pub(crate) span: Option<Span>,
+    /// All of it by then, such as +2h or 18:00Z, at whatever rates there are, instead of one --rate
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = words::latest,
+        conflicts_with_all = ["rate", "span"]
+    )]
+    pub(crate) by: Option<TimeText>,
+    /// The lowest rate that helps; with --by
+    #[arg(long, value_name = "RATE", value_parser = words::rate, requires = "by")]
+    pub(crate) min_rate: Option<BitRate>,
+    /// The highest rate that is of use; with --by
+    #[arg(long, value_name = "RATE", value_parser = words::rate, requires = "by")]
+    pub(crate) max_rate: Option<BitRate>,
+    /// Keep to the plan that is granted: by default it may be moved, as long as --by is kept
+    #[arg(long, requires = "by")]
+    pub(crate) unmoved: bool,
+    /// 0 to 9: higher ones may take from lower ones that can be preempted
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(0..=9))]
+    pub(crate) priority: Option<u8>,
+    /// A higher priority may shift it, shrink it, and at last close it
+    #[arg(long)]
+    pub(crate) preemptible: bool,
     /// The SHA-256 that it must have, 64 hex digits
     #[arg(long, value_name = "HEX")]
     pub(crate) sha256: Option<String>,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Deserialize;
-use tidegate_policy::{Endpoint, Name, Span, TimeText};
+use tidegate_policy::{BitRate, ByteCount, Endpoint, Name, SessionId, Span, TimeText};
 
 use super::words::{self, Rates, optional};
 
@@ -38,6 +38,26 @@ pub(crate) struct Wanted {
     #[arg(long, value_parser = words::rates)]
     #[serde(deserialize_with = "optional::rates")]
     pub(crate) rate: Option<Rates>,
+    /// So many bytes instead of a rate, such as 40GB, all there --by then
+    #[arg(
+        long,
+        value_name = "SIZE",
+        value_parser = words::size,
+        conflicts_with_all = ["rate", "span", "until"]
+    )]
+    #[serde(deserialize_with = "optional::size")]
+    pub(crate) volume: Option<ByteCount>,
+    /// The lowest rate that helps while a --volume moves; by default any does
+    #[arg(long, value_name = "RATE", value_parser = words::rate, requires = "volume")]
+    #[serde(rename = "min-rate", deserialize_with = "optional::rate")]
+    pub(crate) min_rate: Option<BitRate>,
+    /// The highest rate at which a --volume may move
+    #[arg(long, value_name = "RATE", value_parser = words::rate, requires = "volume")]
+    #[serde(rename = "max-rate", deserialize_with = "optional::rate")]
+    pub(crate) max_rate: Option<BitRate>,
+    /// A --volume may take several sources or paths at once
+    #[arg(long, requires = "volume")]
+    pub(crate) split: bool,
     /// When it starts, or may start at the earliest: now, +2h or 2026-11-23T18:00:00Z
     #[arg(long, value_name = "TIME", value_parser = words::time)]
     #[serde(deserialize_with = "optional::time")]
@@ -55,7 +75,7 @@ pub(crate) struct Wanted {
     )]
     #[serde(deserialize_with = "optional::time")]
     pub(crate) until: Option<TimeText>,
-    /// Takes the first time that fits and is over by then, such as +6h
+    /// Takes the first time that fits and is over by then, such as +6h or 18:00Z
     #[arg(long, visible_alias = "within", value_name = "TIME", value_parser = words::latest)]
     #[serde(deserialize_with = "optional::latest")]
     pub(crate) by: Option<TimeText>,
@@ -65,6 +85,19 @@ pub(crate) struct Wanted {
     /// Over how many parallel streams the bytes are spread
     #[arg(long, value_name = "COUNT")]
     pub(crate) streams: Option<u16>,
+    /// The session of an agent that it belongs to, and ends with
+    #[arg(long, value_name = "SESSION", value_parser = words::session)]
+    #[serde(deserialize_with = "optional::session")]
+    pub(crate) session: Option<SessionId>,
+    /// Its plan may be moved to make room for others, as long as the promise is kept; with --session
+    #[arg(long)]
+    pub(crate) movable: bool,
+    /// 0 to 9: higher ones may take from lower ones that can be preempted
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(0..=9))]
+    pub(crate) priority: Option<u8>,
+    /// A higher priority may shift it, shrink it, and at last close it
+    #[arg(long)]
+    pub(crate) preemptible: bool,
     /// Holds it unconfirmed for this long; on the command line that belongs to `reserve` alone.
     #[arg(skip)]
     #[serde(deserialize_with = "optional::span")]

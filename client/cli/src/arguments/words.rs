@@ -4,8 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
+use tidegate_client::clock;
 use tidegate_policy::{
-    BitRate, ByteCount, Endpoint, ParseError, Resource, Span, TimeText, Timestamp,
+    BitRate, ByteCount, Endpoint, ParseError, Resource, SessionId, Span, TimeText, Timestamp,
 };
 
 /// A payload rate, or the lowest that helps and the highest that is of use: `1Gbit..4Gbit`.
@@ -76,13 +77,54 @@ pub(crate) fn rates(text: &str) -> Result<Rates, String> {
     Ok(Rates { min, max })
 }
 
+/// A size with its unit, of something.
+pub(crate) fn size(text: &str) -> Result<ByteCount, String> {
+    let size: ByteCount = text.parse().map_err(|error: ParseError| {
+        let text = text.trim();
+        if rate(text).is_ok() {
+            return fault("it is a rate, not a size", "write bytes, as in 40GB or 40GiB");
+        }
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if digits {
+            return fault("it has no unit", format!("write {text}GB, {text}GiB or {text}B"));
+        }
+        plain(&error)
+    })?;
+    if size == ByteCount::ZERO {
+        return Err(fault("it is nothing to move", "write how much it is, as in 40GB"));
+    }
+    Ok(size)
+}
+
+/// A session, as `tidegate sessions` shows it.
+pub(crate) fn session(text: &str) -> Result<SessionId, String> {
+    let id = text.trim();
+    let id = id.strip_prefix("sessions/").unwrap_or(id);
+    id.parse().map_err(|error: ParseError| {
+        fault(&error.why, "`tidegate sessions` shows those that are open")
+    })
+}
+
 /// A length of time with its unit.
 pub(crate) fn span(text: &str) -> Result<Span, String> {
     text.trim().strip_prefix('+').unwrap_or(text).parse().map_err(|error: ParseError| plain(&error))
 }
 
+/// The next time that a clock shows this in UTC, as in `18:00Z`; `None` if it is no such time.
+fn next(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let clock = text.trim().strip_suffix('Z')?;
+    let seconds = if clock.len() == 5 { ":00" } else { "" };
+    let today = now.to_string();
+    let (day, _) = today.split_once('T')?;
+    let time: Timestamp = format!("{day}T{clock}{seconds}Z").parse().ok()?;
+    Some(if time <= now { time.plus(Span::from_secs(24 * 3600)) } else { time })
+}
+
 /// An instant, or a time from now.
 pub(crate) fn time(text: &str) -> Result<TimeText, String> {
+    if let Some(time) = next(text, clock::wall()) {
+        return Ok(TimeText::At(time));
+    }
     text.parse().map_err(|error: ParseError| {
         let text = text.trim();
         let whole = text.replacen(' ', "T", 1);
@@ -103,9 +145,13 @@ pub(crate) fn time(text: &str) -> Result<TimeText, String> {
         if format!("{whole}T00:00:00Z").parse::<Timestamp>().is_ok() {
             return fault("it names no time of day", format!("write {whole}T00:00:00Z"));
         }
-        let clock = text.contains(':') && text.chars().all(|c| c.is_ascii_digit() || c == ':');
-        let why = if clock { "it names neither day nor time zone" } else { &error.why };
-        fault(why, error.hint)
+        if next(&format!("{text}Z"), clock::wall()).is_some() {
+            return fault(
+                "it names no time zone",
+                format!("write {text}Z for the next time that it is {text} in UTC, or +2h"),
+            );
+        }
+        plain(&error)
     })
 }
 
@@ -194,6 +240,9 @@ macro_rules! optional {
 
 optional! {
     rates: super::Rates,
+    rate: tidegate_policy::BitRate,
+    size: tidegate_policy::ByteCount,
+    session: tidegate_policy::SessionId,
     span: tidegate_policy::Span,
     time: tidegate_policy::TimeText,
     latest: tidegate_policy::TimeText,
@@ -239,7 +288,11 @@ mod tests {
         hint(time("2026-11-25T18:00:00"), "write 2026-11-25T18:00:00Z for UTC");
         hint(time("2026-11-25 18:00"), "write 2026-11-25T18:00:00Z for UTC");
         hint(time("2026-11-25"), "write 2026-11-25T00:00:00Z");
-        hint(time("18:00"), "it names neither day nor time zone\nhint: write 2026-");
+        hint(time("18:00"), "write 18:00Z for the next time that it is 18:00 in UTC");
+        hint(size("40"), "write 40GB, 40GiB or 40B");
+        hint(size("40Gbit"), "it is a rate, not a size");
+        hint(size("0GB"), "it is nothing to move");
+        hint(session("agent-7"), "`tidegate sessions` shows");
         hint(time("2h"), "write +2h");
         hint(endpoint("images"), "write hosts/images or storage/images");
         hint(share("100%"), "it is no share below all");
@@ -250,6 +303,12 @@ mod tests {
         let range = rates("1Gbit..4Gbit").unwrap();
         assert_eq!((range.min.bps(), range.max.bps()), (1_000_000_000, 4_000_000_000));
         assert_eq!(rates("2Gbit").unwrap().to_string(), "2Gbit/s");
+        assert_eq!(size("40GB").unwrap().bytes(), 40_000_000_000);
+        let now: Timestamp = "2026-11-29T17:30:00Z".parse().unwrap();
+        let on = |text: &str| next(text, now).map(|time| time.to_string());
+        assert_eq!(on("18:00Z").as_deref(), Some("2026-11-29T18:00:00Z"));
+        assert_eq!(on("17:30:00Z").as_deref(), Some("2026-11-30T17:30:00Z"));
+        assert_eq!([on("18:00"), on("25:00Z"), on("+2h")], [None, None, None]);
         assert_eq!(latest("6h").unwrap(), latest("+6h").unwrap());
         assert_eq!(span("+10m").unwrap(), span("10m").unwrap());
         assert_eq!([share("0%"), share("99.5%")], [Ok(0), Ok(995_000)]);

@@ -8,15 +8,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tidegate_client::ask::{Ask, Between, End};
 use tidegate_client::fetch::{Fetch, FetchError, Fetched};
 use tidegate_client::{Digest, Download, Grant, OnUnreachable, clock};
-use tidegate_policy::{Span, TimeText};
+use tidegate_policy::{ByteCount, Span, TimeText};
 
 use super::Desk;
 use super::reserve::refused;
+use crate::arguments;
 use crate::arguments::words::Unreachable;
-use crate::arguments::{self, Between as Typed};
-use crate::clerk;
-use crate::exit::Exit;
+use crate::exit::{Exit, Mistake};
 use crate::output::{Column, Printer, Sheet, Thing, Value, say};
+use crate::{asking, clerk};
 
 /// How long a fetch waits for a broker that cannot be reached.
 const WAIT_MAX: Duration = Duration::from_secs(600);
@@ -34,15 +34,14 @@ pub(super) async fn run(desk: &Desk, typed: arguments::Fetch) -> anyhow::Result<
         sha256: typed.sha256.clone(),
         sized: typed.span.is_none(),
     };
-    let until = End::After(typed.span.unwrap_or(Span::ZERO));
     let policy = match typed.on_unreachable {
         Unreachable::Wait => OnUnreachable::Wait { up_to: WAIT_MAX },
         Unreachable::Fail => OnUnreachable::Fail,
         Unreachable::BestEffort(rate) => OnUnreachable::BestEffort(rate),
     };
-    let ask = ask(typed.between, typed.start, until)?;
-    let mut fetch = Fetch::new(ask, download).on_unreachable(policy);
-    if typed.span.is_none() {
+    let sized = typed.span.is_none();
+    let mut fetch = Fetch::new(ask(typed)?, download).on_unreachable(policy);
+    if sized {
         fetch = fetch.sized().await?;
     }
     let bar = bar(&desk.printer);
@@ -84,11 +83,31 @@ fn agent() -> String {
     format!("{}-{}", if host.is_empty() { "host" } else { host }, std::process::id())
 }
 
+/// Tells what becomes of a grant while it is used: that its plan is moved, or that it lags.
+fn follow(grant: &Grant, bar: &ProgressBar) {
+    let (mut notices, bar) = (grant.notices(), bar.clone());
+    // It ends with the grant.
+    tokio::spawn(async move {
+        let mut before = Vec::new();
+        while notices.changed().await.is_ok() {
+            let now = notices.borrow_and_update().clone();
+            for notice in now.iter().filter(|notice| !before.contains(*notice)) {
+                bar.suspend(|| say(&notice.to_string()));
+            }
+            before = now;
+        }
+    });
+}
+
 fn announce(grant: &Grant, bar: &ProgressBar) {
+    follow(grant, bar);
     match grant.reservation() {
         Some(granted) => {
             let from = granted.source().map(|it| format!(" from {it}")).unwrap_or_default();
-            let text = format!("granted {}{from} until {}", granted.rate, granted.end);
+            let text = match granted.promise {
+                Some(promise) => format!("granted {promise}{from}, at most {}", granted.rate),
+                None => format!("granted {}{from} until {}", granted.rate, granted.end),
+            };
             bar.suspend(|| say(&text));
         }
         None => bar.suspend(|| say("the broker cannot be reached: going on without a promise")),
@@ -136,16 +155,39 @@ impl Thing for Fetched {
     ];
 }
 
-/// The request between the endpoints that were typed.
-fn ask(typed: Typed, start: TimeText, until: End) -> anyhow::Result<Ask> {
-    let mut sources = typed.sources.into_iter();
+/// The request that was typed: a rate for as long as the size takes, or all of it by a deadline.
+fn ask(typed: arguments::Fetch) -> anyhow::Result<Ask> {
+    let now = clock::wall();
+    let mut sources = typed.between.sources.into_iter();
     let first = sources.next().context("name a source with --from")?;
-    let between = sources.fold(Between::new(first, typed.destination), Between::or_from);
-    let between = typed.via.into_iter().fold(between, Between::via);
-    let ask = Ask::rigid(between, typed.rate, until);
+    let between = sources.fold(Between::new(first, typed.between.destination), Between::or_from);
+    let between = typed.between.via.into_iter().fold(between, Between::via);
+    // Now is the broker's to say: this machine's clock may differ.
+    let start = match typed.start {
+        TimeText::FromNow(Span::ZERO) => None,
+        later => Some(later.at(now)),
+    };
+    let mut ask = match (typed.by, typed.between.rate) {
+        (Some(by), _) => {
+            let deadline = asking::deadline(start, by, now)?;
+            let bounds = (typed.min_rate, typed.max_rate);
+            let ask = Ask::transfer(between, ByteCount::ZERO, deadline);
+            let mut ask = asking::bounded(ask, bounds)?;
+            ask.movable = !typed.unmoved;
+            ask
+        }
+        (None, Some(rate)) => {
+            Ask::rigid(between, rate, End::After(typed.span.unwrap_or(Span::ZERO)))
+        }
+        (None, None) => {
+            let mistake = Mistake::new("it does not say how fast, or by when");
+            return Err(mistake.hint("add --rate 2Gbit, or --by 18:00Z").into());
+        }
+    };
+    ask.priority = typed.priority.unwrap_or(0);
+    ask.preemptible = typed.preemptible;
     Ok(match start {
-        // Now is the broker's to say: this machine's clock may differ.
-        TimeText::FromNow(Span::ZERO) => ask,
-        later => ask.starting(later.at(clock::wall())),
+        None => ask,
+        Some(start) => ask.starting(start),
     })
 }

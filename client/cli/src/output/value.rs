@@ -30,6 +30,11 @@ pub(crate) enum Value {
     Mark(bool, &'static str, Tone),
     /// What is nearly always so: people are not told.
     Usual(Box<Value>),
+    /// People read the words, programs the value.
+    Told {
+        words: String,
+        data: Box<Value>,
+    },
     Record(Record),
     Records(Vec<Record>),
 }
@@ -64,6 +69,11 @@ impl Value {
     /// `value`, of which people are told only if it is not `usual`.
     pub(crate) fn unless(usual: bool, value: Self) -> Self {
         if usual { Self::Usual(Box::new(value)) } else { value }
+    }
+
+    /// `words` for people, `data` for programs.
+    pub(crate) fn told(words: impl Into<String>, data: Self) -> Self {
+        Self::Told { words: words.into(), data: Box::new(data) }
     }
 
     pub(crate) fn maybe(text: Option<impl ToString>) -> Self {
@@ -124,7 +134,7 @@ impl Value {
             Self::Text(text) => text.clone(),
             Self::Texts(texts) if texts.is_empty() => "-".into(),
             Self::Texts(texts) => texts.join(", "),
-            Self::Word { words, .. } => words.clone(),
+            Self::Word { words, .. } | Self::Told { words, .. } => words.clone(),
             Self::Rate(rate) => rate.to_string(),
             Self::Size(size) => size.to_string(),
             Self::Time(time) => time.to_string(),
@@ -158,7 +168,7 @@ impl Value {
     pub(crate) fn cell(&self) -> String {
         match self {
             Self::Nothing => String::new(),
-            Self::Usual(value) => value.cell(),
+            Self::Usual(value) | Self::Told { data: value, .. } => value.cell(),
             Self::Texts(texts) => texts.join(" "),
             Self::Word { code, .. } => (*code).to_owned(),
             Self::Rate(rate) => rate.bps().to_string(),
@@ -184,7 +194,7 @@ impl Serialize for Value {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Nothing => to.serialize_none(),
-            Self::Usual(value) => value.serialize(to),
+            Self::Usual(value) | Self::Told { data: value, .. } => value.serialize(to),
             Self::Text(text) => to.serialize_str(text),
             Self::Texts(texts) => texts.serialize(to),
             Self::Word { code, .. } => to.serialize_str(code),

@@ -25,13 +25,19 @@ impl Thing for ServerInfo {
         Column::new("beat", "beat_every_ms", |it| span(it.beat_every)),
         Column::new("lease", "lease_ms", |it| span(it.lease)),
         Column::new("grace", "grace_ms", |it| span(it.grace)),
+        Column::new("no-show-grace", "no_show_grace_ms", |it| span(it.no_show_grace)),
+        Column::new("moved", "moved_count", |it| Value::Count(it.moved)),
+        Column::new("no-shows", "no_show_count", |it| Value::Count(it.no_shows)),
+        Column::new("false-no-shows", "false_no_show_count", |it| Value::Count(it.false_no_shows)),
+        Column::new("preempted", "preempted_count", |it| Value::Count(it.preempted)),
     ];
 }
 
 /// In sentences.
 pub(crate) fn words(info: &ServerInfo) -> String {
     let ServerInfo { version, now, started, journal, topology_version, .. } = info;
-    let ServerInfo { beat_every, lease, grace, .. } = info;
+    let ServerInfo { beat_every, lease, grace, no_show_grace, .. } = info;
+    let ServerInfo { false_no_shows, preempted, .. } = info;
     let batches = match info.journal_sequence {
         1 => "1 batch".to_owned(),
         count => format!("{count} batches"),
@@ -39,11 +45,16 @@ pub(crate) fn words(info: &ServerInfo) -> String {
     let lanes = counted(info.lanes, "lane");
     let reservations = counted(info.live_reservations, "live reservation");
     let sessions = counted(info.open_sessions, "open session");
+    let moved = counted(info.moved, "plan");
+    let no_shows = counted(info.no_shows, "grant");
     format!(
         "tidegated {version}, serving {} since {started}; its now is {now}\n\
          journal {journal}, {batches}; topology version {topology_version}, {lanes}\n\
          {reservations}, {sessions}\n\
-         sessions beat every {beat_every:?}, lease {lease:?}, grace {grace:?}",
+         sessions beat every {beat_every:?}, lease {lease:?}, grace {grace:?}\n\
+         a grant is taken back if nothing moves for {no_show_grace:?}\n\
+         so far {moved} moved, {no_shows} taken back as unused ({false_no_shows} of them wrongly), \
+         {preempted} preempted",
         info.api_versions.join(", "),
     )
 }

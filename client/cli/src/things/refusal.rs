@@ -29,6 +29,7 @@ fn reason(reason: RefusalReason) -> &'static str {
         RefusalReason::NoHeadroom => "no_headroom",
         RefusalReason::Drained => "drained",
         RefusalReason::OthersRefused => "others_refused",
+        RefusalReason::OtherTaken => "other_taken",
         RefusalReason::Unknown(_) => "unknown",
     }
 }
@@ -51,6 +52,7 @@ fn offer(it: &CounterOffer) -> Record {
         OfferKind::LowerRateNow => "lower_rate_now",
         OfferKind::LaterFinish => "later_finish",
         OfferKind::OtherSource => "other_source",
+        OfferKind::LessInTime => "less_in_time",
         OfferKind::Unknown(_) => "unknown",
     };
     Record(vec![
@@ -58,6 +60,7 @@ fn offer(it: &CounterOffer) -> Record {
         ("source", Value::maybe(it.source.as_ref())),
         ("via", Value::texts(it.via.iter().map(|host| format!("hosts/{host}")))),
         ("path", it.path.map_or(Value::Nothing, |path| Value::Count(path.into()))),
+        ("volume_bytes", it.volume.map_or(Value::Nothing, Value::Size)),
         ("rate_bps", Value::Rate(it.rate)),
         ("start_time", Value::Time(it.start)),
         ("end_time", Value::Time(it.end)),

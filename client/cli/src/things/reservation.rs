@@ -1,5 +1,6 @@
 //! Reservations.
 
+use tidegate_client::plan::{PlanWay, Promise, Segment};
 use tidegate_client::reservation::{Assurance, CloseReason, Phase, Reservation, State};
 use tidegate_policy::ProjectId;
 
@@ -24,11 +25,23 @@ impl Thing for Reservation {
         Column::data("path", "path", path),
         Column::wide("assurance", "assurance", assurance),
         Column::wide("created", "create_time", |it| Value::Time(it.created)),
+        Column::alone("promise", "promise", promise),
+        Column::alone("movable", "movable", |it| {
+            Value::Mark(it.movable, "yes: its plan may change, the promise stays", Tone::Plain)
+        }),
+        Column::alone("priority", "priority", |it| {
+            Value::unless(it.priority == 0, Value::Count(it.priority.into()))
+        }),
+        Column::alone("preemptible", "preemptible", |it| {
+            Value::Mark(it.preemptible, "yes: a higher priority may take its lanes", Tone::Plain)
+        }),
         Column::alone("closed", "close_time", |it| Value::time(it.closed)),
         Column::alone("steering", "steers", steers),
         Column::alone("curtailed", "curtailed", curtailed),
         Column::data("etag", "etag", |it| Value::text(&it.etag)),
-        Column::data("plan", "plan_version", |it| Value::Count(it.plan_version)),
+        Column::data("plan-version", "plan_version", |it| Value::Count(it.plan_version)),
+        Column::alone("plan", "segments", segments),
+        Column::data("ways", "ways", ways),
         Column::alone("books", "bookings", bookings),
         Column::data("phase", "phase", |it| Value::text(phase(it))),
         Column::data("close-reason", "close_reason", close_reason),
@@ -44,7 +57,10 @@ pub(crate) fn state(it: &Reservation) -> Value {
         (State::Confirmed, Phase::Active) => ("confirmed", "active", Tone::Good),
         (State::Confirmed, Phase::Ended) => ("confirmed", "ended", Tone::Faint),
         (State::Closed { why }, _) => {
-            let lost = matches!(why, CloseReason::SessionLost | CloseReason::CapacityLost);
+            let lost = matches!(
+                why,
+                CloseReason::SessionLost | CloseReason::CapacityLost | CloseReason::Preempted
+            );
             ("closed", closed(why), if lost { Tone::Bad } else { Tone::Faint })
         }
     };
@@ -58,6 +74,8 @@ fn closed(why: CloseReason) -> &'static str {
         CloseReason::Expired => "expired",
         CloseReason::SessionLost => "session lost",
         CloseReason::CapacityLost => "capacity lost",
+        CloseReason::NoShow => "no show",
+        CloseReason::Preempted => "preempted",
         CloseReason::Unknown(_) => "closed",
     }
 }
@@ -114,6 +132,72 @@ fn session(it: &Reservation) -> Value {
     it.session.map_or(Value::Nothing, |session| Value::text(format!("sessions/{session}")))
 }
 
+/// What is promised; of a volume also how far it is.
+fn promise(it: &Reservation) -> Value {
+    let Some(promise) = it.promise else { return Value::Nothing };
+    let mut words = promise.to_string();
+    if let Some(volume) = promise.volume() {
+        let percent = u128::from(it.used.bytes()) * 100;
+        let percent = percent.checked_div(u128::from(volume.bytes())).unwrap_or(100).min(100);
+        words.push_str(&format!("; {} moved, {percent} %", it.used));
+    }
+    let time = |time: Option<_>| time.map_or(Value::Nothing, Value::Time);
+    Value::told(
+        words,
+        Value::Record(match promise {
+            Promise::Transfer(it) => Record(vec![
+                ("kind", Value::text("transfer")),
+                ("volume_bytes", Value::Size(it.volume)),
+                ("min_bps", Value::Rate(it.min)),
+                ("max_bps", Value::Rate(it.max)),
+                ("start_time", time(it.start)),
+                ("deadline", Value::Time(it.deadline)),
+                ("split", Value::Flag(it.split)),
+            ]),
+            Promise::Flexible(it) => Record(vec![
+                ("kind", Value::text("flexible")),
+                ("min_bps", Value::Rate(it.min)),
+                ("max_bps", Value::Rate(it.max)),
+                ("duration_ms", Value::Span(it.duration)),
+                ("window_start_time", time(it.window_start)),
+                ("window_end_time", Value::Time(it.window_end)),
+            ]),
+        }),
+    )
+}
+
+/// When it sends at which rate, on which way; people are told unless it is one rate all the time.
+fn segments(it: &Reservation) -> Value {
+    let way = |segment: &Segment| {
+        let number = u64::try_from(segment.way).unwrap_or(u64::MAX);
+        let words = it.ways.get(segment.way).map_or(number.to_string(), PlanWay::to_string);
+        Value::told(words, Value::Count(number))
+    };
+    let record = |segment: &Segment| {
+        Record(vec![
+            ("start_time", Value::Time(segment.start)),
+            ("end_time", Value::Time(segment.end)),
+            ("rate_bps", Value::Rate(segment.rate)),
+            ("way", way(segment)),
+        ])
+    };
+    let plain = it.segments.len() <= 1 && it.promise.is_none();
+    Value::unless(plain, Value::Records(it.segments.iter().map(record).collect()))
+}
+
+fn ways(it: &Reservation) -> Value {
+    let record = |way: &PlanWay| {
+        Record(vec![
+            ("source", Value::maybe(way.source.as_ref())),
+            ("via", Value::texts(way.via.iter().map(|host| format!("hosts/{host}")))),
+            ("path", way.path.map_or(Value::Nothing, |path| Value::Count(path.into()))),
+            ("steers", Value::texts(&way.steers)),
+            ("lanes", Value::texts(&way.lanes)),
+        ])
+    };
+    Value::Records(it.ways.iter().map(record).collect())
+}
+
 fn bookings(it: &Reservation) -> Value {
     let record = |one: &tidegate_client::reservation::Booking| {
         Record(vec![("booked_bps", Value::Rate(one.booked)), ("lane", Value::text(&one.lane))])
@@ -136,6 +220,8 @@ fn close_reason(it: &Reservation) -> Value {
         CloseReason::Expired => "expired",
         CloseReason::SessionLost => "session_lost",
         CloseReason::CapacityLost => "capacity_lost",
+        CloseReason::NoShow => "no_show",
+        CloseReason::Preempted => "preempted",
         CloseReason::Unknown(_) => "unknown",
     })
 }
