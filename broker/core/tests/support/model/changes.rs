@@ -63,6 +63,7 @@ impl Oracle {
         let mut after = found.clone();
         let (booked, over) = (booked.collect(), Interval::new(at(from), at(to)).unwrap());
         let rate = BitRate::from_bps(rate).unwrap();
+        after.promise = None;
         after.plan = Plan::single(found.plan.route().unwrap().clone(), over, rate, booked);
         (after.interval, after.from) = (interval, at(from));
         after.curtailed = found.curtailed && interval.end() == found.interval.end();
@@ -77,6 +78,7 @@ impl Oracle {
         after.kept = self.kept(found.id, &new, (now, stops));
         self.remember(now, mark, About::Reservation(found.id));
         self.put(after.clone());
+        self.watch(now, after.id);
         reply(&after)
     }
 
