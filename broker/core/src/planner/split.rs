@@ -102,11 +102,18 @@ impl<'w> Splitter<'w> {
             }
             let full = |crossing: &&Crossing| within(&[**crossing], &self.left, 1) == 0;
             let Some(crossing) = way.iter().find(full) else { return false };
-            let limit = within(&[*crossing], &self.lows, u64::MAX);
+            // Other ways may cross it less often: it carries most of those that do so least.
+            let ways = self.order.iter().flat_map(|place| &self.ways[*place]);
+            let times =
+                ways.filter(|it| it.lane == crossing.lane).map(|it| it.factor.times()).min();
+            let once = crossing.factor.carries(self.lows[crossing.lane]);
+            let limit = once.checked_div(times.unwrap_or(1).into()).unwrap_or(once);
             cut.push(crossing.lane);
             carries = carries.saturating_add(limit);
         }
-        carries <= total.saturating_add(SLACK)
+        // Each way rounds once on each lane.
+        let slack = u64::try_from(self.order.len()).unwrap_or(0);
+        carries <= total.saturating_add(slack)
     }
 
     /// The most in all, if that is more than `total`, which the rates are now.
@@ -121,11 +128,7 @@ impl<'w> Splitter<'w> {
         }
         lanes.push(Shared { times: vec![1; self.order.len()], limit: self.max });
         let Some(most) = most(self.order.len(), &lanes) else { return total };
-        if most.iter().fold(0, |sum: u64, rate| sum.saturating_add(*rate))
-            <= total.saturating_add(SLACK)
-        {
-            return total;
-        }
+        let before = self.rates.clone();
         self.left.clone_from(&self.lows);
         let mut sum = 0_u64;
         for (place, rate) in self.order.iter().zip(most) {
@@ -135,12 +138,13 @@ impl<'w> Splitter<'w> {
             book(&self.ways[*place], rate, &mut self.left);
             sum = sum.saturating_add(rate);
         }
+        if sum < total {
+            self.rates = before;
+            return total;
+        }
         sum
     }
 }
-
-/// So many bits per second may be lost to rounding, one for each way and lane.
-const SLACK: u64 = 256;
 
 /// Takes what a rate books on a way.
 fn book(way: &[Crossing], rate: u64, left: &mut [u64]) {
