@@ -3,7 +3,7 @@
 //! Flat sorted lists: a lane has some hundreds of breakpoints here, and a copy of all of them is
 //! one stretch of memory.
 
-use tidegate_policy::{Interval, Span, Timestamp};
+use tidegate_policy::{Interval, Timestamp};
 
 use super::{Fan, Piece};
 
@@ -46,19 +46,18 @@ impl Profile {
         low
     }
 
-    /// How long of `over` nothing is free.
-    pub(crate) fn full(&self, over: Interval) -> Span {
-        let (mut cursor, mut full) = (self.from(over.start()), Span::ZERO);
+    /// What is free over `over` in all, in bits per second times milliseconds.
+    pub(crate) fn area(&self, over: Interval) -> u128 {
+        let (mut cursor, mut area) = (self.from(over.start()), 0_u128);
         let mut here = over.start();
         while here < over.end() {
             let next = cursor.next().unwrap_or(over.end()).min(over.end());
-            if cursor.level() == 0 {
-                full = full.plus(next.since(here));
-            }
+            let part = u128::from(cursor.level()).saturating_mul(next.since(here).as_ms().into());
+            area = area.saturating_add(part);
             here = next;
             cursor.advance();
         }
-        full
+        area
     }
 
     /// Takes `amount` away over `over`, where that much is free.

@@ -4,6 +4,7 @@
 //! - [`split`] says how much several ways carry together, exactly ([`flow`] where it has to);
 //! - [`place`] finds a constant rate its earliest place;
 //! - [`board`] is what is free on many lanes, to try things on;
+//! - [`prices`] says what lanes are worth to many jobs together;
 //! - [`replan`] finds many plans new places, all of them or none.
 //!
 //! Nothing here knows reservations, sessions or names: lanes are places in a list.
@@ -12,6 +13,7 @@ pub(crate) mod board;
 pub(crate) mod fill;
 mod flow;
 pub(crate) mod place;
+pub(crate) mod prices;
 pub(crate) mod replan;
 pub(crate) mod split;
 
@@ -74,6 +76,16 @@ pub(crate) struct Steady {
 pub(crate) enum Need {
     Volume(Volume),
     Steady(Steady),
+}
+
+/// How much is to be moved, in bits per second times milliseconds.
+fn volume_of(need: &Need) -> u128 {
+    match need {
+        Need::Volume(volume) => volume.need,
+        Need::Steady(steady) => {
+            u128::from(steady.min.bps()).saturating_mul(steady.span.as_ms().into())
+        }
+    }
 }
 
 impl<L> Fan<L> {

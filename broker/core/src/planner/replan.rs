@@ -3,9 +3,8 @@
 //! Whoever is homeless goes first, then those around it by deadline, each where it is now if that
 //! is still free: so few move. If that does not do, the same with everybody; then all anew, by
 //! deadline and by laxity. Then, each time somebody finds no place, it goes first in the next round
-//! (squeaky wheel optimisation, Joslin and Clements 1999), and the lanes that were full for it
-//! become a little dearer: ways are taken cheapest first, so that detours over what everybody needs
-//! die out (the multiplicative weights of Garg and Koenemann 2007, a little of them).
+//! (squeaky wheel optimisation, Joslin and Clements 1999). Ways are taken by what their lanes are
+//! worth to all together, so that detours over what others need more die out.
 
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use tidegate_policy::{Interval, Timestamp};
 
 use super::board::Board;
 use super::fill::{Choice, fill};
+use super::prices::{PRICE, prices};
 use super::{Fan, Need, Piece};
 use crate::plan::carried;
 
@@ -93,10 +93,9 @@ impl Job {
     }
 }
 
-/// What a lane costs at first.
-const PRICE: u64 = 1 << 16;
-/// A lane that is full all the time becomes dearer by this part of what it costs.
-const DEARER: u64 = 64;
+/// Ways that cost this much of the cheapest are taken with it, in percent; dearer ones only if it
+/// does not fit there.
+const ABOUT_AS_CHEAP: u64 = 120;
 
 struct Search<'a> {
     jobs: &'a [Job],
@@ -139,6 +138,7 @@ impl Search<'_> {
                 return Some(places);
             }
         }
+        self.prices = prices(&bare, self.jobs);
         let first: Vec<usize> = homeless.iter().chain(&settled).copied().collect();
         if let Ok(places) = self.round(&bare, &first, true) {
             return Some(places);
@@ -221,7 +221,6 @@ impl Search<'_> {
                 return Err(Failed::Spent);
             }
             let Some(pieces) = self.put(&board, *place) else {
-                self.raise(&board, job);
                 return Err(Failed::Squeaky(*place));
             };
             for piece in &pieces {
@@ -230,19 +229,6 @@ impl Search<'_> {
             places[*place] = pieces;
         }
         Ok(places)
-    }
-
-    /// The lanes of a job become dearer by how long they are full in its window.
-    fn raise(&mut self, board: &Board, job: &Job) {
-        let all = job.window.span().as_ms().max(1);
-        for lane in &job.fan.lanes {
-            let full = board.lanes[*lane].full(job.window).as_ms();
-            let price = &mut self.prices[*lane];
-            let more = u128::from(*price)
-                .saturating_mul(full.into())
-                .checked_div(u128::from(DEARER).saturating_mul(all.into()));
-            *price = price.saturating_add(u64::try_from(more.unwrap_or(0)).unwrap_or(0));
-        }
     }
 
     /// The first place of a job, over the cheapest ways first.
@@ -261,12 +247,18 @@ impl Search<'_> {
             lanes.fold(0, u64::saturating_add)
         };
         let mut order: Vec<usize> = (0..fan.ways.len()).collect();
-        order.sort_by_cached_key(cost);
+        order.sort_by_cached_key(&cost);
         let read = || -> Vec<_> {
             fan.lanes.iter().map(|lane| board.lanes[*lane].from(window.start())).collect()
         };
-        let choice = Choice { ways: &fan.ways, order: &order, exact: false };
-        fill(read, choice, (volume, window), most, &mut self.spent)
+        let cheap = order.first().map_or(0, cost).saturating_mul(ABOUT_AS_CHEAP);
+        let few = order.iter().filter(|way| cost(way).saturating_mul(100) <= cheap).count();
+        let mut among = |order: &[usize]| {
+            let choice = Choice { ways: &fan.ways, order, exact: false };
+            fill(read, choice, (volume, window), most, &mut self.spent)
+        };
+        let found = among(&order[..few]);
+        if found.is_some() || few == order.len() { found } else { among(&order) }
     }
 }
 
