@@ -152,6 +152,12 @@ pub(super) const EXPORT: &str = "\
 Example:
   tidegate export topology > topology.toml";
 
+pub(super) const SIMULATE: &str = "\
+Examples:
+  tidegate simulate --topology topology.toml --requests requests.jsonl --plan rigid
+  tidegate simulate --topology abilene.topology.json --requests requests.jsonl \\
+    --plan rigid-1path,rigid --jitter 300s -o json";
+
 pub(super) const INFO: &str = "\
 Example:
   tidegate info --broker http://127.0.0.1:7411";

@@ -3,6 +3,7 @@
 mod examples;
 mod lanes;
 mod requests;
+mod simulate;
 mod wanted;
 pub(crate) mod words;
 
@@ -13,6 +14,7 @@ pub(crate) use lanes::{
     AddMaintenance, Apply, Change, Diff, Export, Lanes, Maintenance, Path, Resource, Top,
 };
 pub(crate) use requests::{Fetch, Ls, Modify, Release, Reserve, Sessions, Together, Watch, When};
+pub(crate) use simulate::{PlanName, Reclaim, Simulate};
 pub(crate) use wanted::Wanted;
 
 /// Where the help lists what every command takes.
@@ -180,6 +182,9 @@ pub(crate) enum Command {
     /// Print a declaration that is in force
     #[command(subcommand, visible_alias = "get")]
     Export(Export),
+    /// Replay requests in virtual time, to see what would be granted and kept
+    #[command(after_help = examples::SIMULATE)]
+    Simulate(Box<Simulate>),
     /// Say what runs at the other end
     #[command(after_help = examples::INFO)]
     Info,

@@ -25,6 +25,8 @@ pub(crate) enum Value {
     Percent(u64),
     /// In parts per million; people read percent.
     Ppm(u32),
+    /// A fraction, or what is measured in fractions of a unit; people read three digits.
+    Ratio(f64),
     Flag(bool),
     /// A flag of which people are told in these words, and only if it is set.
     Mark(bool, &'static str, Tone),
@@ -112,7 +114,12 @@ impl Value {
     pub(crate) fn is_number(&self) -> bool {
         matches!(
             self,
-            Self::Rate(_) | Self::Size(_) | Self::Count(_) | Self::Percent(_) | Self::Ppm(_)
+            Self::Rate(_)
+                | Self::Size(_)
+                | Self::Count(_)
+                | Self::Percent(_)
+                | Self::Ppm(_)
+                | Self::Ratio(_)
         )
     }
 
@@ -142,6 +149,7 @@ impl Value {
             Self::Count(count) => count.to_string(),
             Self::Percent(percent) => format!("{percent} %"),
             Self::Ppm(ppm) => percent(*ppm),
+            Self::Ratio(ratio) => format!("{ratio:.3}"),
             Self::Flag(flag) => if *flag { "yes" } else { "no" }.into(),
             Self::Record(record) => record.exact(),
             Self::Records(records) => {
@@ -175,6 +183,7 @@ impl Value {
             Self::Size(size) => size.bytes().to_string(),
             Self::Percent(percent) => percent.to_string(),
             Self::Ppm(ppm) => ppm.to_string(),
+            Self::Ratio(ratio) => six_digits(*ratio).to_string(),
             Self::Span(span) => span.as_ms().to_string(),
             Self::Flag(flag) | Self::Mark(flag, ..) => flag.to_string(),
             // Writing these to a text cannot fail: their keys are texts.
@@ -188,6 +197,11 @@ impl Value {
 fn percent(ppm: u32) -> String {
     let text = format!("{}.{:04}", ppm / 10_000, ppm % 10_000);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// What a program is told of a fraction: more digits are noise.
+fn six_digits(ratio: f64) -> f64 {
+    (ratio * 1e6).round() / 1e6
 }
 
 impl Serialize for Value {
@@ -204,6 +218,7 @@ impl Serialize for Value {
             Self::Span(span) => to.serialize_u64(span.as_ms()),
             Self::Count(count) | Self::Percent(count) => to.serialize_u64(*count),
             Self::Ppm(ppm) => to.serialize_u32(*ppm),
+            Self::Ratio(ratio) => to.serialize_f64(six_digits(*ratio)),
             Self::Flag(flag) | Self::Mark(flag, ..) => to.serialize_bool(*flag),
             Self::Record(record) => record.serialize(to),
             Self::Records(records) => records.serialize(to),
