@@ -37,6 +37,12 @@ pub(crate) struct Simulate {
     /// Whether bytes moved are reported and what is done early is given back
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub(crate) reclaim: Reclaim,
+    /// How much more than a volume its plans book
+    #[arg(long, value_name = "SHARE", default_value = "0%", value_parser = words::share)]
+    pub(crate) margin: u32,
+    /// Whether the priorities of the file count; those of priority 0 can be preempted then
+    #[arg(long)]
+    pub(crate) priorities: bool,
     /// Moves each arrival and each window off its grid by up to this much
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = words::span)]
     pub(crate) jitter: Span,

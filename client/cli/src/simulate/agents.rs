@@ -28,6 +28,8 @@ pub(super) struct Work {
     pub(super) moved: u128,
     /// When it moved something last.
     pub(super) last: Option<Timestamp>,
+    /// The lowest and the highest rate at which it moved anything, in bits per second.
+    pub(super) rates: Option<(u64, u64)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -193,6 +195,8 @@ impl Agent {
             let moved = u128::from(self.bps) * u128::from(over.span().as_ms());
             self.work.moved = self.work.moved.saturating_add(moved);
             self.work.last = Some(at);
+            let (low, high) = self.work.rates.unwrap_or((self.bps, self.bps));
+            self.work.rates = Some((low.min(self.bps), high.max(self.bps)));
         }
         self.since = Some(at);
     }
@@ -231,12 +235,13 @@ mod tests {
         assert!(agents.advance(at(25), &mut ledger).is_empty());
         assert_eq!(agents.work(0).moved, 1_000);
         assert_eq!(agents.work(0).last, Some(at(20)));
+        assert_eq!(agents.work(0).rates, Some((100, 100)));
         // 50 more at 7 take 8 ms.
         assert!(agents.advance(at(37), &mut ledger).is_empty());
         assert_eq!(agents.advance(at(38), &mut ledger), [0]);
         agents.close(0, at(38), &mut ledger);
         agents.advance(at(100), &mut ledger);
-        assert_eq!(agents.work(0).moved, 1_056);
+        assert_eq!((agents.work(0).moved, agents.work(0).rates), (1_056, Some((7, 100))));
         // The lane is known to no topology, so that all of it is too much.
         assert_eq!(ledger.overbooked(at(100)), 1_056);
     }
@@ -248,7 +253,7 @@ mod tests {
         agents.advance(at(20), &mut ledger);
         agents.replace(0, (at(20), at(50)), vec![piece(50, 60, 30), piece(50, 60, 1)], &mut ledger);
         agents.advance(at(400), &mut ledger);
-        assert_eq!(agents.work(0).moved, 500 + 310);
+        assert_eq!((agents.work(0).moved, agents.work(0).rates), (500 + 310, Some((10, 31))));
         assert_eq!(ledger.overbooked(at(400)), 810);
         assert_eq!(agents.next(), None);
     }

@@ -35,9 +35,6 @@ pub(crate) fn run(printer: &Printer, typed: &Simulate) -> anyhow::Result<Exit> {
     let sheet: Sheet<Report> = printer.sheet()?;
     let world = World::read(&typed.topology, typed.capacity)?;
     let requests = formats::requests::read(&typed.requests, &world)?;
-    for plan in &typed.plans {
-        plan.can_ask(&requests)?;
-    }
     let faults = match &typed.faults {
         Some(file) => formats::faults::read(file, &world)?,
         None => Vec::new(),
@@ -63,6 +60,8 @@ pub(crate) fn run(printer: &Printer, typed: &Simulate) -> anyhow::Result<Exit> {
             truth: &truth,
             plan: *plan,
             reclaim: plan.reclaims(typed.reclaim),
+            priorities: typed.priorities,
+            margin_ppm: typed.margin,
         };
         let replayed = run::replay(&setup)?;
         reports.push(Report::new(plan.name(), typed.seed, &replayed));

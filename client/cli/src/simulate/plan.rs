@@ -1,12 +1,11 @@
 //! What a request becomes under each plan.
 
 use tidegate_core::lane::Terms;
-use tidegate_core::{Ask, Shape, Until, Ways};
+use tidegate_core::{Ask, Shape, Standing, Until, Ways};
 use tidegate_policy::{BitRate, SessionId, Span, Timestamp};
 
 use super::formats::requests::{Request, What};
 use crate::arguments::{PlanName, Reclaim};
-use crate::exit::Mistake;
 
 impl PlanName {
     pub(super) fn name(self) -> &'static str {
@@ -27,19 +26,8 @@ impl PlanName {
         }
     }
 
-    /// Whether the core can be asked for all of these under this plan.
-    pub(super) fn can_ask(self, requests: &[Request]) -> Result<(), Mistake> {
-        let volume = requests.iter().find(|it| matches!(it.what, What::Volume { .. }));
-        let Some(request) = volume.filter(|_| matches!(self, Self::Full | Self::Pinned)) else {
-            return Ok(());
-        };
-        let (id, name) = (&request.id, self.name());
-        let why = format!("request {id} is for a volume, which --plan {name} does not know yet");
-        Err(Mistake::new(why).hint("--plan rigid asks for it at its reference rate"))
-    }
-
     /// What is asked of the core.
-    pub(super) fn ask(self, request: &Request, session: SessionId) -> Ask {
+    pub(super) fn ask(self, request: &Request, session: SessionId, standing: Standing) -> Ask {
         let shape = match self {
             Self::Full | Self::Pinned => flexible(request),
             Self::Rigid | Self::RigidOnePath => rigid(request),
@@ -59,6 +47,8 @@ impl PlanName {
             hold_for: None,
             session: Some(session),
             hold_best_offer: false,
+            movable: self == Self::Full && !matches!(request.what, What::Rigid { .. }),
+            standing,
         }
     }
 }
@@ -70,7 +60,11 @@ fn flexible(request: &Request) -> Shape {
             let (start, end) = (Some(window.start()), window.end());
             Shape::Flexible { min: rate, max: rate, span, start, end }
         }
-        What::Rigid { .. } | What::Volume { .. } => rigid(request),
+        What::Volume { bytes: volume, min, max, window, .. } => {
+            let (start, deadline) = (Some(window.start()), window.end());
+            Shape::Transfer { volume, min, max, start, deadline, split: true }
+        }
+        What::Rigid { .. } => rigid(request),
     }
 }
 

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use anyhow::anyhow;
 use tidegate_client::clock::BootTime;
+use tidegate_core::TopologySpec;
 use tidegate_core::event::{Change, Event, RequestMark};
 use tidegate_core::{
     Answer, Ask, Command, Decision, Fault, Limits, Machine, Note, Refusal, Release, Request, Stamp,
 };
-use tidegate_core::{CloseWhy, Reserved, TopologySpec};
+use tidegate_core::{CloseWhy, CounterOffer, Moved, Plan, Reservation, Reserved, Standing};
 use tidegate_policy::{Interval, RequestId, ReservationId, SessionId, Span, Timestamp};
 
 use super::agents::{Agents, Piece};
@@ -38,6 +39,10 @@ pub(super) struct Setup<'a> {
     pub(super) plan: PlanName,
     /// Agents report what they moved, and give back what they do not need.
     pub(super) reclaim: bool,
+    /// Whether the priorities of requests count.
+    pub(super) priorities: bool,
+    /// How much more than a volume its plans book, in parts per million.
+    pub(super) margin_ppm: u32,
 }
 
 /// What came of it.
@@ -82,8 +87,9 @@ pub(super) fn replay(setup: &Setup<'_>) -> anyhow::Result<Replayed> {
 }
 
 /// Bounds that are not in the way: what is replayed has bounds of its own.
-fn limits() -> Limits {
+fn limits(margin_ppm: u32) -> Limits {
     Limits {
+        margin_ppm,
         reservations_max: usize::MAX,
         per_session_max: usize::MAX,
         horizon: Span::MAX,
@@ -98,7 +104,7 @@ impl<'a> Run<'a> {
         let end = end.unwrap_or(first);
         let over =
             Interval::new(first, end).ok_or_else(|| anyhow!("there is nothing to replay"))?;
-        let machine = Machine::new(limits());
+        let machine = Machine::new(limits(setup.margin_ppm));
         let ledger = Ledger::new(over);
         let truth = |id: &Id| setup.truth.get(id).copied().unwrap_or(Truth::AS_ASKED);
         let fates = setup.requests.iter().map(|request| Fate {
@@ -219,7 +225,11 @@ impl<'a> Run<'a> {
     /// Asks for one request, and takes the best offer of a refusal on trial.
     fn request(&mut self, agent: usize) -> anyhow::Result<()> {
         let Some(request) = self.setup.requests.get(agent) else { return Ok(()) };
-        let ask = self.setup.plan.ask(request, self.session);
+        let standing = match self.setup.priorities {
+            true => Standing { priority: request.priority, preemptible: request.priority == 0 },
+            false => Standing::default(),
+        };
+        let ask = self.setup.plan.ask(request, self.session, standing);
         let (stamp, asked) = self.asked(Command::Reserve(Box::new(ask.clone())));
         let before = BootTime::now();
         let decided = self.machine.decide(stamp, &asked);
@@ -230,6 +240,8 @@ impl<'a> Run<'a> {
         match answer {
             Answer::Reservation(granted) => {
                 self.live.insert(granted.id, agent);
+                let moved = |event: &Event| matches!(event.change, Change::Moved(_));
+                self.counts.replans += u64::from(events.iter().any(moved));
                 self.follow(&events)
             }
             Answer::Refusal(refusal) => {
@@ -253,7 +265,7 @@ impl<'a> Run<'a> {
         let (stamp, asked) = self.asked(Command::Reserve(Box::new(offer.ask(ask))));
         let taken = self.machine.decide(stamp, &asked);
         if let Ok(Decision { answer: Answer::Reservation(held), .. }) = taken
-            && (held.rate, held.interval, &held.route) == (offer.rate, offer.interval, &offer.route)
+            && is_as_offered(&held, offer)
         {
             self.counts.offers_held += 1;
         }
@@ -285,6 +297,7 @@ impl<'a> Run<'a> {
                 Change::Reserved(reserved) => self.granted(reserved),
                 Change::Closed { id, why, .. } => self.closed(*id, *why),
                 Change::Curtailed { id, end, .. } => self.curtailed(*id, *end),
+                Change::Moved(moved) => self.moved(moved),
                 _ => {}
             }
         }
@@ -297,11 +310,27 @@ impl<'a> Run<'a> {
         fate.granted = true;
         let all = fate.request.millibits();
         let wants = (!fate.truth.no_show).then(|| used(all, fate.truth.used_ppm));
-        let loads =
-            reserved.booked.iter().map(|it| (self.ledger.lane(&it.lane, self.now), it.amount));
-        let loads = loads.collect();
-        let piece = Piece { over: reserved.interval, bps: reserved.rate.bps(), loads };
-        self.agents.start(agent, wants.filter(|_| self.setup.reclaim), vec![piece]);
+        let pieces = self.pieces(&reserved.plan);
+        self.agents.start(agent, wants.filter(|_| self.setup.reclaim), pieces);
+    }
+
+    /// What a plan lets its agent do.
+    fn pieces(&mut self, plan: &Plan) -> Vec<Piece> {
+        let (ledger, now) = (&mut self.ledger, self.now);
+        let piece = |segment: &tidegate_core::Segment| {
+            let lanes = plan.ways.get(segment.way).map_or(&[][..], |way| &way.lanes);
+            let amounts = lanes.iter().zip(&segment.amounts);
+            let loads = amounts.map(|(lane, amount)| (ledger.lane(lane, now), *amount)).collect();
+            Piece { over: segment.over, bps: segment.rate.bps(), loads }
+        };
+        plan.segments.iter().map(piece).collect()
+    }
+
+    fn moved(&mut self, moved: &Moved) {
+        self.counts.moved += 1;
+        let Some(agent) = self.live.get(&moved.id).copied() else { return };
+        let pieces = self.pieces(&moved.plan);
+        self.agents.replace(agent, (self.now, moved.from), pieces, &mut self.ledger);
     }
 
     fn closed(&mut self, id: ReservationId, why: CloseWhy) {
@@ -316,4 +345,17 @@ impl<'a> Run<'a> {
         let Some(agent) = self.live.get(&id).copied() else { return };
         self.agents.replace(agent, (self.now, end), Vec::new(), &mut self.ledger);
     }
+}
+
+/// Whether what was granted is what was offered. A volume is whatever its plan is: what counts is
+/// that as much is promised by then.
+fn is_as_offered(held: &Reservation, offer: &CounterOffer) -> bool {
+    let Some(offered) = offer.volume else {
+        let (rate, over) = (offer.rate, offer.interval);
+        return (held.rate(), held.interval, held.plan.route()) == (rate, over, Some(&offer.route));
+    };
+    let promised = held.promise.as_ref().map(|promise| &promise.what);
+    promised.is_some_and(|what| {
+        (what.volume(), what.window().end()) == (Some(offered), offer.interval.end())
+    })
 }

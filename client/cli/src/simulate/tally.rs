@@ -91,10 +91,14 @@ impl Fate {
         !self.truth.no_show
     }
 
-    /// All that was promised was carried, or all that its agent turned out to need, in time.
+    /// All that was promised was carried, or all that its agent turned out to need, in time and
+    /// at no other rate than what is of use.
     fn is_kept(&self) -> bool {
-        let late = self.work.last.is_some_and(|last| self.request.window().end() < last);
-        self.granted && !late && self.needed() <= self.work.moved
+        let Work { moved, last, rates, .. } = self.work;
+        let late = last.is_some_and(|last| self.request.window().end() < last);
+        let (least, most) = self.request.rates();
+        let within = rates.is_none_or(|(low, high)| least.bps() <= low && high <= most.bps());
+        self.granted && !late && within && self.needed() <= moved
     }
 
     /// What has to be moved for the promise to be kept. A no-show would have sent all of it.
@@ -132,6 +136,8 @@ fn stated(why: CloseWhy) -> Option<&'static str> {
         CloseWhy::Expired => Some("expired"),
         CloseWhy::SessionLost => Some("session_lost"),
         CloseWhy::CapacityLost => Some("capacity_lost"),
+        CloseWhy::NoShow => Some("no_show"),
+        CloseWhy::Preempted => Some("preempted"),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use tidegate_core::PRIORITY_MAX;
 use tidegate_core::command::{SOURCES_MAX, VIA_MAX};
 use tidegate_policy::{BitRate, ByteCount, Endpoint, Interval, Name, ProjectId, Span, Timestamp};
 
@@ -14,8 +15,6 @@ use crate::simulate::world::World;
 
 /// The most requests of a file.
 pub(in crate::simulate) const REQUESTS_MAX: usize = 200_000;
-/// The highest priority.
-const PRIORITY_MAX: u64 = 255;
 
 /// One request of a file.
 #[derive(Clone, PartialEq, Debug)]
@@ -68,6 +67,17 @@ impl Request {
             What::Rigid { rate, over } => moved(rate, over.span()),
             What::Flex { rate, span, .. } => moved(rate, span),
             What::Volume { bytes, .. } => u128::from(bytes.bytes()) * 8000,
+        }
+    }
+
+    /// The lowest and the highest rate that is of use while anything moves. A volume that is asked
+    /// for at its reference rate moves at that.
+    pub(in crate::simulate) fn rates(&self) -> (BitRate, BitRate) {
+        match self.what {
+            What::Rigid { rate, .. } | What::Flex { rate, .. } => (rate, rate),
+            What::Volume { min, max, reference, .. } => {
+                (min.min(reference.rate), max.max(reference.rate))
+            }
         }
     }
 
@@ -254,6 +264,7 @@ fn project(line: &Line) -> Result<ProjectId, String> {
 }
 
 fn priority(line: &Line) -> Result<u8, String> {
-    let prio = line.prio.as_ref().map(|it| whole("prio", it, 0, PRIORITY_MAX)).transpose()?;
+    let prio =
+        line.prio.as_ref().map(|it| whole("prio", it, 0, PRIORITY_MAX.into())).transpose()?;
     Ok(prio.and_then(|prio| u8::try_from(prio).ok()).unwrap_or(0))
 }
