@@ -1,6 +1,7 @@
 //! What may be typed.
 
 mod examples;
+mod generate;
 mod lanes;
 mod requests;
 mod simulate;
@@ -10,11 +11,12 @@ pub(crate) mod words;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidegate_policy::Span;
 
+pub(crate) use generate::Generate;
 pub(crate) use lanes::{
     AddMaintenance, Apply, Change, Diff, Export, Lanes, Maintenance, Path, Resource, Top,
 };
 pub(crate) use requests::{Fetch, Ls, Modify, Release, Reserve, Sessions, Together, Watch, When};
-pub(crate) use simulate::{PlanName, Reclaim, Simulate};
+pub(crate) use simulate::{PlanName, Reclaim, Replay, Simulate, SimulatePart};
 pub(crate) use wanted::Wanted;
 
 /// Where the help lists what every command takes.

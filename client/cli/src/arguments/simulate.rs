@@ -2,14 +2,32 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use tidegate_policy::{BitRate, Span};
 
-use super::words;
+use super::generate::Generate;
+use super::{examples, words};
+
+/// A replay, or what makes the files of one.
+#[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Simulate {
+    #[command(subcommand)]
+    pub(crate) part: Option<SimulatePart>,
+    #[command(flatten)]
+    pub(crate) replay: Option<Replay>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum SimulatePart {
+    /// Write a file of requests as a network of this shape might see them
+    #[command(after_help = examples::GENERATE)]
+    Generate(Box<Generate>),
+}
 
 /// A replay of one file of requests.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Simulate {
+pub(crate) struct Replay {
     /// The network: TOML as for `apply`, JSON of a study, or node-link JSON of topohub
     #[arg(long, value_name = "FILE")]
     pub(crate) topology: PathBuf,
@@ -38,7 +56,7 @@ pub(crate) struct Simulate {
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub(crate) reclaim: Reclaim,
     /// How much more than a volume its plans book
-    #[arg(long, value_name = "SHARE", default_value = "0%", value_parser = words::share)]
+    #[arg(long, value_name = "SHARE", default_value = "0%", value_parser = words::fraction)]
     pub(crate) margin: u32,
     /// Whether the priorities of the file count; those of priority 0 can be preempted then
     #[arg(long)]

@@ -3,12 +3,13 @@
 //! The road of a replay: [`world`] reads the network and [`formats`] the files, [`jitter`] moves
 //! them off their grid, [`run`] asks the core what [`plan`] makes of each request, [`agents`] send,
 //! [`ledger`] counts what lanes carry, [`tally`] what was promised and kept, [`report`] prints.
-//! No broker is asked.
+//! No broker is asked. [`generate`] makes such files, at a load that [`flow`] knows the network by.
 
 mod agents;
-#[allow(dead_code, reason = "workloads are drawn from it, which are to come")]
 mod dice;
+mod flow;
 pub(crate) mod formats;
+mod generate;
 mod jitter;
 #[allow(dead_code, reason = "its picture is to come")]
 mod ledger;
@@ -17,7 +18,6 @@ mod plan;
 mod report;
 mod run;
 mod tally;
-#[allow(dead_code, reason = "what a workload has to know of it is to come")]
 mod world;
 
 use std::collections::BTreeMap;
@@ -27,11 +27,19 @@ use tidegate_policy::Endpoint;
 use self::report::Report;
 use self::run::Setup;
 use self::world::World;
-use crate::arguments::Simulate;
+use crate::arguments::{Replay, Simulate, SimulatePart};
 use crate::exit::{Exit, Mistake};
 use crate::output::{Printer, Sheet, say};
 
 pub(crate) fn run(printer: &Printer, typed: &Simulate) -> anyhow::Result<Exit> {
+    match (&typed.part, &typed.replay) {
+        (Some(SimulatePart::Generate(typed)), _) => generate::run(typed),
+        (None, Some(typed)) => replay(printer, typed),
+        (None, None) => Err(Mistake::new("--topology and --requests are missing").into()),
+    }
+}
+
+fn replay(printer: &Printer, typed: &Replay) -> anyhow::Result<Exit> {
     let sheet: Sheet<Report> = printer.sheet()?;
     let world = World::read(&typed.topology, typed.capacity)?;
     let requests = formats::requests::read(&typed.requests, &world)?;
