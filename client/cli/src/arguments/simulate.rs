@@ -64,6 +64,9 @@ pub(crate) struct Replay {
     /// Moves each arrival and each window off its grid by up to this much
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = words::span)]
     pub(crate) jitter: Span,
+    /// Draws what each lane carries when, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
     /// What the jitter is drawn from
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub(crate) seed: u64,

@@ -38,6 +38,8 @@ pub(crate) enum Value {
         data: Box<Value>,
     },
     Record(Record),
+    /// Fields whose names people read too.
+    Named(Record),
     Records(Vec<Record>),
 }
 
@@ -105,6 +107,7 @@ impl Value {
         match self {
             Self::Nothing | Self::Usual(_) | Self::Mark(false, ..) => true,
             Self::Texts(texts) => texts.is_empty(),
+            Self::Named(record) => record.0.is_empty(),
             Self::Records(records) => records.is_empty(),
             _ => false,
         }
@@ -152,6 +155,8 @@ impl Value {
             Self::Ratio(ratio) => format!("{ratio:.3}"),
             Self::Flag(flag) => if *flag { "yes" } else { "no" }.into(),
             Self::Record(record) => record.exact(),
+            Self::Named(record) if record.0.is_empty() => "-".into(),
+            Self::Named(record) => record.named(),
             Self::Records(records) => {
                 records.iter().map(Record::exact).collect::<Vec<_>>().join("; ")
             }
@@ -187,7 +192,9 @@ impl Value {
             Self::Span(span) => span.as_ms().to_string(),
             Self::Flag(flag) | Self::Mark(flag, ..) => flag.to_string(),
             // Writing these to a text cannot fail: their keys are texts.
-            Self::Record(_) | Self::Records(_) => serde_json::to_string(self).unwrap_or_default(),
+            Self::Record(_) | Self::Named(_) | Self::Records(_) => {
+                serde_json::to_string(self).unwrap_or_default()
+            }
             Self::Text(_) | Self::Time(_) | Self::Count(_) => self.exact(),
         }
     }
@@ -220,7 +227,7 @@ impl Serialize for Value {
             Self::Ppm(ppm) => to.serialize_u32(*ppm),
             Self::Ratio(ratio) => to.serialize_f64(six_digits(*ratio)),
             Self::Flag(flag) | Self::Mark(flag, ..) => to.serialize_bool(*flag),
-            Self::Record(record) => record.serialize(to),
+            Self::Record(record) | Self::Named(record) => record.serialize(to),
             Self::Records(records) => records.serialize(to),
         }
     }
@@ -230,6 +237,12 @@ impl Record {
     fn exact(&self) -> String {
         let fields = self.0.iter().filter(|(_, value)| !value.is_nothing());
         fields.map(|(_, value)| value.exact()).collect::<Vec<_>>().join(" ")
+    }
+
+    fn named(&self) -> String {
+        let field =
+            |(name, value): &(&str, Value)| format!("{} {}", name.replace('_', " "), value.exact());
+        self.0.iter().map(field).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -128,6 +128,11 @@ impl Ledger {
         self.lanes.iter().map(|lane| lane.excess).fold(0, u128::saturating_add)
     }
 
+    /// How many columns the picture has.
+    pub(super) fn columns(&self) -> usize {
+        self.columns.count
+    }
+
     /// How long a column of the picture is, in milliseconds.
     pub(super) fn column_ms(&self) -> u64 {
         self.columns.ms

@@ -2,8 +2,8 @@
 //!
 //! The road of a replay: [`world`] reads the network and [`formats`] the files, [`jitter`] moves
 //! them off their grid, [`run`] asks the core what [`plan`] makes of each request, [`agents`] send,
-//! [`ledger`] counts what lanes carry, [`tally`] what was promised and kept, [`report`] prints.
-//! No broker is asked. [`generate`] makes such files, at a load that [`flow`] knows the network by.
+//! [`ledger`] counts what lanes carry, [`tally`] what was promised and kept, [`report`] prints,
+//! [`plot`] draws. No broker is asked. [`generate`] makes such files, at a load that [`flow`] knows the network by.
 
 mod agents;
 mod dice;
@@ -11,10 +11,10 @@ mod flow;
 pub(crate) mod formats;
 mod generate;
 mod jitter;
-#[allow(dead_code, reason = "its picture is to come")]
 mod ledger;
 mod numbers;
 mod plan;
+mod plot;
 mod report;
 mod run;
 mod tally;
@@ -22,12 +22,14 @@ mod world;
 
 use std::collections::BTreeMap;
 
+use anyhow::Context;
 use tidegate_policy::Endpoint;
 
+use self::plot::Figure;
 use self::report::Report;
 use self::run::Setup;
 use self::world::World;
-use crate::arguments::{Replay, Simulate, SimulatePart};
+use crate::arguments::{PlanName, Replay, Simulate, SimulatePart};
 use crate::exit::{Exit, Mistake};
 use crate::output::{Printer, Sheet, say};
 
@@ -59,7 +61,7 @@ fn replay(printer: &Printer, typed: &Replay) -> anyhow::Result<Exit> {
     }
     let topology = world.compiled(&asked).map_err(Mistake::new)?;
     requests.iter_mut().for_each(|request| world.ordered(&topology, request));
-    let mut reports = Vec::new();
+    let (mut reports, mut ledgers) = (Vec::new(), Vec::new());
     for plan in &typed.plans {
         let setup = Setup {
             spec: &spec,
@@ -73,6 +75,13 @@ fn replay(printer: &Printer, typed: &Replay) -> anyhow::Result<Exit> {
         };
         let replayed = run::replay(&setup)?;
         reports.push(Report::new(plan.name(), typed.seed, &replayed));
+        ledgers.push(replayed.ledger);
+    }
+    if let Some(file) = &typed.plot {
+        let figure = |(plan, ledger): (&PlanName, _)| Figure { title: plan.name(), ledger };
+        let figures: Vec<Figure<'_>> = typed.plans.iter().zip(&ledgers).map(figure).collect();
+        std::fs::write(file, plot::svg(&figures))
+            .with_context(|| format!("cannot write {}", file.display()))?;
     }
     match reports.as_slice() {
         [one] => sheet.one(one)?,

@@ -76,17 +76,11 @@ fn shares(it: &Report, kind: Kind) -> Value {
 
 fn decisions(it: &Report) -> Value {
     let of = |percent| Value::Ratio(percentile_us(&it.counts.decisions_ns, percent));
-    Value::Record(Record(vec![("p50", of(50)), ("p99", of(99))]))
+    Value::Named(Record(vec![("p50", of(50)), ("p99", of(99))]))
 }
 
 fn counted<'a>(of: impl IntoIterator<Item = (&'a &'static str, &'a u64)>) -> Value {
-    Value::Record(Record(of.into_iter().map(|(why, count)| (*why, Value::Count(*count))).collect()))
-}
-
-/// In words where somebody reads it.
-fn words<'a>(of: impl IntoIterator<Item = (&'a &'static str, &'a u64)>) -> Value {
-    let word = |(why, count): (&&str, &u64)| format!("{count} {}", why.replace('_', " "));
-    Value::texts(of.into_iter().map(word))
+    Value::Named(Record(of.into_iter().map(|(why, count)| (*why, Value::Count(*count))).collect()))
 }
 
 impl Thing for Report {
@@ -122,8 +116,7 @@ impl Thing for Report {
         Column::alone("without-offer", "refusals_without_offer", |it| {
             Value::Count(it.counts.without_offer)
         }),
-        Column::data("refusals", "refusals", |it| counted(&it.counts.refusals)),
-        Column::alone("refused", "refused", |it| words(&it.counts.refusals)),
+        Column::alone("refused", "refusals", |it| counted(&it.counts.refusals)),
         Column::alone("no-shows", "no_shows", |it| some(it.totals.no_shows)),
         Column::alone("released", "released_early", |it| some(it.totals.released)),
         Column::alone("reclaimed", "reclaimed", |it| some(it.totals.reclaimed)),

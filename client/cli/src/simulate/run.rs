@@ -51,6 +51,8 @@ pub(super) struct Replayed {
     pub(super) counts: Counts,
     /// Bits per second beyond what lanes can carry, times milliseconds.
     pub(super) overbooked: u128,
+    /// What lanes carried.
+    pub(super) ledger: Ledger,
 }
 
 struct Run<'a> {
@@ -83,7 +85,7 @@ pub(super) fn replay(setup: &Setup<'_>) -> anyhow::Result<Replayed> {
     for (agent, fate) in run.fates.iter_mut().enumerate() {
         fate.work = run.agents.work(agent);
     }
-    Ok(Replayed { fates: run.fates, counts: run.counts, overbooked })
+    Ok(Replayed { fates: run.fates, counts: run.counts, overbooked, ledger: run.ledger })
 }
 
 /// Bounds that are not in the way: what is replayed has bounds of its own.

@@ -80,9 +80,9 @@ pub(super) struct Totals {
     pub(super) no_shows: u64,
     /// Given back early, by those who were done.
     pub(super) released: u64,
-    /// Taken from those who never showed up.
+    /// Taken from those who had not shown up.
     pub(super) reclaimed: u64,
-    /// Taken as if never shown up, from somebody who did.
+    /// Of these, taken from somebody who would have.
     pub(super) falsely_reclaimed: u64,
 }
 
@@ -92,8 +92,11 @@ impl Fate {
     }
 
     /// All that was promised was carried, or all that its agent turned out to need, in time and
-    /// at no other rate than what is of use.
+    /// at no other rate than what is of use. What is taken from a no-show was there for it.
     fn is_kept(&self) -> bool {
+        if self.was_reclaimed() && !self.shows() {
+            return true;
+        }
         let Work { moved, last, rates, .. } = self.work;
         let late = last.is_some_and(|last| self.request.window().end() < last);
         let (least, most) = self.request.rates();
@@ -108,6 +111,10 @@ impl Fate {
             Truth { no_show: false, used_ppm } if self.was_released() => used(all, used_ppm),
             _ => all,
         }
+    }
+
+    fn was_reclaimed(&self) -> bool {
+        matches!(self.closed, Some((CloseWhy::NoShow, _)))
     }
 
     fn was_released(&self) -> bool {
@@ -175,6 +182,8 @@ impl Totals {
     fn end(&mut self, fate: &Fate) {
         self.deadlines_met += u64::from(fate.is_kept());
         self.released += u64::from(fate.was_released());
+        self.reclaimed += u64::from(fate.was_reclaimed());
+        self.falsely_reclaimed += u64::from(fate.was_reclaimed() && fate.shows());
         if fate.is_kept() {
             return;
         }
