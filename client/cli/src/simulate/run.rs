@@ -25,6 +25,8 @@ use super::tally::{Counts, Fate, reason, used};
 use super::world::with_fault;
 use crate::arguments::PlanName;
 
+/// After so long without a byte a grant is taken back: what the study of such requests gave them.
+const GRACE: Span = Span::from_secs(1200);
 /// Agents beat this often.
 const BEAT: Span = Span::from_secs(30);
 
@@ -95,6 +97,7 @@ fn limits(margin_ppm: u32) -> Limits {
         reservations_max: usize::MAX,
         per_session_max: usize::MAX,
         horizon: Span::MAX,
+        no_show_grace: GRACE,
         ..Limits::default()
     }
 }

@@ -156,6 +156,7 @@ pub(super) fn reason(reason: Reason) -> &'static str {
         Reason::Drained => "drained",
         Reason::NoHeadroom => "no_headroom",
         Reason::OthersRefused => "others_refused",
+        Reason::OtherTaken => "other_taken",
     }
 }
 
