@@ -204,6 +204,9 @@ impl Agent {
     /// When it will have moved all that it wants, at the present rate.
     fn done_at(&self, now: Timestamp) -> Option<Timestamp> {
         let left = self.work.wants?.saturating_sub(self.work.moved);
+        if left == 0 {
+            return Some(now);
+        }
         let ms = left.div_ceil(u128::from(Some(self.bps).filter(|bps| *bps != 0)?));
         let ms = i64::try_from(ms).ok()?;
         Timestamp::from_ms(now.as_ms().checked_add(ms)?)
@@ -244,6 +247,14 @@ mod tests {
         assert_eq!((agents.work(0).moved, agents.work(0).rates), (1_056, Some((7, 100))));
         // The lane is known to no topology, so that all of it is too much.
         assert_eq!(ledger.overbooked(at(100)), 1_056);
+    }
+
+    #[test]
+    fn who_ends_with_its_plan_is_done_too() {
+        let (mut agents, mut ledger) = (Agents::new(1), ledger());
+        agents.start(0, Some(1_000), vec![piece(10, 20, 100)]);
+        assert!(agents.advance(at(19), &mut ledger).is_empty());
+        assert_eq!(agents.advance(at(20), &mut ledger), [0]);
     }
 
     #[test]

@@ -162,11 +162,13 @@ impl<'a> Run<'a> {
         self.now = at;
         let done = self.agents.advance(at, &mut self.ledger);
         self.machine.note(&Note::Heard { session: self.session, at });
-        if self.beat.plus(BEAT) <= at {
+        let beats = self.beat.plus(BEAT) <= at;
+        if beats {
             self.beat = at;
-            if self.setup.reclaim {
-                self.report();
-            }
+        }
+        if self.setup.reclaim {
+            // Whoever is done says so at once, whoever is not with the next beat.
+            self.report(|agent| beats || done.contains(&agent));
         }
         self.settle()?;
         if self.setup.reclaim {
@@ -196,8 +198,8 @@ impl<'a> Run<'a> {
     }
 
     /// Reports of everybody who has sent anything: a no-show's agent is silent about it.
-    fn report(&mut self) {
-        for (reservation, agent) in &self.live {
+    fn report(&mut self, who: impl Fn(usize) -> bool) {
+        for (reservation, agent) in self.live.iter().filter(|(_, agent)| who(**agent)) {
             let shows = self.fates.get(*agent).is_some_and(|fate| !fate.truth.no_show);
             let bytes = self.agents.count(*agent, self.now);
             if shows && bytes.bytes() != 0 {
