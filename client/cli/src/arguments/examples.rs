@@ -154,7 +154,9 @@ Example:
 
 pub(super) const SIMULATE: &str = "\
 Examples:
-  tidegate simulate --topology topology.toml --requests requests.jsonl --plan rigid
+  tidegate simulate --topology topology.toml --requests requests.jsonl
+  tidegate simulate --topology topology.toml --requests requests.jsonl --plan full,rigid \\
+    --plot lanes.svg
   tidegate simulate --topology abilene.topology.json --requests requests.jsonl \\
     --plan rigid-1path,rigid --jitter 300s -o json";
 
