@@ -21,7 +21,7 @@ const EDGES: [(&str, &[&str]); 7] = [
 ];
 
 /// Edges that are allowed and not there yet.
-const TO_COME: [(&str, &str); 1] = [("tidegate-cli", "tidegate-core")];
+const TO_COME: [(&str, &str); 0] = [];
 
 /// What only tests may build on: the broker is asked by a client, the command line asks a broker.
 const IN_TESTS: [(&str, &str); 2] =

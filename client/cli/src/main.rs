@@ -11,6 +11,7 @@ mod commands;
 mod exit;
 mod output;
 mod shell;
+mod simulate;
 mod things;
 
 use std::io::IsTerminal;

@@ -152,6 +152,22 @@ pub(super) const EXPORT: &str = "\
 Example:
   tidegate export topology > topology.toml";
 
+pub(super) const SIMULATE: &str = "\
+Examples:
+  tidegate simulate --topology topology.toml --requests requests.jsonl
+  tidegate simulate --topology topology.toml --requests requests.jsonl --plan full,rigid \\
+    --plot lanes.svg
+  tidegate simulate --topology abilene.topology.json --requests requests.jsonl \\
+    --plan rigid-1path,rigid --jitter 300s -o json";
+
+pub(super) const GENERATE: &str = "\
+Examples:
+  tidegate simulate generate --topology abilene.topology.json --load 1.4 --mix 0,0,1 \\
+    --requests requests.jsonl
+      volumes by a deadline, 1.4 times what the network carries
+  tidegate simulate generate --topology topology.toml --replicas 2 --no-shows 20% \\
+    --requests requests.jsonl --truth truth.jsonl";
+
 pub(super) const INFO: &str = "\
 Example:
   tidegate info --broker http://127.0.0.1:7411";

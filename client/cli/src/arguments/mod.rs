@@ -1,18 +1,22 @@
 //! What may be typed.
 
 mod examples;
+mod generate;
 mod lanes;
 mod requests;
+mod simulate;
 mod wanted;
 pub(crate) mod words;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidegate_policy::Span;
 
+pub(crate) use generate::Generate;
 pub(crate) use lanes::{
     AddMaintenance, Apply, Change, Diff, Export, Lanes, Maintenance, Path, Resource, Top,
 };
 pub(crate) use requests::{Fetch, Ls, Modify, Release, Reserve, Sessions, Together, Watch, When};
+pub(crate) use simulate::{PlanName, Reclaim, Replay, Simulate, SimulatePart};
 pub(crate) use wanted::Wanted;
 
 /// Where the help lists what every command takes.
@@ -180,6 +184,9 @@ pub(crate) enum Command {
     /// Print a declaration that is in force
     #[command(subcommand, visible_alias = "get")]
     Export(Export),
+    /// Replay requests in virtual time, to see what would be granted and kept
+    #[command(after_help = examples::SIMULATE)]
+    Simulate(Box<Simulate>),
     /// Say what runs at the other end
     #[command(after_help = examples::INFO)]
     Info,

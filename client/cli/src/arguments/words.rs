@@ -189,6 +189,21 @@ pub(crate) fn share(text: &str) -> Result<u32, String> {
     if ppm < 1_000_000 { Ok(ppm) } else { Err(wrong()) }
 }
 
+/// A share as `20%` or `0.2`, in parts per million.
+pub(crate) fn fraction(text: &str) -> Result<u32, String> {
+    let wrong = || fault("it is no share below all", "write 20% or 0.2");
+    let text = text.trim();
+    if text.ends_with('%') {
+        return share(text);
+    }
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = !decimals.is_empty() && decimals.bytes().all(|b| b.is_ascii_digit());
+    if !matches!(whole, "0" | "") || !digits || 6 < decimals.len() {
+        return Err(wrong());
+    }
+    format!("{decimals:0<6}").parse().map_err(|_| wrong())
+}
+
 /// What to do while the broker cannot be reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Unreachable {

@@ -19,7 +19,7 @@ use tidegate_policy::{ParseError, ProjectId, ReservationId};
 use crate::arguments::{Apply, Arguments, Command, Diff, Export, Maintenance};
 use crate::exit::{self, Exit, Mistake};
 use crate::output::{Printer, Sheet};
-use crate::{advice, shell, things};
+use crate::{advice, shell, simulate, things};
 
 /// A command's surroundings.
 struct Desk {
@@ -77,6 +77,7 @@ async fn carry_out(desk: &Desk, command: Command) -> anyhow::Result<Exit> {
         }
         Command::Diff(Diff::Topology { file }) => topology::diff(desk, &file).await,
         Command::Export(Export::Topology) => topology::export(desk).await,
+        Command::Simulate(typed) => simulate::run(&desk.printer, &typed),
         Command::Info => info(desk).await,
         Command::Completion { shell } => shell::completion(shell),
         Command::Man { directory } => shell::man(&directory),

@@ -25,6 +25,8 @@ pub(crate) enum Value {
     Percent(u64),
     /// In parts per million; people read percent.
     Ppm(u32),
+    /// A fraction, or what is measured in fractions of a unit; people read three digits.
+    Ratio(f64),
     Flag(bool),
     /// A flag of which people are told in these words, and only if it is set.
     Mark(bool, &'static str, Tone),
@@ -36,6 +38,8 @@ pub(crate) enum Value {
         data: Box<Value>,
     },
     Record(Record),
+    /// Fields whose names people read too.
+    Named(Record),
     Records(Vec<Record>),
 }
 
@@ -103,6 +107,7 @@ impl Value {
         match self {
             Self::Nothing | Self::Usual(_) | Self::Mark(false, ..) => true,
             Self::Texts(texts) => texts.is_empty(),
+            Self::Named(record) => record.0.is_empty(),
             Self::Records(records) => records.is_empty(),
             _ => false,
         }
@@ -112,7 +117,12 @@ impl Value {
     pub(crate) fn is_number(&self) -> bool {
         matches!(
             self,
-            Self::Rate(_) | Self::Size(_) | Self::Count(_) | Self::Percent(_) | Self::Ppm(_)
+            Self::Rate(_)
+                | Self::Size(_)
+                | Self::Count(_)
+                | Self::Percent(_)
+                | Self::Ppm(_)
+                | Self::Ratio(_)
         )
     }
 
@@ -142,8 +152,11 @@ impl Value {
             Self::Count(count) => count.to_string(),
             Self::Percent(percent) => format!("{percent} %"),
             Self::Ppm(ppm) => percent(*ppm),
+            Self::Ratio(ratio) => format!("{ratio:.3}"),
             Self::Flag(flag) => if *flag { "yes" } else { "no" }.into(),
             Self::Record(record) => record.exact(),
+            Self::Named(record) if record.0.is_empty() => "-".into(),
+            Self::Named(record) => record.named(),
             Self::Records(records) => {
                 records.iter().map(Record::exact).collect::<Vec<_>>().join("; ")
             }
@@ -175,10 +188,13 @@ impl Value {
             Self::Size(size) => size.bytes().to_string(),
             Self::Percent(percent) => percent.to_string(),
             Self::Ppm(ppm) => ppm.to_string(),
+            Self::Ratio(ratio) => six_digits(*ratio).to_string(),
             Self::Span(span) => span.as_ms().to_string(),
             Self::Flag(flag) | Self::Mark(flag, ..) => flag.to_string(),
             // Writing these to a text cannot fail: their keys are texts.
-            Self::Record(_) | Self::Records(_) => serde_json::to_string(self).unwrap_or_default(),
+            Self::Record(_) | Self::Named(_) | Self::Records(_) => {
+                serde_json::to_string(self).unwrap_or_default()
+            }
             Self::Text(_) | Self::Time(_) | Self::Count(_) => self.exact(),
         }
     }
@@ -188,6 +204,11 @@ impl Value {
 fn percent(ppm: u32) -> String {
     let text = format!("{}.{:04}", ppm / 10_000, ppm % 10_000);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// What a program is told of a fraction: more digits are noise.
+fn six_digits(ratio: f64) -> f64 {
+    (ratio * 1e6).round() / 1e6
 }
 
 impl Serialize for Value {
@@ -204,8 +225,9 @@ impl Serialize for Value {
             Self::Span(span) => to.serialize_u64(span.as_ms()),
             Self::Count(count) | Self::Percent(count) => to.serialize_u64(*count),
             Self::Ppm(ppm) => to.serialize_u32(*ppm),
+            Self::Ratio(ratio) => to.serialize_f64(six_digits(*ratio)),
             Self::Flag(flag) | Self::Mark(flag, ..) => to.serialize_bool(*flag),
-            Self::Record(record) => record.serialize(to),
+            Self::Record(record) | Self::Named(record) => record.serialize(to),
             Self::Records(records) => records.serialize(to),
         }
     }
@@ -215,6 +237,12 @@ impl Record {
     fn exact(&self) -> String {
         let fields = self.0.iter().filter(|(_, value)| !value.is_nothing());
         fields.map(|(_, value)| value.exact()).collect::<Vec<_>>().join(" ")
+    }
+
+    fn named(&self) -> String {
+        let field =
+            |(name, value): &(&str, Value)| format!("{} {}", name.replace('_', " "), value.exact());
+        self.0.iter().map(field).collect::<Vec<_>>().join(", ")
     }
 }
 

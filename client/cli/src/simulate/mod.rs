@@ -1,0 +1,104 @@
+//! `tidegate simulate`: what the broker would have made of a file of requests, in virtual time.
+//!
+//! The road of a replay: [`world`] reads the network and [`formats`] the files, [`jitter`] moves
+//! them off their grid, [`run`] asks the core what [`plan`] makes of each request, [`agents`] send,
+//! [`ledger`] counts what lanes carry, [`tally`] what was promised and kept, [`report`] prints,
+//! [`plot`] draws. No broker is asked. [`generate`] makes such files, at a load that [`flow`] knows the network by.
+
+mod agents;
+mod dice;
+mod flow;
+pub(crate) mod formats;
+mod generate;
+mod jitter;
+mod ledger;
+mod numbers;
+mod plan;
+mod plot;
+mod report;
+mod run;
+mod tally;
+mod world;
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use tidegate_policy::Endpoint;
+
+use self::plot::Figure;
+use self::report::Report;
+use self::run::Setup;
+use self::world::World;
+use crate::arguments::{PlanName, Replay, Simulate, SimulatePart};
+use crate::exit::{Exit, Mistake};
+use crate::output::{Printer, Sheet, say};
+
+pub(crate) fn run(printer: &Printer, typed: &Simulate) -> anyhow::Result<Exit> {
+    match (&typed.part, &typed.replay) {
+        (Some(SimulatePart::Generate(typed)), _) => generate::run(typed),
+        (None, Some(typed)) => replay(printer, typed),
+        (None, None) => Err(Mistake::new("--topology and --requests are missing").into()),
+    }
+}
+
+fn replay(printer: &Printer, typed: &Replay) -> anyhow::Result<Exit> {
+    let sheet: Sheet<Report> = printer.sheet()?;
+    let world = World::read(&typed.topology, typed.capacity)?;
+    let requests = formats::requests::read(&typed.requests, &world)?;
+    let faults = match &typed.faults {
+        Some(file) => formats::faults::read(file, &world)?,
+        None => Vec::new(),
+    };
+    let truth = match &typed.truth {
+        Some(file) => formats::truth::read(file)?,
+        None => BTreeMap::new(),
+    };
+    let mut requests = jitter::moved(&requests, typed.jitter, typed.seed);
+    let asked = most_asked(&requests);
+    let (spec, unsteered) = world.steered(&asked);
+    if 0 < unsteered {
+        say(&format!("{unsteered} pairs are asked for least and have one path each"));
+    }
+    let topology = world.compiled(&asked).map_err(Mistake::new)?;
+    requests.iter_mut().for_each(|request| world.ordered(&topology, request));
+    let (mut reports, mut ledgers) = (Vec::new(), Vec::new());
+    for plan in &typed.plans {
+        let setup = Setup {
+            spec: &spec,
+            requests: &requests,
+            faults: &faults,
+            truth: &truth,
+            plan: *plan,
+            reclaim: plan.reclaims(typed.reclaim),
+            priorities: typed.priorities,
+            margin_ppm: typed.margin,
+        };
+        let replayed = run::replay(&setup)?;
+        reports.push(Report::new(plan.name(), typed.seed, &replayed));
+        ledgers.push(replayed.ledger);
+    }
+    if let Some(file) = &typed.plot {
+        let figure = |(plan, ledger): (&PlanName, _)| Figure { title: plan.name(), ledger };
+        let figures: Vec<Figure<'_>> = typed.plans.iter().zip(&ledgers).map(figure).collect();
+        std::fs::write(file, plot::svg(&figures))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    match reports.as_slice() {
+        [one] => sheet.one(one)?,
+        several => sheet.list(several)?,
+    }
+    Ok(Exit::Done)
+}
+
+/// The pairs of endpoints that are asked for, the most asked first.
+fn most_asked(requests: &[formats::requests::Request]) -> Vec<(Endpoint, Endpoint)> {
+    let mut counts: BTreeMap<(&Endpoint, &Endpoint), usize> = BTreeMap::new();
+    for request in requests {
+        for source in &request.sources {
+            *counts.entry((source, &request.destination)).or_default() += 1;
+        }
+    }
+    let mut pairs: Vec<_> = counts.into_iter().collect();
+    pairs.sort_by_key(|((from, to), count)| (std::cmp::Reverse(*count), *from, *to));
+    pairs.into_iter().map(|((from, to), _)| (from.clone(), to.clone())).collect()
+}
