@@ -53,7 +53,8 @@ fn replay(printer: &Printer, typed: &Replay) -> anyhow::Result<Exit> {
         Some(file) => formats::truth::read(file)?,
         None => BTreeMap::new(),
     };
-    let mut requests = jitter::moved(&requests, typed.jitter, typed.seed);
+    let relative = requests.relative;
+    let mut requests = jitter::moved(&requests.all, typed.jitter, typed.seed);
     let asked = most_asked(&requests);
     let (spec, unsteered) = world.steered(&asked);
     if 0 < unsteered {
@@ -80,7 +81,8 @@ fn replay(printer: &Printer, typed: &Replay) -> anyhow::Result<Exit> {
     if let Some(file) = &typed.plot {
         let figure = |(plan, ledger): (&PlanName, _)| Figure { title: plan.name(), ledger };
         let figures: Vec<Figure<'_>> = typed.plans.iter().zip(&ledgers).map(figure).collect();
-        std::fs::write(file, plot::svg(&figures))
+        let zero = relative.then(formats::zero);
+        std::fs::write(file, plot::svg(&figures, zero, |lane| world.lane_called(lane)))
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
     match reports.as_slice() {

@@ -16,6 +16,15 @@ use crate::simulate::world::World;
 /// The most requests of a file.
 pub(in crate::simulate) const REQUESTS_MAX: usize = 200_000;
 
+/// A file of requests.
+#[derive(Clone, Debug)]
+pub(in crate::simulate) struct Requests {
+    /// In the order of their arrival.
+    pub(in crate::simulate) all: Vec<Request>,
+    /// The file counts seconds from its beginning, instead of saying instants.
+    pub(in crate::simulate) relative: bool,
+}
+
 /// One request of a file.
 #[derive(Clone, PartialEq, Debug)]
 pub(in crate::simulate) struct Request {
@@ -106,8 +115,8 @@ impl Request {
     }
 }
 
-/// The requests of a file in the order of their arrival.
-pub(in crate::simulate) fn read(file: &Path, world: &World) -> anyhow::Result<Vec<Request>> {
+/// The requests of a file.
+pub(in crate::simulate) fn read(file: &Path, world: &World) -> anyhow::Result<Requests> {
     let mut requests = Vec::new();
     let mut seen: BTreeMap<Id, usize> = BTreeMap::new();
     // Seconds count from the beginning of the file, which instants do not: both in one file cannot
@@ -135,7 +144,7 @@ pub(in crate::simulate) fn read(file: &Path, world: &World) -> anyhow::Result<Ve
         return Err(Mistake::new(format!("{} asks for nothing", called(file))).hint(hint).into());
     }
     requests.sort_by_key(|request| request.arrive);
-    Ok(requests)
+    Ok(Requests { all: requests, relative: relative.unwrap_or(false) })
 }
 
 /// One line, all of its numbers within their bounds.
