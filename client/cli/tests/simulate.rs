@@ -196,6 +196,9 @@ fn what_is_wrong_with_a_file_is_told_with_its_line() {
         line.to_string()
     };
     let wrong = [
+        (with("src", json!("a")), "src and via are lists of names, such as [\"a\"]"),
+        (with("via", json!(["hosts/x"])), "via: hosts/x does not exist"),
+        (with("arrive_s", json!("2026-01-01T00:00:00Z")), "some instants are seconds, others"),
         ("{".to_owned(), "column 1: EOF while parsing an object"),
         (with("kind", json!("bulk")), "unknown variant `bulk`"),
         (with("volume", json!(1)), "unknown field `volume`"),
