@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::changes::Changes;
 use crate::clock::{self, Clock};
 use crate::config::{Config, ConfigError, JournalPlace, Listen};
+use crate::effort::Effort;
 use crate::journal::{EmbeddedJournal, Journal, JournalError, MemoryJournal, Seq};
 use crate::recorder::{self, RecorderError};
 use crate::replay::{self, ReplayError, Replayed};
@@ -109,8 +110,13 @@ impl Broker {
         let machine = replayed.machine;
         let orders = snapshots.orders();
         let recorder = recorder::start(journal, Arc::clone(&view), snapshots, to_record)?;
-        let writer =
-            Writer { machine, clock: Arc::clone(&clock), queue: waiting, recorder: decided };
+        let writer = Writer {
+            machine,
+            clock: Arc::clone(&clock),
+            queue: waiting,
+            recorder: decided,
+            effort: Effort::starting(clock::uptime()),
+        };
         let stop = CancellationToken::new();
         let watching = Watching::start(config.limits.watchers, Arc::clone(&view), stop.clone());
         let config = Arc::new(config);

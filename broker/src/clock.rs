@@ -75,6 +75,13 @@ pub(crate) fn wall() -> Timestamp {
     Timestamp::from_ms(read(ClockId::Realtime)).unwrap_or(Timestamp::MAX)
 }
 
+/// How long the machine has been up, to measure what takes how long.
+pub(crate) fn uptime() -> Duration {
+    let time = clock_gettime(ClockId::Monotonic);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), nanos)
+}
+
 /// The instant this long from now, for deadlines of the runtime.
 #[allow(clippy::disallowed_methods, reason = "this is the one room that reads clocks")]
 pub(crate) fn deadline_in(span: Duration) -> tokio::time::Instant {

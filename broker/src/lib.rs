@@ -17,6 +17,7 @@ mod changes;
 mod clock;
 mod convert;
 mod deadline;
+mod effort;
 mod fields;
 mod filter;
 mod pokes;

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::event::RequestMark;
-use tidegate_core::{Answer, Corrupt, Event, Fault, Machine, Note, Refusal, Request, Stamp};
+use tidegate_core::{
+    Answer, Corrupt, Decision, Event, Fault, Machine, Note, Refusal, Request, Stamp,
+};
 use tidegate_policy::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -18,6 +20,7 @@ use uuid::Uuid;
 use crate::clock::{self, Clock};
 use crate::convert::reply;
 use crate::convert::request::{Beat, Mutation};
+use crate::effort::Effort;
 use crate::recorder::{self, Decided};
 use crate::status::Failure;
 use tidegate_proto::v1;
@@ -115,6 +118,8 @@ pub(crate) struct Writer {
     pub(crate) clock: Arc<Clock>,
     pub(crate) queue: mpsc::Receiver<Work>,
     pub(crate) recorder: mpsc::Sender<Decided>,
+    /// What is left for making room.
+    pub(crate) effort: Effort,
 }
 
 impl Writer {
@@ -210,7 +215,7 @@ impl Writer {
         }
         let stamp = Stamp { now, fresh: Uuid::now_v7().as_u128() };
         let Request { mark, .. } = mutation.request;
-        let decision = match self.machine.decide(stamp, &mutation.request) {
+        let decision = match self.decide(stamp, &mutation.request, decided) {
             Ok(decision) => decision,
             Err(fault) => return Ok(Err(mutation.called.fault(fault).into())),
         };
@@ -225,6 +230,27 @@ impl Writer {
             self.apply(decision.events, decided)?;
         }
         Ok(Ok(Answered { answer: decision.answer, now, mutation }))
+    }
+
+    /// Decides, and looks for room among plans that may move as long as there is time for it.
+    fn decide(
+        &mut self,
+        stamp: Stamp,
+        request: &Request,
+        decided: &mut Decided,
+    ) -> Result<Decision, Fault> {
+        let begun = clock::uptime();
+        let allowed = self.effort.allows(begun);
+        self.machine.seek_room(allowed);
+        let decision = self.machine.decide(stamp, request)?;
+        let searched = decision.searched();
+        if searched && allowed {
+            self.effort.spend(clock::uptime().saturating_sub(begun));
+        }
+        if searched && !allowed {
+            self.note(Note::RoomNotSought, decided);
+        }
+        Ok(decision)
     }
 
     fn beat(

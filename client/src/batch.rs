@@ -152,7 +152,6 @@ impl Batch {
             gapless: matches!(relation, Relation::InOrder { gapless: true }),
             weeks: if self.weeks <= 1 { 0 } else { i32::from(self.weeks) },
             requests: self.asks.iter().map(one).collect::<Result<_, ClientError>>()?,
-            ..v1::BatchCreateReservationsRequest::default()
         })
     }
 

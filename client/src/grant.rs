@@ -237,7 +237,9 @@ impl Grant {
     ///
     /// From before the question is sent until the answer is there, bytes keep to both the present
     /// terms and the new ones. If no answer comes, they go on to do so until a later plan is heard,
-    /// or until the same change is asked for again and answered.
+    /// or until the same change is asked for again and answered. What is left of a volume is planned
+    /// anew, so its lanes stay booked under the plan before as well until a beat has told of the new;
+    /// without a session nothing is sent until the answer is there.
     ///
     /// ```no_run
     /// # use tidegate_client::{Change, ClientError, Grant, Outcome};

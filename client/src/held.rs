@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tidegate_policy::{SessionId, Span, Timestamp};
+use tidegate_policy::{BitRate, SessionId, Span, Timestamp};
 use tidegate_proto::v1;
 
 use crate::change::Change;
@@ -186,9 +186,16 @@ impl Held {
     }
 
     /// What a change says of its asker: the session that holds it, and the plan that it obeys.
+    /// Nothing of a volume: what is left of it is planned anew, and before the answer tells how,
+    /// nobody can keep to the new plan.
     #[must_use]
     pub fn word(&self) -> Option<(SessionId, u64)> {
-        self.reservation.session.map(|session| (session, self.obeyed))
+        let session = self.reservation.session.filter(|_| !self.is_volume());
+        session.map(|session| (session, self.obeyed))
+    }
+
+    fn is_volume(&self) -> bool {
+        self.reservation.promise.is_some_and(|it| it.volume().is_some())
     }
 
     /// What its limiter is to do at `now`.
@@ -204,6 +211,13 @@ impl Held {
     fn kept(&self) -> Terms {
         let narrowed = self.asked.iter().chain(&self.unknown);
         narrowed.fold(self.terms.clone(), |terms, narrowed| terms.within(narrowed))
+    }
+
+    /// When next after `now` less may be sent than now: a limiter lets nothing pass from then on
+    /// until it is told anew.
+    #[must_use]
+    pub fn falls_at(&self, now: BootTime) -> Option<BootTime> {
+        self.course().fall_but(&[], now)
     }
 
     /// What is kept of the plan: which way at which rate when.
@@ -256,6 +270,9 @@ impl Held {
     pub fn answered(&mut self, answer: &Result<Outcome, ClientError>) {
         let settled = match answer {
             Ok(_) => true,
+            // The question was sent again, and by then what it changed was over: only beats would
+            // tell that from a change that never was.
+            Err(ClientError::FailedPrecondition { .. }) => self.reservation.session.is_some(),
             Err(error) => !error.may_have_happened(),
         };
         if settled {
@@ -334,8 +351,11 @@ impl Held {
     /// instants are told by the distance to those that are known on both clocks.
     fn narrowed_by(&self, change: &Change) -> Narrowed {
         let Known { start, end } = self.known;
+        // Without a session the lanes of the plan before are free at once, and what is left of a
+        // volume is planned in a way that only the answer tells: nothing is sent until then.
+        let blind = self.is_volume() && self.reservation.session.is_none();
         Narrowed {
-            rate: change.rate,
+            rate: if blind { Some(BitRate::ZERO) } else { change.rate },
             starts_at: change.start.map(|to| shifted(start, to)),
             ends_at: change.end.map(|to| shifted(end, to)),
         }

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use tidegate_policy::BitRate;
 
 use super::*;
+use crate::ask::Transfer;
+use crate::plan::Promise;
 
 fn bps(bps: u64) -> BitRate {
     BitRate::from_bps(bps).unwrap()
@@ -42,7 +44,8 @@ fn what_became_of_a_change_stays_unknown_until_something_tells_it() {
     let zero = BootTime::now();
     let mut held = Held::granted(told(zero, 100, 1), OnUnreachable::Fail, None);
     let unanswered = Err(ClientError::Deadline { after: Duration::from_secs(5) });
-    let wrong = Err(ClientError::FailedPrecondition { why: "no".into() });
+    let wrong = Err(ClientError::Invalid { why: "no".into(), violations: Vec::new() });
+    let over = Err(ClientError::FailedPrecondition { why: "it is closed".into() });
     held.narrow(&Change::new().rate(bps(30)));
     held.answered(&unanswered);
     held.asked();
@@ -52,10 +55,35 @@ fn what_became_of_a_change_stays_unknown_until_something_tells_it() {
     held.answered(&wrong);
     held.asked();
     assert_eq!(rate(&held, zero), bps(30), "nothing was said of the first");
+    held.narrow(&Change::new().rate(bps(10)));
+    held.answered(&over);
+    held.asked();
+    assert_eq!(rate(&held, zero), bps(10), "without beats nobody tells when it was closed");
     held.narrow(&Change::new().rate(bps(70)));
     held.answered(&Ok(Outcome::Granted(told(zero, 70, 3))));
     held.asked();
     assert_eq!((rate(&held, zero), held.is_narrowed()), (bps(70), false), "it tells all");
+}
+
+#[test]
+fn nobody_gives_a_word_on_a_plan_of_a_volume_that_is_not_known_yet() {
+    let zero = BootTime::now();
+    let volume = Transfer::new("1GB".parse().unwrap(), Timestamp::MAX);
+    let session = "019aa7e0-8000-7000-8000-000000000002".parse().unwrap();
+    let mut change = Change::new();
+    change.rate = Some(bps(30));
+    for session in [Some(session), None] {
+        let plain = Reservation { session, ..told(zero, 100, 1) };
+        let held = Held::granted(plain.clone(), OnUnreachable::Fail, None);
+        assert_eq!(held.word(), session.map(|session| (session, 1)));
+        let promise = Some(Promise::Transfer(volume));
+        let promised = Reservation { promise, ..plain };
+        let mut held = Held::granted(promised, OnUnreachable::Fail, None);
+        assert_eq!(held.word(), None);
+        held.narrow(&change);
+        let paused = session.is_none();
+        assert_eq!(rate(&held, zero), if paused { BitRate::ZERO } else { bps(30) });
+    }
 }
 
 #[test]

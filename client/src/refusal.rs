@@ -252,7 +252,7 @@ impl fmt::Display for RefusalReason {
         match self {
             Self::NoPath => f.write_str("no path leads from any source to the destination"),
             Self::RateAboveCapacity => {
-                f.write_str("the rate is above what the path can carry even when it is empty")
+                f.write_str("it takes a higher rate than the path can carry even when it is empty")
             }
             Self::NoHeadroom => f.write_str("others have booked what it needs"),
             Self::Drained => f.write_str("what it needs is drained and takes nothing new"),

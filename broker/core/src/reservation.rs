@@ -210,7 +210,9 @@ impl Reservation {
             *until = end.min(*until);
         }
         self.plan = self.plan.within(interval);
-        self.interval = interval;
+        // Nothing is left in a gap of the plan.
+        let last = self.plan.interval().map_or(end, Interval::end);
+        self.interval = Interval::new(interval.start(), last).unwrap_or(interval);
         self.curtailed = true;
         self.plan_version = self.plan_version.saturating_add(1);
         self.plan.is_sound().then_some(self)

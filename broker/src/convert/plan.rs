@@ -12,9 +12,12 @@ pub(super) fn segments(plan: &Plan, now: Timestamp) -> Vec<v1::Segment> {
     plan.segments.iter().map(|it| segment(it, now)).collect()
 }
 
-/// Those that are not over.
+/// Those that are not over; if all are, the last one, because no segments at all would say that
+/// one rate is all of the plan.
 pub(super) fn segments_left(plan: &Plan, now: Timestamp) -> Vec<v1::Segment> {
-    let left = plan.segments.iter().filter(|it| now < it.over.end());
+    let last = plan.segments.iter().map(|it| it.over.end()).max();
+    let left = |end| now < end || Some(end) == last;
+    let left = plan.segments.iter().filter(|it| left(it.over.end()));
     left.map(|it| segment(it, now)).collect()
 }
 

@@ -76,6 +76,7 @@ impl AdminService for Rpc {
             no_show_count: reply::int(counts.no_shows),
             false_no_show_count: reply::int(counts.false_no_shows),
             preempted_count: reply::int(counts.preempted),
+            room_not_sought_count: reply::int(counts.not_sought),
         }))
     }
 }

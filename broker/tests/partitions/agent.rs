@@ -50,6 +50,8 @@ pub(crate) struct Grant {
     pub(crate) lanes: u8,
     /// What its limiter does.
     order: Option<Order>,
+    /// When the limiter pauses by itself, because less may be sent from then on.
+    pause: Option<BootTime>,
     pub(crate) is_over: bool,
     /// Its session was told of it once: from then on beats carry it.
     pub(crate) is_carried: bool,
@@ -175,6 +177,7 @@ impl Agent {
         let grant = self.grants.get_mut(&id).filter(|grant| !grant.is_over)?;
         let order = grant.held.order(now);
         grant.order = Some(order);
+        grant.pause = grant.held.falls_at(now);
         match order {
             Order::Run { review, .. } => {
                 grant.held.obey();
@@ -210,6 +213,7 @@ impl Agent {
             session,
             lanes,
             order: None,
+            pause: None,
             is_over,
             is_carried: false,
             is_asking: false,
@@ -238,7 +242,7 @@ impl Grant {
     pub(crate) fn may(&self, now: BootTime) -> BitRate {
         match self.order {
             Some(Order::Run { rate, expires_at, promised: true, .. })
-                if !self.is_over && now < expires_at =>
+                if !self.is_over && now < expires_at && self.pause.is_none_or(|at| now < at) =>
             {
                 rate
             }

@@ -55,8 +55,12 @@ impl World<'_> {
         }
     }
 
-    pub(crate) fn told(&mut self, agent: usize, call: u64, told: Told) {
-        let Some(Call { about, sent, .. }) = self.agents[agent].calls.remove(&call) else {
+    pub(crate) fn told(&mut self, agent: usize, (call, tries): (u64, u64), told: Told) {
+        let calls = &mut self.agents[agent].calls;
+        // It waits for the answer to its last try alone.
+        let waiting = calls.get(&call).is_some_and(|it| it.tries == tries);
+        let answered = if waiting { calls.remove(&call) } else { None };
+        let Some(Call { about, sent, .. }) = answered else {
             self.tally.count("answers that nobody waited for");
             return;
         };

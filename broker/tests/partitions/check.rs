@@ -35,8 +35,7 @@ impl Watchman {
     pub(crate) fn edges(machine: &Machine, now: Timestamp) -> Vec<Timestamp> {
         let mut edges = Vec::new();
         for found in machine.reservations(None) {
-            edges.extend(found.kept.iter().map(|kept| kept.over.end()));
-            edges.extend(found.booked_over().map(|over| over.end()));
+            edges.extend(found.bookings().map(|(_, over, _)| over.end()));
         }
         edges.retain(|edge| now < *edge);
         edges
@@ -58,21 +57,30 @@ impl World<'_> {
                     if old {
                         self.tally.count("sent under earlier terms");
                     }
+                    if found.last_move.is_some() {
+                        self.tally.count(match old {
+                            true => "sent under a plan that was moved away",
+                            false => "sent under a plan that was moved",
+                        });
+                    }
                     let link = agent.link;
                     if self.time < link.up_cut.max(link.down_cut) {
                         self.tally.count("sent while cut off");
                     }
                 }
                 if let Some(found) = found
-                    && self.is_promised(agent, grant, found)
+                    && let Some(planned) = self.is_promised(agent, grant, found)
                 {
                     let known = grant.held.reservation();
                     assert_eq!(
                         (may, known.rate),
-                        (found.rate(), found.rate()),
+                        (planned, found.rate()),
                         "agent {index} is connected and may not send at the rate of {id}"
                     );
                     self.tally.count("full rate asserted");
+                    if 1 < found.plan.segments.len() {
+                        self.tally.count("rate of one segment of several asserted");
+                    }
                     if !self.broker.is_up {
                         self.tally.count("restarts not felt");
                     }
@@ -109,10 +117,10 @@ impl World<'_> {
         }
     }
 
-    /// Whether an agent has to be able to send at the whole rate now: it knows what stands, and
-    /// was answered within the lease.
-    fn is_promised(&self, agent: &Agent, grant: &Grant, found: &Reservation) -> bool {
-        let Some(session) = &agent.session else { return false };
+    /// The rate at which an agent has to be able to send now: it knows what stands, was answered
+    /// within the lease, and is well within a segment of its plan.
+    fn is_promised(&self, agent: &Agent, grant: &Grant, found: &Reservation) -> Option<BitRate> {
+        let session = agent.session.as_ref()?;
         let (clock, known) = (agent.clock(self.time), grant.held.reservation());
         let awake = agent.paused_until + 300 <= self.time;
         let heard =
@@ -122,7 +130,18 @@ impl World<'_> {
             && !grant.held.is_narrowed()
             && known.plan_version == found.plan_version
             && (known.state, found.state) == (Known::Confirmed, State::Confirmed);
-        awake && heard && settled && known.starts_at.plus(SLACK) <= clock && clock < known.ends_at
+        let on = known
+            .segments
+            .iter()
+            .find(|it| it.starts_at.plus(SLACK) <= clock && clock < it.ends_at)
+            .filter(|_| awake && heard && settled && known.starts_at.plus(SLACK) <= clock)?;
+        let planned = found
+            .plan
+            .segments
+            .iter()
+            .any(|it| (it.over.start(), it.over.end(), it.rate) == (on.start, on.end, on.rate));
+        assert!(planned, "{on:?} is known of {found:?}");
+        Some(on.rate)
     }
 }
 
@@ -146,9 +165,10 @@ impl Load {
                 }
             }
             if found.is_live() && found.from <= now && now < found.interval.end() {
-                let booked = found.plan.booked();
-                let part = booked.iter().find(|booked| booked.lane == need.lane);
-                present = part.map_or(0, |part| part.amount);
+                let on = found.plan.bookings().filter(|(lane, over, _)| {
+                    **lane == need.lane && over.start() <= now && now < over.end()
+                });
+                present = on.map(|(_, _, amount)| amount).sum();
             }
             assert!(
                 amount <= booked,

@@ -126,15 +126,11 @@ impl World<'_> {
         let start = Some(self.rng.ms(begins)).filter(|_| 1 < begins).map(|ms| after(now, ms));
         let lasts = self.rng.pick(&[5000, 30_000, 200_000]);
         let span = Span::from_ms(1 + self.rng.below(lasts)).unwrap();
-        let shape = match self.rng.below(4) {
-            0 => {
-                let end =
-                    after(start.unwrap_or(now), i64::try_from(span.as_ms()).unwrap() + 60_000);
-                let min = BitRate::from_bps(1.max(rate.bps() / 4)).unwrap();
-                Shape::Flexible { min, max: rate, span, start, end }
-            }
-            _ => Shape::Rigid { rate, start, until: Until::After(span) },
-        };
+        let shape = self.shape(now, (rate, start, span));
+        let adapts = !matches!(shape, Shape::Rigid { .. });
+        let movable = bound && adapts && self.rng.chance(70);
+        let priority = u8::try_from(self.rng.below(3)).unwrap();
+        let standing = Standing { priority, preemptible: self.rng.chance(25) };
         let held = self.rng.chance(20);
         let ask = Ask {
             project: ProjectId::default_project(),
@@ -144,8 +140,8 @@ impl World<'_> {
             hold_for: held.then(|| Span::from_ms(1 + self.rng.below(30_000)).unwrap()),
             session: bound.then_some(session),
             hold_best_offer: false,
-            movable: false,
-            standing: Standing::default(),
+            movable,
+            standing,
         };
         let policy = match self.rng.below(3) {
             0 => OnUnreachable::Fail,
@@ -154,6 +150,31 @@ impl World<'_> {
         };
         let about = About::Reserve { window, policy, lanes };
         self.ask(agent, Command::Reserve(ask.into()), about);
+    }
+
+    /// A rate for a time, somewhere in a window, or a volume by a deadline.
+    fn shape(
+        &mut self,
+        now: Timestamp,
+        (rate, start, span): (BitRate, Option<Timestamp>, Span),
+    ) -> Shape {
+        let length = i64::try_from(span.as_ms()).unwrap();
+        match self.rng.below(6) {
+            0 => {
+                let end = after(start.unwrap_or(now), length + 60_000);
+                let min = BitRate::from_bps(1.max(rate.bps() / 4)).unwrap();
+                Shape::Flexible { min, max: rate, span, start, end }
+            }
+            1 | 2 => {
+                // It goes on behind the freeze, so that there is something to move.
+                let most = (rate.bps() * (span.as_ms() + 60_000) / 8000).max(1);
+                let volume = ByteCount::new(1 + self.rng.below(most));
+                let min = BitRate::from_bps(self.rng.pick(&[0, 0, rate.bps() / 4])).unwrap();
+                let deadline = after(start.unwrap_or(now), length + 60_000 + self.rng.ms(60_000));
+                Shape::Transfer { volume, min, max: rate, start, deadline, split: false }
+            }
+            _ => Shape::Rigid { rate, start, until: Until::After(span) },
+        }
     }
 
     fn change_own(&mut self, agent: usize, id: ReservationId) {

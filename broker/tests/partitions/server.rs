@@ -5,11 +5,12 @@ use std::sync::OnceLock;
 
 use tidegate_broker::config::{Config, JournalPlace, SessionConfig};
 use tidegate_broker::law::{self, Beat, Steady};
-use tidegate_core::event::RequestMark;
+use tidegate_core::event::{MoveWhy, RequestMark};
 use tidegate_core::lane::{LaneName, LaneNeed};
 use tidegate_core::topology::spec::{Capacity, Framing, HostSpec, NicSpec, Node, StorageSpec};
 use tidegate_core::{
-    Answer, Change, Command, Event, Fault, Limits, Machine, Note, Request, Stamp, TopologySpec,
+    Answer, Change, CloseWhy, Command, Event, Fault, Limits, Machine, Note, Request, Stamp,
+    TopologySpec,
 };
 use tidegate_policy::{BitRate, ByteCount, Name, RequestId, SessionId, Span, Timestamp};
 use tidegate_proto::v1;
@@ -28,6 +29,8 @@ pub(crate) struct Server {
     pub(crate) is_up: bool,
     /// When it was started last: what was under way to it before is lost.
     pub(crate) started: i64,
+    /// What has happened to whom that is counted, until it is.
+    pub(crate) happened: Vec<(&'static str, Option<SessionId>)>,
     journal: Vec<Event>,
     clock: Steady,
     /// How far the wall clock was set, in milliseconds.
@@ -87,6 +90,22 @@ pub(crate) fn needs() -> &'static [LaneNeed] {
     })
 }
 
+/// What is counted of a change.
+fn counted(change: &Change) -> Option<&'static str> {
+    Some(match change {
+        Change::Moved(moved) => match moved.why {
+            MoveWhy::Room => "moved for others",
+            MoveWhy::CapacityLost => "moved off lost capacity",
+            MoveWhy::Lagging => "moved because it lags",
+            MoveWhy::Preempted => "moved for a higher priority",
+            MoveWhy::Asked => "moved to other terms",
+        },
+        Change::Closed { why: CloseWhy::NoShow, .. } => "no-shows",
+        Change::Closed { why: CloseWhy::Preempted, .. } => "preempted",
+        _ => return None,
+    })
+}
+
 impl Server {
     pub(crate) fn new(beat: u32, lease: u32, grace: u32) -> Self {
         let mut session = Config::ephemeral(JournalPlace::Memory).session;
@@ -102,6 +121,7 @@ impl Server {
             session,
             is_up: true,
             started: 0,
+            happened: Vec::new(),
             journal: vec![declared().clone()],
             clock,
             wall: 0,
@@ -145,9 +165,12 @@ impl Server {
                 | Change::Curtailed { id, .. }
                 | Change::Confirmed { id } => *id,
                 Change::Modified(modified) => modified.id,
+                Change::Moved(moved) => moved.id,
                 _ => continue,
             };
-            concerned.extend(self.machine.reservation(id).and_then(|found| found.session));
+            let session = self.machine.reservation(id).and_then(|found| found.session);
+            self.happened.extend(counted(&event.change).map(|what| (what, session)));
+            concerned.extend(session);
         }
     }
 

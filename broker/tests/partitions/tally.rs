@@ -7,7 +7,7 @@ use std::fmt;
 pub(crate) struct Tally(BTreeMap<&'static str, u64>);
 
 /// What has to have happened, and in how many of a thousand runs at least, on average.
-const WORTH: [(&str, u64); 30] = [
+const WORTH: [(&str, u64); 38] = [
     ("grants", 3000),
     ("refusals", 300),
     ("holds confirmed", 100),
@@ -38,6 +38,14 @@ const WORTH: [(&str, u64); 30] = [
     ("capacity lost", 20),
     ("lanes nearly full", 1000),
     ("full rate asserted", 3000),
+    ("rate of one segment of several asserted", 1000),
+    ("moved for others", 5),
+    ("moved off lost capacity", 10),
+    ("moved to other terms", 50),
+    ("moved while its holder was cut off", 20),
+    ("sent under a plan that was moved", 1000),
+    ("sent under a plan that was moved away", 100),
+    ("no-shows", 5),
 ];
 
 impl Tally {

@@ -74,6 +74,7 @@ pub(crate) enum Coming {
     Told {
         agent: usize,
         call: u64,
+        tries: u64,
         told: Told,
     },
     /// Of an agent's own.
@@ -215,7 +216,7 @@ impl<'t> World<'t> {
                     self.break_stream(agent);
                 }
             }
-            Coming::Told { agent, call, told } => self.told(agent, call, told),
+            Coming::Told { agent, call, tries, told } => self.told(agent, (call, tries), told),
             Coming::BeatDue { stream, agent } => self.beat_due(stream, agent),
             Coming::Reconnect { agent, session } => {
                 let own = self.agents[agent].session.as_ref();
@@ -386,7 +387,7 @@ impl<'t> World<'t> {
             Err(fault) => Told::Fault(fault.to_string()),
         };
         if let Some(arrival) = self.arrival(agent, false, None) {
-            self.later(arrival, Coming::Told { agent, call, told });
+            self.later(arrival, Coming::Told { agent, call, tries: body.tries, told });
         }
     }
 
@@ -398,11 +399,26 @@ impl<'t> World<'t> {
         self.happen_due();
         let mut concerned = Vec::new();
         let answer = self.broker.decide(self.time, request, &mut concerned);
+        self.count_what_happened();
         self.tell(|| format!("broker: {}", crate::check::told(&answer)));
         self.poke(&concerned);
         self.plan_due();
         self.plan_looks();
         answer
+    }
+
+    fn count_what_happened(&mut self) {
+        for (what, session) in std::mem::take(&mut self.broker.happened) {
+            self.tally.count(what);
+            let holds = |agent: &&Agent| {
+                session.is_some() && agent.session.as_ref().map(|it| it.id) == session
+            };
+            let link = self.agents.iter().find(holds).map(|agent| agent.link);
+            let is_cut = link.is_some_and(|it| self.time < it.up_cut.max(it.down_cut));
+            if is_cut && what.starts_with("moved") {
+                self.tally.count("moved while its holder was cut off");
+            }
+        }
     }
 
     fn poke(&mut self, concerned: &[SessionId]) {
@@ -420,6 +436,7 @@ impl<'t> World<'t> {
             return;
         }
         let (concerned, events) = self.broker.due(self.time);
+        self.count_what_happened();
         for event in &events {
             self.tell(|| format!("broker: due {:?}", event.change));
         }

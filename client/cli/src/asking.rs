@@ -54,7 +54,7 @@ impl Wanted {
         }
         if self.movable && self.session.is_none() {
             return Err(Mistake::new("nobody would hear that its plan is moved").hint(
-                "name the agent's with --session; `tidegate fetch --by` has one of its own",
+                "say with --session whose it is; `tidegate fetch --by` has a session of its own",
             ));
         }
         if self.movable && self.volume.is_none() && self.by.is_none() {

@@ -8,7 +8,7 @@ use tidegate_policy::{SessionId, Timestamp};
 use super::sight::Sight;
 use super::wanted::{Wanted, Wish};
 use super::{Answer, Decision, Machine, Stamp};
-use crate::command::{Ask, BATCH_MAX, Batch, Relation};
+use crate::command::{Ask, BATCH_MAX, Batch, Relation, Shape, Until};
 use crate::event::{Change, Event, RequestMark};
 use crate::fault::{Fault, FieldFault};
 use crate::ids;
@@ -27,6 +27,17 @@ struct Member<'a> {
     index: usize,
     ask: &'a Ask,
     entry: Entry,
+}
+
+impl Member<'_> {
+    /// One that says how long, but not when, follows the one before it as soon as it can.
+    fn follow(&mut self) {
+        if let Shape::Rigid { start: None, until: Until::After(_), .. } = self.ask.shape
+            && let Entry::Asked(Wish::Steady(wanted)) = &mut self.entry
+        {
+            wanted.latest = wanted.last_start();
+        }
+    }
 }
 
 /// What a batch has made before the request at hand.
@@ -60,6 +71,9 @@ impl Machine {
         while !members.is_empty() {
             let rest = members.split_off(batch.instance.clamp(1, members.len()));
             let before = draft.clone();
+            if let Relation::InOrder { .. } = batch.relation {
+                members.iter_mut().skip(1).for_each(Member::follow);
+            }
             let decided = match batch.relation {
                 Relation::Each | Relation::AllOf => self.each(stamp, mark, &mut draft, &members),
                 Relation::AnyOf => self.any_of(stamp, mark, &mut draft, &members),

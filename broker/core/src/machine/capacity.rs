@@ -115,9 +115,16 @@ impl Machine {
         let gone = Sweep::over(self, (now, &until), tight).run();
         let Salvaged { moved, lost } = self.salvage(now, ceilings, &displaced, &gone);
         let mut losses = gone;
-        losses.retain(|loss| !ids.contains(&loss.reservation.id));
-        let lost = displaced.iter().filter(|mover| lost.contains(&mover.found.id));
-        losses.extend(lost.filter_map(|mover| {
+        // Those that may move are lost only if they find no other place: where they did not fit
+        // before the freeze, else behind it.
+        losses.retain(|loss| {
+            let id = loss.reservation.id;
+            !ids.contains(&id) || lost.contains(&id)
+        });
+        let known: BTreeSet<ReservationId> = losses.iter().map(|it| it.reservation.id).collect();
+        let behind = displaced.iter().map(|mover| (mover, mover.found.id));
+        let behind = behind.filter(|(_, id)| lost.contains(id) && !known.contains(id));
+        losses.extend(behind.filter_map(|(mover, _)| {
             let lane = mover.tight_lane(tight)?;
             Some(Loss { reservation: mover.found, lane, at: from })
         }));

@@ -38,12 +38,12 @@ use tidegate_policy::{
     Timestamp,
 };
 
-use crate::event::Event;
+use crate::event::{Change, Event};
 use crate::lane::{Lane, LaneName};
 use crate::losses::Losses;
 use crate::maintenance::Maintenance;
 use crate::plan::Segment;
-use crate::refusal::Refusal;
+use crate::refusal::{Reason, Refusal};
 use crate::reservation::Reservation;
 use crate::session::Session;
 use crate::topology::Topology;
@@ -173,6 +173,29 @@ pub enum Answer {
     Undrained(Vec<LaneName>),
 }
 
+impl Decision {
+    /// Whether room among plans that may move was looked for, or would have been: somebody moves,
+    /// or the lanes are booked by others.
+    #[must_use]
+    pub fn searched(&self) -> bool {
+        let refused = |answer: &Answer| match answer {
+            Answer::Refusal(refusal) => refusal.reason == Reason::NoHeadroom,
+            Answer::Reservation(_)
+            | Answer::Batch(_)
+            | Answer::Session(_)
+            | Answer::Topology { .. }
+            | Answer::Maintenance { .. }
+            | Answer::Drained(_)
+            | Answer::Undrained(_) => false,
+        };
+        let moves = |event: &Event| matches!(event.change, Change::Moved(_));
+        let several =
+            if let Answer::Batch(answers) = &self.answer { answers.as_slice() } else { &[] };
+        let any_refused = refused(&self.answer) || several.iter().any(refused);
+        any_refused || self.events.iter().any(moves)
+    }
+}
+
 impl Answer {
     /// The answer with the name of the request that made what it tells of.
     fn made_by(mut self, request: RequestId) -> Self {
@@ -215,6 +238,8 @@ pub enum Note {
         /// When.
         at: Timestamp,
     },
+    /// Room for a request was not looked for, because that had taken its share of the time.
+    RoomNotSought,
     /// A request was refused.
     Refused {
         /// The request.
@@ -233,6 +258,8 @@ pub struct Machine {
     state: LedgerState,
     recent: recent::Recent,
     movables: movables::Movables,
+    /// Room is looked for among plans that may move.
+    seeks_room: bool,
 }
 
 /// What replay restores.
@@ -320,6 +347,12 @@ impl Machine {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self::with_ledger(limits, LedgerState::default())
+    }
+
+    /// Whether room for a request that does not fit is looked for among plans that may move: that
+    /// takes time which there may not be.
+    pub fn seek_room(&mut self, seek: bool) {
+        self.seeks_room = seek;
     }
 
     /// The bounds it decides by.
@@ -451,7 +484,7 @@ impl Machine {
 
     pub(crate) fn with_ledger(limits: Limits, state: LedgerState) -> Self {
         let (recent, movables) = Default::default();
-        let mut machine = Self { limits, state, recent, movables };
+        let mut machine = Self { limits, state, recent, movables, seeks_room: true };
         machine.renumber();
         machine
     }

@@ -54,6 +54,8 @@ pub struct Counts {
     pub no_shows: u64,
     /// Those of them under which bytes were reported later.
     pub false_no_shows: u64,
+    /// Requests for which no room was looked for, because that had taken its share of the time.
+    pub not_sought: u64,
     /// Reservations that were closed for a higher priority.
     pub preempted: u64,
 }
@@ -234,6 +236,7 @@ impl Machine {
                     self.recent.regret(found, *bytes);
                 }
             }
+            Note::RoomNotSought => self.recent.count(|counts| &mut counts.not_sought),
             Note::Refused { mark, refusal, at } => {
                 let window = self.limits.request_window;
                 self.recent.forget_refusals(*at, window.plus(window));

@@ -45,8 +45,9 @@ impl Machine {
             refusal.offers = sight.volume_offers(&ways, &sought, most);
             return Ok(Decision { events: Vec::new(), answer: Answer::Refusal(refusal.into()) });
         };
-        let word = modify.holder.filter(|_| found.plan_version <= modify.obeyed);
-        let stops = self.stops(now, found, word);
+        // Even its holder sends under the plan before until it hears of the new one, which nobody
+        // but the broker can know.
+        let stops = self.stops(now, found, None);
         let new: Vec<_> = plan.bookings().collect();
         let kept = kept(found, &new, (now, stops))?;
         let moved = Moved::new(found.id, now, plan.clone(), MoveWhy::Asked);
@@ -121,7 +122,7 @@ impl Machine {
                 let what = Promised::Volume { volume, min, max, window, split };
                 let bytes = plan::bytes(need);
                 let volume = Volume { need, min, max, split };
-                let offered = ahead.start();
+                let offered = ahead.start().max(now.plus(self.limits.past_start));
                 Ok((what, Sought { bytes, volume, window: ahead, horizon, offered }))
             }
             _ => Err(Fault::Invalid(faults)),

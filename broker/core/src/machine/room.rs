@@ -43,7 +43,7 @@ impl Machine {
         (ways, wish): (&[Way], &Wish),
         except: Option<ReservationId>,
     ) -> Option<Room> {
-        if self.movables.is_empty() || ways.is_empty() {
+        if !self.seeks_room || self.movables.is_empty() || ways.is_empty() {
             return None;
         }
         let from = self.frozen_until(now);

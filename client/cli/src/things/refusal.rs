@@ -61,7 +61,7 @@ fn offer(it: &CounterOffer) -> Record {
         ("via", Value::texts(it.via.iter().map(|host| format!("hosts/{host}")))),
         ("path", it.path.map_or(Value::Nothing, |path| Value::Count(path.into()))),
         ("volume_bytes", it.volume.map_or(Value::Nothing, Value::Size)),
-        ("rate_bps", Value::Rate(it.rate)),
+        ("rate_bps", reservation::highest(it.rate)),
         ("start_time", Value::Time(it.start)),
         ("end_time", Value::Time(it.end)),
         ("token", Value::maybe(it.token.as_ref())),

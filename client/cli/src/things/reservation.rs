@@ -2,7 +2,7 @@
 
 use tidegate_client::plan::{PlanWay, Promise, Segment};
 use tidegate_client::reservation::{Assurance, CloseReason, Phase, Reservation, State};
-use tidegate_policy::ProjectId;
+use tidegate_policy::{BitRate, ProjectId};
 
 use crate::output::{Column, Record, Thing, Tone, Value};
 
@@ -149,7 +149,7 @@ fn promise(it: &Reservation) -> Value {
                 ("kind", Value::text("transfer")),
                 ("volume_bytes", Value::Size(it.volume)),
                 ("min_bps", Value::Rate(it.min)),
-                ("max_bps", Value::Rate(it.max)),
+                ("max_bps", highest(it.max)),
                 ("start_time", time(it.start)),
                 ("deadline", Value::Time(it.deadline)),
                 ("split", Value::Flag(it.split)),
@@ -157,13 +157,18 @@ fn promise(it: &Reservation) -> Value {
             Promise::Flexible(it) => Record(vec![
                 ("kind", Value::text("flexible")),
                 ("min_bps", Value::Rate(it.min)),
-                ("max_bps", Value::Rate(it.max)),
+                ("max_bps", highest(it.max)),
                 ("duration_ms", Value::Span(it.duration)),
                 ("window_start_time", time(it.window_start)),
                 ("window_end_time", Value::Time(it.window_end)),
             ]),
         }),
     )
+}
+
+/// The highest rate that is of use, where any bound is said.
+pub(super) fn highest(rate: BitRate) -> Value {
+    if rate == BitRate::MAX { Value::Nothing } else { Value::Rate(rate) }
 }
 
 /// When it sends at which rate, on which way; people are told unless it is one rate all the time.

@@ -27,7 +27,8 @@ impl Mask {
         named.fold(command.to_owned(), |text, (index, id)| text.replace(&name(index), id))
     }
 
-    /// A text with names instead of identifiers, instants and tokens.
+    /// A text with names instead of identifiers, instants, tokens and figures that depend on when
+    /// it is asked to the millisecond.
     pub(crate) fn masked(&mut self, text: &str) -> String {
         let mut masked = String::new();
         let mut rest = text;
@@ -37,6 +38,8 @@ impl Mask {
             let time = instant(rest).filter(this_run).map(|length| (length, "TIME".to_owned()));
             let found = found.or(time);
             let found = found.or_else(|| token(rest).map(|length| (length, "TOKEN".to_owned())));
+            let found =
+                found.or_else(|| figure(&masked, rest).map(|length| (length, "N".to_owned())));
             let Some((length, name)) = found else {
                 masked.push(first);
                 rest = &rest[first.len_utf8()..];
@@ -88,6 +91,23 @@ fn instant(text: &str) -> Option<usize> {
     let rest = &text[shape.len()..];
     let fraction = rest.find(|c: char| !(c == '.' || c.is_ascii_digit()))?;
     rest[fraction..].starts_with('Z').then_some(shape.len() + fraction + 1)
+}
+
+/// How long the figure is that a text begins with, behind `before`: what nobody typed, because it
+/// has more than three digits behind the point, or is a large number that is no whole million.
+fn figure(before: &str, text: &str) -> Option<usize> {
+    let part_of_another = |c: char| c.is_ascii_alphanumeric() || c == '.';
+    if before.ends_with(part_of_another) {
+        return None;
+    }
+    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let whole = digits(text);
+    let fraction = text[whole..].strip_prefix('.').map_or(0, digits);
+    if 0 < whole && 3 < fraction {
+        return Some(whole + 1 + fraction);
+    }
+    let odd = 6 < whole && fraction == 0 && !text[..whole].ends_with("000000");
+    odd.then_some(whole)
 }
 
 /// How long the token is that a text begins with: a long word without a hyphen or a slash.
