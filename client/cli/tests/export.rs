@@ -165,3 +165,36 @@ fn every_page_is_exported() {
     ids.dedup();
     assert_eq!(ids.len(), 1100);
 }
+
+/// The commands of a page: those after a prompt, and whole scripts.
+fn commands(page: &str) -> Vec<String> {
+    let mut commands = Vec::new();
+    let mut blocks = page.split("```");
+    while let (Some(_), Some(block)) = (blocks.next(), blocks.next()) {
+        let (kind, body) = block.split_once('\n').unwrap();
+        match kind {
+            "sh" => commands.push(format!("set -e\n{body}")),
+            "console" => {
+                commands.extend(
+                    body.lines().filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned),
+                );
+            }
+            _ => {}
+        }
+    }
+    commands
+}
+
+#[test]
+fn every_command_of_the_page_works_as_it_stands_there() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/simulate.md");
+    let commands = commands(&std::fs::read_to_string(page).unwrap());
+    assert!(8 <= commands.len(), "{commands:#?}");
+    let desk = two_stores();
+    reserved(&desk, "--from storage/a --rate 1Gbit --for 10m");
+    for command in commands {
+        typed(&desk, &command);
+    }
+    let drawn = std::fs::read_to_string(desk.directory.path().join("lanes.svg")).unwrap();
+    assert!(drawn.contains(">a → b</text>"));
+}

@@ -107,7 +107,7 @@ fn strangers(requests: &[formats::requests::Request], truth: &BTreeMap<Id, Truth
     let strangers = truth.keys().filter(|id| !asked.contains(id)).count();
     if 0 < strangers {
         let count = counted(u64::try_from(strangers).unwrap_or(u64::MAX), "line");
-        say(&format!("{count} of --truth are of nobody who asks"));
+        say(&format!("nobody asks under the id of {count} of --truth"));
     }
 }
 
