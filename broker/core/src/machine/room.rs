@@ -75,6 +75,7 @@ impl Machine {
             steps: limits.replan_steps,
             rounds: limits.replan_rounds,
             segments_max: limits.segments_max,
+            among_max: limits.moves_max.saturating_mul(2),
             moves_max: limits.moves_max,
         }
     }
