@@ -16,7 +16,7 @@ use tidegate_core::Limits;
 use tidegate_policy::Span;
 
 /// Operations of a usual run, in all settings together.
-const OPERATIONS: u64 = 40_000;
+const OPERATIONS: u64 = 32_000;
 /// The settings: a test each.
 const SETTINGS: u64 = 4;
 
