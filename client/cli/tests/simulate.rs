@@ -196,6 +196,9 @@ fn what_is_wrong_with_a_file_is_told_with_its_line() {
         line.to_string()
     };
     let wrong = [
+        (with("src", json!("a")), "src and via are lists of names, such as [\"a\"]"),
+        (with("via", json!(["hosts/x"])), "via: hosts/x does not exist"),
+        (with("arrive_s", json!("2026-01-01T00:00:00Z")), "some instants are seconds, others"),
         ("{".to_owned(), "column 1: EOF while parsing an object"),
         (with("kind", json!("bulk")), "unknown variant `bulk`"),
         (with("volume", json!(1)), "unknown field `volume`"),
@@ -329,11 +332,16 @@ fn more_freedom_gets_more_carried_and_no_promise_is_broken() {
 fn the_picture_has_a_row_for_each_lane_that_carried_anything() {
     let desk = desk(PAIR);
     write(desk.path(), "requests.jsonl", &four());
-    replayed(desk.path(), "--plan full,rigid --plot lanes.svg");
+    let fault = json!({"at_s": 100, "src": "b", "dst": "a", "cap_bps": 4_000_000_000_u64});
+    write(desk.path(), "faults.json", &[fault]);
+    replayed(desk.path(), "--plan full,rigid --faults faults.json --plot lanes.svg");
     let drawn = std::fs::read_to_string(desk.path().join("lanes.svg")).unwrap();
     assert!(drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n"));
-    assert_eq!(drawn.matches("class=\"name\"").count(), 2, "{drawn}");
-    for title in ["full: 1 lanes", "rigid: 1 lanes"] {
+    // The way there carries, the way back is cut; both are drawn in both pictures.
+    assert_eq!(drawn.matches("class=\"name\"").count(), 4, "{drawn}");
+    let hatched = drawn.matches("<title>b → a: 40% of its capacity is left</title>").count();
+    assert_eq!(hatched, 2, "{drawn}");
+    for title in ["full: 2 lanes", "rigid: 2 lanes", ">a → b</text>"] {
         assert!(drawn.contains(title), "{drawn}");
     }
 }

@@ -152,6 +152,12 @@ pub(super) const EXPORT: &str = "\
 Example:
   tidegate export topology > topology.toml";
 
+pub(super) const EXPORT_RESERVATIONS: &str = "\
+Example:
+  tidegate export topology > topology.toml
+  tidegate export reservations --all > requests.jsonl
+  tidegate simulate --topology topology.toml --requests requests.jsonl";
+
 pub(super) const SIMULATE: &str = "\
 Examples:
   tidegate simulate --topology topology.toml --requests requests.jsonl

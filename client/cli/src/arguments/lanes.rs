@@ -142,4 +142,17 @@ pub(crate) enum Export {
     /// The topology, as a TOML file that can be applied
     #[command(after_help = examples::EXPORT)]
     Topology,
+    /// What was asked for and granted, as a file that `tidegate simulate` replays
+    #[command(after_help = examples::EXPORT_RESERVATIONS)]
+    Reservations(ExportReservations),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportReservations {
+    /// Closed ones too, as they were asked for
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Only those for which this CEL expression holds
+    #[arg(long, value_name = "CEL")]
+    pub(crate) filter: Option<String>,
 }

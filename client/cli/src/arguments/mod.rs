@@ -13,7 +13,8 @@ use tidegate_policy::Span;
 
 pub(crate) use generate::Generate;
 pub(crate) use lanes::{
-    AddMaintenance, Apply, Change, Diff, Export, Lanes, Maintenance, Path, Resource, Top,
+    AddMaintenance, Apply, Change, Diff, Export, ExportReservations, Lanes, Maintenance, Path,
+    Resource, Top,
 };
 pub(crate) use requests::{Fetch, Ls, Modify, Release, Reserve, Sessions, Together, Watch, When};
 pub(crate) use simulate::{PlanName, Reclaim, Replay, Simulate, SimulatePart};
@@ -181,7 +182,7 @@ pub(crate) enum Command {
     /// Say what putting a declaration in force would change and whom it would hurt
     #[command(subcommand)]
     Diff(Diff),
-    /// Print a declaration that is in force
+    /// Print what is in force, as a file that can be read back
     #[command(subcommand, visible_alias = "get")]
     Export(Export),
     /// Replay requests in virtual time, to see what would be granted and kept

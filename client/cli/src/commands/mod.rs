@@ -1,6 +1,7 @@
 //! Carries out what was typed: one function a command, one screen each.
 
 mod batch;
+mod export;
 mod fetch;
 mod lanes;
 mod maintenance;
@@ -77,6 +78,7 @@ async fn carry_out(desk: &Desk, command: Command) -> anyhow::Result<Exit> {
         }
         Command::Diff(Diff::Topology { file }) => topology::diff(desk, &file).await,
         Command::Export(Export::Topology) => topology::export(desk).await,
+        Command::Export(Export::Reservations(typed)) => export::reservations(desk, typed).await,
         Command::Simulate(typed) => simulate::run(&desk.printer, &typed),
         Command::Info => info(desk).await,
         Command::Completion { shell } => shell::completion(shell),

@@ -32,6 +32,8 @@ struct Load {
     excess: u128,
     /// Bits per second times milliseconds, for each column.
     carried: Vec<u128>,
+    /// From when it could carry how many bits per second, as that changed.
+    limits: Vec<(Timestamp, u64)>,
 }
 
 /// The columns of a picture.
@@ -49,6 +51,18 @@ pub(super) struct Row {
     pub(super) lane: String,
     /// What was carried of what could be in each column, in parts per million.
     pub(super) shares_ppm: Vec<u64>,
+    /// When it could carry less than at its best.
+    pub(super) losses: Vec<Loss>,
+}
+
+/// A time in which a lane could carry less than at its best.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Loss {
+    /// From when and until when, in milliseconds from the beginning of the picture.
+    pub(super) from_ms: u64,
+    pub(super) until_ms: u64,
+    /// What is left, in parts per million of its best.
+    pub(super) left_ppm: u64,
 }
 
 impl Ledger {
@@ -70,6 +84,9 @@ impl Ledger {
             let lane = self.lane(name, at);
             self.count(lane, at);
             if let Some(load) = self.lanes.get_mut(lane) {
+                if load.limits.last().is_none_or(|(_, before)| *before != limit) {
+                    load.limits.push((at, limit));
+                }
                 load.limit = limit;
                 load.limit_max = load.limit_max.max(limit);
             }
@@ -84,7 +101,8 @@ impl Ledger {
         let carried = vec![0; self.columns.count];
         let (name, until) = (name.clone(), at);
         self.index.insert(name.clone(), self.lanes.len());
-        self.lanes.push(Load { name, limit: 0, limit_max: 0, sent: 0, until, excess: 0, carried });
+        let (limit, limit_max, sent, excess, limits) = (0, 0, 0, 0, Vec::new());
+        self.lanes.push(Load { name, limit, limit_max, sent, until, excess, carried, limits });
         self.lanes.len() - 1
     }
 
@@ -138,7 +156,12 @@ impl Ledger {
         self.columns.ms
     }
 
-    /// The lanes that carried anything, in the order of their names.
+    /// When the picture begins.
+    pub(super) fn start(&self) -> Timestamp {
+        self.columns.start
+    }
+
+    /// The lanes that carried anything or once could carry less, in the order of their names.
     pub(super) fn rows(&self) -> Vec<Row> {
         let row = |load: &Load| {
             let whole = u128::from(load.limit_max) * u128::from(self.columns.ms);
@@ -147,15 +170,29 @@ impl Ledger {
                 u64::try_from(ppm).unwrap_or(u64::MAX)
             };
             let shares_ppm = load.carried.iter().map(share).collect();
-            Row { lane: load.name.to_string(), shares_ppm }
+            Row { lane: load.name.to_string(), shares_ppm, losses: self.columns.losses(load) }
         };
-        let carried = |load: &&Load| load.carried.iter().any(|it| *it != 0);
-        let loads = self.index.values().filter_map(|lane| self.lanes.get(*lane));
-        loads.filter(carried).map(row).collect()
+        let loads = self.index.values().filter_map(|lane| self.lanes.get(*lane)).map(row);
+        let seen = |row: &Row| row.shares_ppm.iter().any(|it| *it != 0) || !row.losses.is_empty();
+        loads.filter(seen).collect()
     }
 }
 
 impl Columns {
+    /// When a lane could carry less than at its best, as far as the picture goes.
+    fn losses(self, load: &Load) -> Vec<Loss> {
+        let all = self.ms * u64::try_from(self.count).unwrap_or(0);
+        let at = |at: &Timestamp| at.since(self.start).as_ms().min(all);
+        let untils = load.limits.iter().skip(1).map(|(until, _)| at(until)).chain([all]);
+        let loss = |((from, limit), until_ms): (&(Timestamp, u64), u64)| {
+            let left = u128::from(*limit) * 1_000_000 / u128::from(load.limit_max.max(1));
+            let left_ppm = u64::try_from(left).unwrap_or(u64::MAX);
+            Loss { from_ms: at(from), until_ms, left_ppm }
+        };
+        let losses = load.limits.iter().zip(untils).map(loss);
+        losses.filter(|it| it.from_ms < it.until_ms && it.left_ppm < 1_000_000).collect()
+    }
+
     /// The columns that an interval touches, and for how long, in milliseconds.
     fn of(self, over: Interval) -> impl Iterator<Item = (usize, u64)> {
         let from = over.start().since(self.start).as_ms();
@@ -198,5 +235,6 @@ mod tests {
             [800_000; 5].into_iter().chain([1_600_000; 5]).chain([800_000]).collect::<Vec<_>>()
         );
         assert_eq!(row.shares_ppm[25..].iter().sum::<u64>(), 0);
+        assert_eq!(row.losses, [Loss { from_ms: 40, until_ms: 480, left_ppm: 500_000 }]);
     }
 }

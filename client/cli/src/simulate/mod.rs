@@ -20,11 +20,13 @@ mod run;
 mod tally;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
 use tidegate_policy::Endpoint;
 
+use self::formats::line::Id;
+use self::formats::truth::Truth;
 use self::plot::Figure;
 use self::report::Report;
 use self::run::Setup;
@@ -32,6 +34,7 @@ use self::world::World;
 use crate::arguments::{PlanName, Replay, Simulate, SimulatePart};
 use crate::exit::{Exit, Mistake};
 use crate::output::{Printer, Sheet, say};
+use crate::things::counted;
 
 pub(crate) fn run(printer: &Printer, typed: &Simulate) -> anyhow::Result<Exit> {
     match (&typed.part, &typed.replay) {
@@ -53,7 +56,14 @@ fn replay(printer: &Printer, typed: &Replay) -> anyhow::Result<Exit> {
         Some(file) => formats::truth::read(file)?,
         None => BTreeMap::new(),
     };
-    let mut requests = jitter::moved(&requests, typed.jitter, typed.seed);
+    strangers(&requests.all, &truth);
+    if let Some(file) = &typed.plot {
+        // Before the replay, which may take long.
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
+        opened.with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    let relative = requests.relative;
+    let mut requests = jitter::moved(&requests.all, typed.jitter, typed.seed);
     let asked = most_asked(&requests);
     let (spec, unsteered) = world.steered(&asked);
     if 0 < unsteered {
@@ -80,7 +90,8 @@ fn replay(printer: &Printer, typed: &Replay) -> anyhow::Result<Exit> {
     if let Some(file) = &typed.plot {
         let figure = |(plan, ledger): (&PlanName, _)| Figure { title: plan.name(), ledger };
         let figures: Vec<Figure<'_>> = typed.plans.iter().zip(&ledgers).map(figure).collect();
-        std::fs::write(file, plot::svg(&figures))
+        let zero = relative.then(formats::zero);
+        std::fs::write(file, plot::svg(&figures, zero, |lane| world.lane_called(lane)))
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
     match reports.as_slice() {
@@ -88,6 +99,16 @@ fn replay(printer: &Printer, typed: &Replay) -> anyhow::Result<Exit> {
         several => sheet.list(several)?,
     }
     Ok(Exit::Done)
+}
+
+/// Says how much of what agents do is of no request: another file may be meant.
+fn strangers(requests: &[formats::requests::Request], truth: &BTreeMap<Id, Truth>) {
+    let asked: BTreeSet<&Id> = requests.iter().map(|request| &request.id).collect();
+    let strangers = truth.keys().filter(|id| !asked.contains(id)).count();
+    if 0 < strangers {
+        let count = counted(u64::try_from(strangers).unwrap_or(u64::MAX), "line");
+        say(&format!("nobody asks under the id of {count} of --truth"));
+    }
 }
 
 /// The pairs of endpoints that are asked for, the most asked first.

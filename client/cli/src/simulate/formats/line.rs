@@ -1,6 +1,7 @@
 //! One request as it stands in a file: read by a replay, written by `generate` and `export`.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Number;
 
 /// An instant as it is written.
@@ -60,9 +61,10 @@ impl Kind {
 pub(crate) struct Line {
     pub(crate) id: Option<Id>,
     pub(crate) arrive_s: Option<When>,
+    #[serde(deserialize_with = "names")]
     pub(crate) src: Vec<String>,
     pub(crate) dst: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "names")]
     pub(crate) via: Vec<String>,
     pub(crate) kind: Option<Kind>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,7 +97,21 @@ pub(crate) struct Line {
     pub(crate) deadline_s: Option<When>,
 }
 
+/// A list, also of one: the parser's own words for what else it finds say too little.
+fn names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let found = serde_json::Value::deserialize(from)?;
+    let wrong = |_| D::Error::custom("src and via are lists of names, such as [\"a\"]");
+    serde_json::from_value(found).map_err(wrong)
+}
+
 impl Line {
+    /// The instants that it says.
+    pub(super) fn instants(&self) -> impl Iterator<Item = &When> {
+        let (window, deadline) = ([&self.start_min_s, &self.end_max_s], &self.deadline_s);
+        let fixed = [&self.arrive_s, &self.start_s, &self.end_s];
+        fixed.into_iter().chain(window).chain([deadline]).flatten()
+    }
+
     /// Fields that its kind does not have: they would be dropped without a word.
     pub(super) fn strays(&self, kind: Kind) -> impl Iterator<Item = &'static str> {
         use Kind::{Flex, Rigid, Volume};

@@ -3,8 +3,8 @@
 //! Each says its faults with file and line, and nothing is simulated by halves.
 
 pub(super) mod faults;
-pub(super) mod line;
-pub(super) mod numbers;
+pub(crate) mod line;
+pub(crate) mod numbers;
 pub(super) mod requests;
 pub(super) mod truth;
 

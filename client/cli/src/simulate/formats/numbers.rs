@@ -68,6 +68,13 @@ pub(super) fn span(field: &str, value: &Number) -> Result<Span, String> {
     span.ok_or_else(|| format!("{field} is {value}; {SPAN_WHY}"))
 }
 
+/// So many milliseconds in seconds, as a whole number where they are one.
+pub(crate) fn seconds(ms: u64) -> Number {
+    let fraction = || Number::from_f64(float(ms) / 1000.0);
+    let fraction = if ms.is_multiple_of(1000) { None } else { fraction() };
+    fraction.unwrap_or_else(|| Number::from(ms / 1000))
+}
+
 /// An instant: seconds from the beginning of the file, or RFC 3339.
 pub(super) fn instant(field: &str, value: &When, rounds: Rounds) -> Result<Timestamp, String> {
     match value {

@@ -16,6 +16,15 @@ use crate::simulate::world::World;
 /// The most requests of a file.
 pub(in crate::simulate) const REQUESTS_MAX: usize = 200_000;
 
+/// A file of requests.
+#[derive(Clone, Debug)]
+pub(in crate::simulate) struct Requests {
+    /// In the order of their arrival.
+    pub(in crate::simulate) all: Vec<Request>,
+    /// The file counts seconds from its beginning, instead of saying instants.
+    pub(in crate::simulate) relative: bool,
+}
+
 /// One request of a file.
 #[derive(Clone, PartialEq, Debug)]
 pub(in crate::simulate) struct Request {
@@ -106,8 +115,8 @@ impl Request {
     }
 }
 
-/// The requests of a file in the order of their arrival.
-pub(in crate::simulate) fn read(file: &Path, world: &World) -> anyhow::Result<Vec<Request>> {
+/// The requests of a file.
+pub(in crate::simulate) fn read(file: &Path, world: &World) -> anyhow::Result<Requests> {
     let mut requests = Vec::new();
     let mut seen: BTreeMap<Id, usize> = BTreeMap::new();
     // Seconds count from the beginning of the file, which instants do not: both in one file cannot
@@ -118,11 +127,10 @@ pub(in crate::simulate) fn read(file: &Path, world: &World) -> anyhow::Result<Ve
             return Err(format!("there are more than {REQUESTS_MAX} requests"));
         }
         let line: Line = json(text)?;
-        let mine = line.arrive_s.as_ref().map(|it| matches!(it, When::Seconds(_)));
         let request = request(&line, world)?;
-        if mine.is_some() && *relative.get_or_insert(mine == Some(true)) != (mine == Some(true)) {
-            let why = "instants are seconds in one line and RFC 3339 in another";
-            return Err(format!("{why}; write them one way"));
+        let mut seconds = line.instants().map(|it| matches!(it, When::Seconds(_)));
+        if seconds.any(|mine| *relative.get_or_insert(mine) != mine) {
+            return Err("some instants are seconds, others RFC 3339; write them one way".into());
         }
         if let Some(before) = seen.insert(request.id.clone(), number) {
             return Err(format!("id {} stands in line {before} already", request.id));
@@ -135,7 +143,7 @@ pub(in crate::simulate) fn read(file: &Path, world: &World) -> anyhow::Result<Ve
         return Err(Mistake::new(format!("{} asks for nothing", called(file))).hint(hint).into());
     }
     requests.sort_by_key(|request| request.arrive);
-    Ok(requests)
+    Ok(Requests { all: requests, relative: relative.unwrap_or(false) })
 }
 
 /// One line, all of its numbers within their bounds.
@@ -155,7 +163,7 @@ fn request(line: &Line, world: &World) -> Result<Request, String> {
         arrive,
         sources: sources(line, world)?,
         destination: world.endpoint(&line.dst).map_err(|why| format!("dst: {why}"))?,
-        via: via(line)?,
+        via: via(line, world)?,
         project: project(line)?,
         priority: priority(line)?,
         what,
@@ -247,13 +255,13 @@ fn sources(line: &Line, world: &World) -> Result<Vec<Endpoint>, String> {
     line.src.iter().map(read).collect()
 }
 
-fn via(line: &Line) -> Result<Vec<Name>, String> {
+fn via(line: &Line, world: &World) -> Result<Vec<Name>, String> {
     if VIA_MAX < line.via.len() {
         return Err(format!("via names {} hosts; name at most {VIA_MAX}", line.via.len()));
     }
-    let read = |text: &String| {
-        let name = text.strip_prefix("hosts/").unwrap_or(text);
-        name.parse().map_err(|error| format!("via: {error}"))
+    let read = |text: &String| match world.endpoint(text).map_err(|why| format!("via: {why}"))? {
+        Endpoint::Host(name) => Ok(name),
+        Endpoint::Storage(_) => Err(format!("via: {text} is no host")),
     };
     line.via.iter().map(read).collect()
 }

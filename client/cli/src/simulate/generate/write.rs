@@ -11,6 +11,7 @@ use tidegate_policy::{BitRate, Span};
 
 use super::draw::Drawn;
 use crate::simulate::formats::line::{Id, Kind, Line, When};
+use crate::simulate::formats::numbers::seconds;
 use crate::simulate::formats::{called, truth};
 use crate::simulate::numbers::float;
 use crate::simulate::world::World;
@@ -99,11 +100,4 @@ fn line(id: u64, drawn: &Drawn, world: &World, slot: Span) -> Line {
             }
         }
     }
-}
-
-/// Seconds, as a whole number where they are one.
-fn seconds(ms: u64) -> Number {
-    let fraction = || Number::from_f64(float(ms) / 1000.0);
-    let fraction = if ms.is_multiple_of(1000) { None } else { fraction() };
-    fraction.unwrap_or_else(|| Number::from(ms / 1000))
 }

@@ -43,6 +43,11 @@ pub(super) fn read(file: &Path, text: &str) -> anyhow::Result<World> {
         faults.finish()?;
     }
     let bare = bare_names(&spec);
+    if bare.is_empty() {
+        let why = format!("{} declares neither hosts nor storage", called(file));
+        let hint = "`tidegate export topology` writes what is in force";
+        return Err(Mistake::new(why).hint(hint).into());
+    }
     Ok(World { spec, bare, demand: Vec::new(), concurrent_bps: None, slot: None, pairs: None })
 }
 

@@ -117,6 +117,21 @@ impl World {
         }
     }
 
+    /// What a lane is called in a picture. The links of a network of nodes have names that nobody
+    /// wrote: there its ends say more.
+    pub(super) fn lane_called(&self, lane: &str) -> String {
+        let ends = |(name, way): (&str, &str)| {
+            let link = self.spec.links.iter().find(|link| link.name.as_str() == name)?;
+            let (from, to) =
+                if way == "forward" { (&link.from, &link.to) } else { (&link.to, &link.from) };
+            // Of several between the same only their names tell which is which.
+            self.link(from.as_str(), to.as_str()).is_ok().then(|| format!("{from} → {to}"))
+        };
+        let link = lane.strip_prefix("links/").filter(|_| self.pairs.is_some());
+        let called = link.and_then(|link| link.split_once('/')).and_then(ends);
+        called.unwrap_or_else(|| lane.to_owned())
+    }
+
     /// The endpoints that bytes may come from, and those that they may go to: storage and hosts,
     /// or hosts alone where there is no storage.
     pub(super) fn ends(&self) -> (Vec<Endpoint>, Vec<Endpoint>) {
