@@ -126,13 +126,10 @@ impl Lane {
     }
 
     /// What is free from each instant on, from `from`, in bits per second; below zero where more is
-    /// booked than it can carry. Nothing of a drained lane is, whatever is booked.
+    /// booked than it can carry. Of a drained lane it is left to those who are on it.
     pub(crate) fn balance(&self, from: Timestamp) -> Vec<(Timestamp, i64)> {
         let signed = |bps: u64| i64::try_from(bps).unwrap_or(i64::MAX);
         let Some(ahead) = Interval::new(from, Timestamp::MAX) else { return Vec::new() };
-        if self.drained {
-            return vec![(from, 0)];
-        }
         let capacity = signed(self.capacity());
         let steps = self.load().steps_over(ahead);
         steps.map(|(at, level)| (at, capacity.saturating_sub(signed(level)))).collect()

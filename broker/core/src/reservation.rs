@@ -221,6 +221,11 @@ impl Reservation {
     /// The reservation with another plan from some instant on.
     pub(crate) fn moved(mut self, moved: Moved) -> Option<Self> {
         let Moved { id: _, from, plan: later, kept, promise, short, used, why } = moved;
+        if why == MoveWhy::Asked {
+            // What is still sent under all earlier terms was looked at anew.
+            self.kept.clear();
+            self.curtailed = false;
+        }
         self.kept.extend(kept);
         if let (Some(promise), Some(what)) = (&mut self.promise, promise) {
             promise.what = what;

@@ -73,8 +73,8 @@ fn batch(world: &World) -> Table {
 
 /// How the requests hang together.
 fn relations(t: &mut Table) {
-    t.numbers("relation", &[-1, 3, 4, 5, i32::MIN.into(), i32::MAX.into()]);
-    for relation in [0, 1, 2] {
+    t.numbers("relation", &[-1, 5, i32::MIN.into(), i32::MAX.into()]);
+    for relation in [0, 1, 2, 3, 4] {
         t.fine("relation", Put::Number(relation));
     }
     t.bad("gapless", Put::Flag(true));

@@ -318,8 +318,9 @@ fn update(world: &World) -> Table {
     for path in ["", "*", "name", "state", "RATE_BPS", "rate_bps.x", "\u{0}", "ä", "etag", &huge] {
         t.bad("update_mask.paths[0]", text(path));
     }
-    for path in ["transfer.volume_bytes", "transfer.max_bps", "transfer.deadline", "transfer"] {
-        t.bad("update_mask.paths[0]", text(path));
+    t.bad("update_mask.paths[0]", text("transfer"));
+    for path in ["transfer.volume_bytes", "transfer.max_bps", "transfer.deadline"] {
+        t.names("update_mask.paths[0]", text(path), &["reservation.transfer"]);
     }
     t.with(&[("update_mask.paths[0]", text("start_time"))], |t| {
         t.bad("reservation.start_time", Put::Absent);

@@ -36,18 +36,18 @@ impl Machine {
         let mut sight = Sight::of(self).without(found, now);
         let wish = Wish::Volume(sought);
         let most = self.limits.segments_max;
+        // Even its holder sends under the plan before until it hears of the new one, which nobody
+        // but the broker can know.
+        let stops = self.stops(now, found, None);
         let room = match sight.plan_for(&ways, &wish, most) {
             Some(plan) => Some(Room { plan, moved: Vec::new() }),
-            None => self.room(now, &sight, (&ways, &wish), Some(found.id)),
+            None => self.room(now, &sight, (&ways, &wish), Some((found.id, stops))),
         };
         let Some(Room { plan, moved: others }) = room else {
             let mut refusal = sight.refuse(&ways, &wish);
             refusal.offers = sight.volume_offers(&ways, &sought, most);
             return Ok(Decision { events: Vec::new(), answer: Answer::Refusal(refusal.into()) });
         };
-        // Even its holder sends under the plan before until it hears of the new one, which nobody
-        // but the broker can know.
-        let stops = self.stops(now, found, None);
         let new: Vec<_> = plan.bookings().collect();
         let kept = kept(found, &new, (now, stops))?;
         let moved = Moved::new(found.id, now, plan.clone(), MoveWhy::Asked);

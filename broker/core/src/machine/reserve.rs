@@ -127,6 +127,11 @@ impl Machine {
             let hold_for = Some(ask.hold_for.unwrap_or(OFFER_HOLD));
             let taken = Ask { hold_for, ..best.ask(ask) };
             let wish = self.wish(stamp.now, &taken)?;
+            let ways = self.ways(&taken.ways, taken.terms)?;
+            // A volume that is held starts later than what was offered: it may not fit any more.
+            if sight.plan_for(&ways, &wish, self.limits.segments_max).is_none() {
+                return Ok(Decision { events, answer: Answer::Refusal(refusal.into()) });
+            }
             let held = self.reserve_in(sight, stamp, &taken, &wish)?;
             if let Answer::Reservation(held_one) = held.answer {
                 refusal.held = Some(held_one);

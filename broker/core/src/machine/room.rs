@@ -13,6 +13,7 @@ use super::sight::{Sight, Way};
 use super::wanted::Wish;
 use super::{Machine, SILENCE_MARGIN};
 use crate::event::{MoveWhy, Moved};
+use crate::lane::{Lane, LaneName};
 use crate::plan::Plan;
 use crate::planner::board::{Board, Profile};
 use crate::planner::replan::{Budget, Job, Places, replan};
@@ -41,12 +42,14 @@ impl Machine {
         now: Timestamp,
         sight: &Sight<'_>,
         (ways, wish): (&[Way], &Wish),
-        except: Option<ReservationId>,
+        except: Option<(ReservationId, Timestamp)>,
     ) -> Option<Room> {
         if !self.seeks_room || self.movables.is_empty() || ways.is_empty() {
             return None;
         }
-        let from = self.frozen_until(now);
+        // What the one that makes the room may still send is nobody's.
+        let from = except.map_or(now, |(_, stops)| stops).max(self.frozen_until(now));
+        let except = except.map(|(id, _)| id);
         let mut movers = self.movers(sight, from);
         movers.retain(|mover| !mover.job.present.is_empty() && Some(mover.found.id) != except);
         if movers.is_empty() {
@@ -75,6 +78,7 @@ impl Machine {
             steps: limits.replan_steps,
             rounds: limits.replan_rounds,
             segments_max: limits.segments_max,
+            among_max: limits.moves_max.saturating_mul(2),
             moves_max: limits.moves_max,
         }
     }
@@ -119,8 +123,15 @@ impl Machine {
 
     /// What is free on every lane from `now` on, with everybody where it is.
     pub(super) fn board(&self, sight: &Sight<'_>, now: Timestamp) -> Board {
-        let balance = |lane| sight.lane(lane).map_or(Vec::new(), |lane| lane.balance(now));
-        Board { lanes: self.movables.lanes().map(|lane| Profile::new(balance(lane))).collect() }
+        let profile = |name: &LaneName| match sight.lane(name) {
+            Some(lane) => {
+                // Also where one that stands on a drained lane may have its own again.
+                let drained = self.state.lanes.get(name).is_some_and(Lane::is_drained);
+                Profile::new(lane.balance(now)).closed(drained)
+            }
+            None => Profile::new(Vec::new()),
+        };
+        Board { lanes: self.movables.lanes().map(profile).collect() }
     }
 }
 

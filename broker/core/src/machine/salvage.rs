@@ -112,10 +112,11 @@ impl Machine {
     fn board_under(&self, sight: &Sight<'_>, now: Timestamp, ceilings: &Ceilings) -> Board {
         let profile = |name: &LaneName| {
             let Some(lane) = sight.lane(name) else { return Profile::new(Vec::new()) };
-            Profile::new(match ceilings.get(name) {
+            let steps = match ceilings.get(name) {
                 Some(ceiling) => lane.balance_under(now, ceiling.capacity, &ceiling.cuts),
                 None => lane.balance(now),
-            })
+            };
+            Profile::new(steps).closed(lane.is_drained())
         };
         Board { lanes: self.movables.lanes().map(profile).collect() }
     }

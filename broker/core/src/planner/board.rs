@@ -13,6 +13,8 @@ pub(crate) struct Profile {
     /// What is free from each instant on, in bits per second of the lane; below zero where more is
     /// booked than it can carry. Neighbours may be equal.
     steps: Vec<(Timestamp, i64)>,
+    /// It takes nothing new: whoever is on it stays or leaves.
+    closed: bool,
 }
 
 /// What is free on all lanes from some instant on.
@@ -26,18 +28,28 @@ impl Profile {
     /// the first is free before it too.
     pub(crate) fn new(steps: Vec<(Timestamp, i64)>) -> Self {
         let steps = if steps.is_empty() { vec![(Timestamp::EPOCH, 0)] } else { steps };
-        Self { steps }
+        Self { steps, closed: false }
     }
 
-    /// What is free at `instant`, then at each breakpoint behind it.
+    /// The same, or one that takes nothing new.
+    pub(crate) fn closed(self, closed: bool) -> Self {
+        Self { closed, ..self }
+    }
+
+    /// What is free for something new at `instant`, then at each breakpoint behind it.
     pub(crate) fn from(&self, instant: Timestamp) -> Cursor<'_> {
-        let place = self.steps.partition_point(|(at, _)| *at <= instant).saturating_sub(1);
-        Cursor { steps: &self.steps[place..] }
+        Cursor { closed: self.closed, ..self.left(instant) }
     }
 
-    /// The least that is free at one instant of `over`.
+    /// What is left at `instant`, then at each breakpoint behind it.
+    fn left(&self, instant: Timestamp) -> Cursor<'_> {
+        let place = self.steps.partition_point(|(at, _)| *at <= instant).saturating_sub(1);
+        Cursor { steps: &self.steps[place..], closed: false }
+    }
+
+    /// The least that is left at one instant of `over`.
     pub(crate) fn low(&self, over: Interval) -> u64 {
-        let mut cursor = self.from(over.start());
+        let mut cursor = self.left(over.start());
         let mut low = cursor.level();
         while cursor.next().is_some_and(|next| next < over.end()) {
             cursor.advance();
@@ -150,15 +162,16 @@ pub(crate) trait Steps {
 pub(crate) struct Cursor<'a> {
     /// Never empty.
     steps: &'a [(Timestamp, i64)],
+    closed: bool,
 }
 
 impl Steps for Cursor<'_> {
     fn level(&self) -> u64 {
-        u64::try_from(self.steps[0].1).unwrap_or(0)
+        if self.closed { 0 } else { u64::try_from(self.steps[0].1).unwrap_or(0) }
     }
 
     fn next(&mut self) -> Option<Timestamp> {
-        self.steps.get(1).map(|(at, _)| *at)
+        self.steps.get(1).map(|(at, _)| *at).filter(|_| !self.closed)
     }
 
     fn advance(&mut self) {

@@ -43,8 +43,9 @@ pub(crate) fn fill<S: Steps>(
         let mut filling = Filling::new(read(), choice, volume, (shortest, segments_max));
         match filling.run(window, volume, steps) {
             Filled::All => return Some(filling.pieces),
-            Filled::Short => return None,
-            Filled::Crowded => {}
+            // Coarser pieces begin and end elsewhere: one grain says nothing of the next.
+            Filled::Short if shortest == 0 => return None,
+            Filled::Short | Filled::Crowded => {}
         }
     }
     None

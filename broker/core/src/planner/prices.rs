@@ -24,9 +24,9 @@ const FAIR_PPM: u128 = 500_000;
 const STEP_PPM: u128 = 10_000_000;
 
 /// What each lane of a board costs, on which nobody of these is.
-pub(crate) fn prices(bare: &Board, jobs: &[Job]) -> Vec<u64> {
+pub(crate) fn prices(bare: &Board, jobs: Vec<&Job>) -> Vec<u64> {
     let lanes = bare.lanes.len();
-    let Some(all) = hull(jobs) else { return vec![PRICE; lanes] };
+    let Some(all) = hull(&jobs) else { return vec![PRICE; lanes] };
     let mut used = vec![false; lanes];
     for lane in jobs.iter().flat_map(|job| &job.fan.lanes) {
         used[*lane] = true;
@@ -36,7 +36,7 @@ pub(crate) fn prices(bare: &Board, jobs: &[Job]) -> Vec<u64> {
     let wanted: Vec<u128> = jobs.iter().map(|job| volume_of(&job.need)).collect();
     let (mut prices, mut sums) = (vec![PRICE; lanes], vec![0_u64; lanes]);
     for round in 0..ROUNDS {
-        let loads = loads(jobs, &wanted, &prices);
+        let loads = loads(&jobs, &wanted, &prices);
         for (lane, carries) in used.iter().zip(&carries) {
             let price = &mut prices[*lane];
             *price = changed(*price, loads[*lane], *carries);
@@ -68,7 +68,7 @@ fn changed(price: u64, load: u128, carries: u128) -> u64 {
 }
 
 /// What is wanted of each lane, if everybody takes its cheapest way.
-fn loads(jobs: &[Job], wanted: &[u128], prices: &[u64]) -> Vec<u128> {
+fn loads(jobs: &[&Job], wanted: &[u128], prices: &[u64]) -> Vec<u128> {
     let mut loads = vec![0_u128; prices.len()];
     for (job, wanted) in jobs.iter().zip(wanted) {
         let cheapest = job.fan.ways.iter().min_by_key(|way| {
@@ -84,7 +84,7 @@ fn loads(jobs: &[Job], wanted: &[u128], prices: &[u64]) -> Vec<u128> {
 }
 
 /// From the first start to the last end.
-fn hull(jobs: &[Job]) -> Option<Interval> {
+fn hull(jobs: &[&Job]) -> Option<Interval> {
     let start = jobs.iter().map(|job| job.window.start()).min()?;
     let end = jobs.iter().map(|job| job.window.end()).max()?;
     Interval::new(start, end)

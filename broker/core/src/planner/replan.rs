@@ -1,8 +1,8 @@
 //! Finds many plans new places, all of them or none.
 //!
 //! Whoever is homeless goes first, then those around it by deadline, each where it is now if that
-//! is still free: so few move. If that does not do, the same with everybody; then all anew, by
-//! deadline and by laxity. Then, each time somebody finds no place, it goes first in the next round
+//! is still free: so few move. If that does not do, the same with those around them and so on; then
+//! all of these anew, by deadline and by laxity. Then, each time somebody finds no place, it goes first in the next round
 //! (squeaky wheel optimisation, Joslin and Clements 1999). Ways are taken by what their lanes are
 //! worth to all together, so that detours over what others need more die out.
 
@@ -36,6 +36,8 @@ pub(crate) struct Budget {
     /// Rounds.
     pub(crate) rounds: usize,
     pub(crate) segments_max: usize,
+    /// Jobs among which room is looked for anew.
+    pub(crate) among_max: usize,
     /// Jobs that may move.
     pub(crate) moves_max: usize,
 }
@@ -61,7 +63,8 @@ pub(crate) fn salvage(board: &Board, jobs: &[Job], budget: Budget) -> Vec<Option
     let mut board = board.clone();
     let mut places: Vec<Option<Vec<Piece>>> =
         jobs.iter().map(|job| (!job.homeless).then(|| job.present.clone())).collect();
-    for place in search.ordered(|job| job.window.end()) {
+    let all = (0..jobs.len()).collect();
+    for place in search.ordered(all, |job| job.window.end()) {
         let job = &jobs[place];
         if !job.homeless {
             continue;
@@ -115,43 +118,38 @@ enum Failed {
 
 impl Search<'_> {
     fn run(&mut self, board: &Board) -> Option<Places> {
-        let by_deadline = self.ordered(|job| job.window.end());
+        let all: Vec<usize> = (0..self.jobs.len()).collect();
+        let by_deadline = self.ordered(all, |job| job.window.end());
         let homeless = |place: &usize| self.jobs[*place].homeless;
         let (homeless, settled): (Vec<usize>, Vec<usize>) =
-            by_deadline.iter().copied().partition(homeless);
-        let mut bare = board.clone();
-        for place in &settled {
-            self.leave(&mut bare, *place);
-        }
+            by_deadline.into_iter().partition(homeless);
+        let near = self.near(&homeless, &settled);
+        let around = self.without(board, &near);
         // Where it does not fit among those that never move, nobody else has to be asked.
-        if !homeless.iter().all(|place| self.put(&bare, *place).is_some()) {
+        if !homeless.iter().all(|place| self.put(&around, *place).is_some()) {
             return None;
         }
-        let near = self.near(&homeless, &settled);
-        if near.len() < settled.len() {
-            let mut board = board.clone();
-            for place in &near {
-                self.leave(&mut board, *place);
-            }
-            let order: Vec<usize> = homeless.iter().chain(&near).copied().collect();
-            if let Ok(places) = self.round(&board, &order, true) {
-                return Some(places);
-            }
-        }
-        self.prices = prices(&bare, self.jobs);
-        let first: Vec<usize> = homeless.iter().chain(&settled).copied().collect();
-        if let Ok(places) = self.round(&bare, &first, true) {
+        let mut order: Vec<usize> = homeless.iter().chain(&near).copied().collect();
+        if let Ok(places) = self.round(&around, &order, true) {
             return Some(places);
         }
-        self.anew(&bare, by_deadline)
+        let far = self.reach(&order, near, &settled);
+        let around = self.without(board, &far);
+        order.truncate(homeless.len());
+        order.extend(far);
+        self.prices = prices(&around, order.iter().map(|place| &self.jobs[*place]).collect());
+        if let Ok(places) = self.round(&around, &order, true) {
+            return Some(places);
+        }
+        self.anew(&around, order)
     }
 
-    /// All of them anew.
-    fn anew(&mut self, bare: &Board, by_deadline: Vec<usize>) -> Option<Places> {
-        let by_laxity = self.ordered(latest_start);
-        let mut order = by_deadline;
+    /// All of these anew.
+    fn anew(&mut self, board: &Board, some: Vec<usize>) -> Option<Places> {
+        let by_laxity = self.ordered(some.clone(), latest_start);
+        let mut order = self.ordered(some, |job| job.window.end());
         for round in 0..self.budget.rounds {
-            match self.round(bare, &order, false) {
+            match self.round(board, &order, false) {
                 Ok(places) => return Some(places),
                 Err(Failed::Spent) => return None,
                 Err(Failed::Squeaky(squeaky)) => {
@@ -160,7 +158,7 @@ impl Search<'_> {
                 }
             }
             if round == 0
-                && let Ok(places) = self.round(bare, &by_laxity, false)
+                && let Ok(places) = self.round(board, &by_laxity, false)
             {
                 return Some(places);
             }
@@ -168,8 +166,33 @@ impl Search<'_> {
         None
     }
 
-    fn ordered(&self, key: impl Fn(&Job) -> Timestamp) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.jobs.len()).collect();
+    /// Those that are where somebody near could be, and so on, as long as they are not too many.
+    fn reach(&self, some: &[usize], near: Vec<usize>, settled: &[usize]) -> Vec<usize> {
+        let (mut reached, mut far) = (some.to_vec(), near);
+        while far.len() < settled.len() {
+            let farther = self.near(&reached, settled);
+            if farther.len() <= far.len() || self.budget.among_max < farther.len() {
+                break;
+            }
+            reached.clone_from(&farther);
+            far = farther;
+        }
+        far
+    }
+
+    /// The board without some of them.
+    fn without(&self, board: &Board, some: &[usize]) -> Board {
+        let mut board = board.clone();
+        for place in some {
+            let job = &self.jobs[*place];
+            for piece in &job.present {
+                board.give(&job.fan, piece);
+            }
+        }
+        board
+    }
+
+    fn ordered(&self, mut order: Vec<usize>, key: impl Fn(&Job) -> Timestamp) -> Vec<usize> {
         order.sort_by_key(|place| (key(&self.jobs[*place]), *place));
         order
     }
@@ -197,14 +220,6 @@ impl Search<'_> {
             job.present.iter().any(|piece| meets(job, piece))
         });
         near.collect()
-    }
-
-    /// Gives back what somebody has where it is now.
-    fn leave(&self, board: &mut Board, place: usize) {
-        let job = &self.jobs[place];
-        for piece in &job.present {
-            board.give(&job.fan, piece);
-        }
     }
 
     /// Puts some jobs onto a board in an order; all others stay where they are.

@@ -1,0 +1,140 @@
+//! What each promise asks of any plan, and what has been promised so far.
+
+use std::collections::BTreeMap;
+
+use tidegate_core::plan::volume;
+use tidegate_core::{Change, Event, Machine, MoveWhy, Plan, Promised, Reservation};
+use tidegate_policy::{ByteCount, Interval, ReservationId, Timestamp};
+
+use super::levels::{level_at, steps};
+
+/// What a plan has to carry in all.
+#[derive(Clone, Copy)]
+struct Owed {
+    /// In bits per second times milliseconds.
+    volume: u128,
+    /// Since when the present bounds of its rate hold.
+    since: i64,
+}
+
+pub(super) struct Promises {
+    margin_ppm: u32,
+    owed: BTreeMap<ReservationId, Owed>,
+}
+
+impl Promises {
+    pub(super) fn new(margin_ppm: u32) -> Self {
+        Self { margin_ppm, owed: BTreeMap::new() }
+    }
+
+    fn with_margin(&self, bytes: ByteCount) -> u128 {
+        (volume(bytes) * u128::from(1_000_000 + self.margin_ppm)).div_ceil(1_000_000)
+    }
+
+    /// What an event promises anew, of a reservation as it was before.
+    pub(super) fn follow(&mut self, event: &Event, before: Option<&Reservation>) {
+        match &event.change {
+            Change::Reserved(made) => {
+                let what = made.promise.as_ref().map(|promise| promise.what);
+                if let Some(bytes) = what.and_then(|what| what.volume()) {
+                    let volume = self.with_margin(bytes);
+                    self.owed.insert(made.id, Owed { volume, since: i64::MIN });
+                }
+            }
+            Change::Moved(moved) => {
+                let bytes = moved.promise.and_then(|what| what.volume());
+                if let Some(bytes) = bytes {
+                    let volume = self.with_margin(bytes);
+                    self.owed.insert(moved.id, Owed { volume, since: event.at.as_ms() });
+                }
+                let promised = before.and_then(|found| found.promise.as_ref());
+                let all = promised.and_then(|promise| promise.what.volume());
+                if let (MoveWhy::Lagging, Some(all), Some(before)) = (moved.why, all, before) {
+                    let done = Interval::new(Timestamp::EPOCH, moved.from);
+                    let done = done.map_or(0, |done| before.plan.carries(done));
+                    let left = all.bytes() - moved.used.bytes() - moved.short.bytes();
+                    let volume = done + self.with_margin(ByteCount::new(left));
+                    self.owed.entry(moved.id).and_modify(|owed| owed.volume = volume);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn forget(&mut self, machine: &Machine) {
+        self.owed.retain(|id, _| machine.reservation(*id).is_some());
+    }
+
+    /// Whether the plan carries all that it has to.
+    pub(super) fn is_whole(&self, found: &Reservation) -> bool {
+        self.owed.get(&found.id).is_none_or(|owed| owed.volume <= found.plan.total())
+    }
+
+    /// Whether the plan keeps what is promised.
+    pub(super) fn kept(&self, found: &Reservation) -> Result<(), String> {
+        let id = found.id.as_u128();
+        let broken = |how: &str| Err(format!("the plan of r{id} {how}"));
+        if !found.plan.is_sound() || found.plan.interval().is_none() {
+            return broken("is none");
+        }
+        let Some(promise) = &found.promise else {
+            return match found.plan.segments.as_slice() {
+                [_] => Ok(()),
+                _ => broken("has several pieces, and just one was granted"),
+            };
+        };
+        let over = found.plan.interval().unwrap();
+        let window = promise.what.window();
+        if over.start() < window.start() || window.end() < over.end() {
+            return broken("lies outside of its window");
+        }
+        let rates = rates(&found.plan);
+        match promise.what {
+            Promised::Span { min, max, span, .. } => {
+                let (from, to) = (over.start().as_ms(), over.end().as_ms());
+                let mut inside =
+                    rates.iter().filter(|(instant, _)| from <= *instant && *instant < to);
+                let bounds = u128::from(min.bps())..=u128::from(max.bps());
+                if !inside.all(|(_, rate)| bounds.contains(rate)) {
+                    return broken("leaves the bounds of its rate");
+                }
+                if !found.curtailed && over.span() != span {
+                    return broken("does not last as long as is promised");
+                }
+            }
+            Promised::Volume { min, max, split, .. } => {
+                let owed = self.owed[&found.id];
+                if !found.curtailed && !self.is_whole(found) {
+                    return broken(&format!("carries {} of {}", found.plan.total(), owed.volume));
+                }
+                let bounds = u128::from(min.bps())..=u128::from(max.bps());
+                let since = rates.iter().filter(|(instant, _)| owed.since <= *instant);
+                for (instant, rate) in since {
+                    if *rate != 0 && !bounds.contains(rate) {
+                        return broken(&format!("has {rate} bit/s at {instant}"));
+                    }
+                }
+                if !split && several(&found.plan) {
+                    return broken("takes several ways at once");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn rates(plan: &Plan) -> Vec<(i64, u128)> {
+    let segments = plan.segments.iter();
+    let taken: Vec<_> = segments
+        .map(|it| (it.over.start().as_ms(), it.over.end().as_ms(), it.rate.bps()))
+        .collect();
+    steps(&taken)
+}
+
+fn several(plan: &Plan) -> bool {
+    let segments = plan.segments.iter();
+    let ones: Vec<_> =
+        segments.map(|it| (it.over.start().as_ms(), it.over.end().as_ms(), 1)).collect();
+    let steps = steps(&ones);
+    steps.iter().any(|(instant, _)| 1 < level_at(&steps, *instant))
+}
