@@ -66,7 +66,9 @@ impl Machine {
     ) -> Result<Decision, Fault> {
         let mut members = self.check_entries(stamp, mark, batch)?;
         let (pending, events) = Default::default();
-        let mut draft = Draft { sight: Sight::of(self), pending, events };
+        let mut sight = Sight::of(self);
+        sight.followed = 1 < members.len();
+        let mut draft = Draft { sight, pending, events };
         let mut answers = Vec::with_capacity(members.len());
         while !members.is_empty() {
             let rest = members.split_off(batch.instance.clamp(1, members.len()));

@@ -50,11 +50,15 @@ impl Machine {
         };
         let mut events = Vec::with_capacity(changes.len().saturating_add(1));
         for change in changes {
-            self.see(sight, &change);
+            if sight.followed {
+                self.see(sight, &change);
+            }
             events.push(Event { at: stamp.now, request: None, change });
         }
-        for (lane, over, amount) in plan.bookings() {
-            sight.book(lane, over, amount);
+        if sight.followed {
+            for (lane, over, amount) in plan.bookings() {
+                sight.book(lane, over, amount);
+            }
         }
         let reserved = grant(stamp, ask, wish, plan);
         let after = Reservation::granted(reserved.clone(), stamp.now, None);

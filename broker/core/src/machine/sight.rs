@@ -22,6 +22,8 @@ pub(super) struct Sight<'a> {
     changed: BTreeMap<LaneName, Lane>,
     /// The plans that its batch has moved before it.
     moved: BTreeMap<ReservationId, Plan>,
+    /// Others follow it, who see what it is granted: that costs a copy of every lane it books.
+    pub(super) followed: bool,
 }
 
 /// A way that could carry a request.
@@ -41,7 +43,12 @@ pub(super) struct Placed<'w> {
 
 impl<'a> Sight<'a> {
     pub(super) fn of(machine: &'a Machine) -> Self {
-        Self { lanes: &machine.state.lanes, changed: BTreeMap::new(), moved: BTreeMap::new() }
+        Self {
+            lanes: &machine.state.lanes,
+            changed: BTreeMap::new(),
+            moved: BTreeMap::new(),
+            followed: false,
+        }
     }
 
     pub(super) fn lane(&self, name: &LaneName) -> Option<&Lane> {

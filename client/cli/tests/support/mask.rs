@@ -31,6 +31,7 @@ impl Mask {
     /// it is asked to the millisecond.
     pub(crate) fn masked(&mut self, text: &str) -> String {
         let mut masked = String::new();
+        let mut any_figure = false;
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
             let found = identifier(rest).map(|id| (id.len(), self.named(id)));
@@ -45,6 +46,7 @@ impl Mask {
                 rest = &rest[first.len_utf8()..];
                 continue;
             };
+            any_figure |= name == "N";
             masked.push_str(&name);
             rest = &rest[length..];
             // In a table the next column stays where it is.
@@ -52,7 +54,9 @@ impl Mask {
                 masked.push_str(&" ".repeat(length.saturating_sub(name.len())));
             }
         }
-        masked.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+        // How wide a figure is makes columns as wide as they are: chance too.
+        let line = |line: &str| if any_figure { narrow(line) } else { line.to_owned() };
+        masked.lines().map(|text| format!("{}\n", line(text).trim_end())).collect()
     }
 
     fn named(&mut self, id: &str) -> String {
@@ -62,6 +66,14 @@ impl Mask {
             self.ids.len() - 1
         }))
     }
+}
+
+/// A line with its columns two blanks apart.
+fn narrow(line: &str) -> String {
+    let text = line.trim_start();
+    let indent = &line[..line.len() - text.len()];
+    let words = text.split("  ").map(str::trim).filter(|word| !word.is_empty());
+    format!("{indent}{}", words.collect::<Vec<_>>().join("  "))
 }
 
 fn name(index: usize) -> String {
@@ -104,7 +116,13 @@ fn figure(before: &str, text: &str) -> Option<usize> {
     let whole = digits(text);
     let fraction = text[whole..].strip_prefix('.').map_or(0, digits);
     if 0 < whole && 3 < fraction {
-        return Some(whole + 1 + fraction);
+        let size = text[whole + 1 + fraction..].starts_with("GB");
+        return Some(whole + 1 + fraction + if size { 2 } else { 0 });
+    }
+    // A size is written in the largest unit that keeps it whole, which is chance too.
+    let size = text[whole..].split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or("");
+    if 6 < whole && ["KB", "MB", "KiB", "MiB"].contains(&size) {
+        return Some(whole + size.len());
     }
     let odd = 6 < whole && fraction == 0 && !text[..whole].ends_with("000000");
     odd.then_some(whole)
