@@ -17,7 +17,7 @@ use crate::lane::{Lane, LaneName};
 use crate::plan::Plan;
 use crate::planner::board::{Board, Profile};
 use crate::planner::replan::{Budget, Job, Places, replan};
-use crate::planner::{Need, Steady, Volume};
+use crate::planner::{Fan, Need, Steady, Volume};
 use crate::promise::Promised;
 use crate::reservation::Reservation;
 
@@ -50,15 +50,15 @@ impl Machine {
         // What the one that makes the room may still send is nobody's.
         let from = except.map_or(now, |(_, stops)| stops).max(self.frozen_until(now));
         let except = except.map(|(id, _)| id);
-        let mut movers = self.movers(sight, from);
+        let newcomer = self.movables.routes(ways.to_vec());
+        let (need, window) = wish.need()?;
+        let mut movers = self.movers_near(sight, from, (&newcomer.fan, window));
         movers.retain(|mover| !mover.job.present.is_empty() && Some(mover.found.id) != except);
         if movers.is_empty() {
             return None;
         }
         let board = self.board(sight, now);
-        let newcomer = self.movables.routes(ways.to_vec());
         let mut jobs: Vec<Job> = movers.iter().map(|mover| mover.job.clone()).collect();
-        let (need, window) = wish.need()?;
         let fan = Arc::clone(&newcomer.fan);
         jobs.push(Job { fan, need, window, present: Vec::new(), homeless: true });
         let mut places = replan(&board, &jobs, self.budget())?;
@@ -88,6 +88,31 @@ impl Machine {
         let plans = self.movables.plans();
         let movers = plans.filter_map(|(id, routes)| self.mover(sight, from, id, routes));
         movers.collect()
+    }
+
+    /// Everything that may move from `from` on; where that is more than room is looked for among,
+    /// only what may cross a lane of these ways and stands in this window.
+    fn movers_near<'a>(
+        &'a self,
+        sight: &Sight<'_>,
+        from: Timestamp,
+        (fan, window): (&Fan<usize>, Interval),
+    ) -> Vec<Mover<'a>> {
+        if self.movables.plans().count() <= self.budget().among_max {
+            return self.movers(sight, from);
+        }
+        let mut crossed = vec![false; self.movables.lanes().count()];
+        for lane in &fan.lanes {
+            if let Some(crossed) = crossed.get_mut(*lane) {
+                *crossed = true;
+            }
+        }
+        let near = self.movables.plans().filter(|(id, routes)| {
+            let found = self.state.reservations.get(id);
+            routes.fan.lanes.iter().any(|lane| crossed.get(*lane) == Some(&true))
+                && found.is_some_and(|found| found.interval.overlaps(window))
+        });
+        near.filter_map(|(id, routes)| self.mover(sight, from, id, routes)).collect()
     }
 
     fn mover<'a>(
