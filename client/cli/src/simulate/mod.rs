@@ -1,7 +1,7 @@
 //! `tidegate simulate`: what the broker would have made of a file of requests, in virtual time.
 //!
 //! The road of a replay: [`world`] reads the network and [`formats`] the files, [`jitter`] moves
-//! them off their grid, [`run`] asks the core what [`plan`] makes of each request, [`agents`] send,
+//! them off their grid, [`run`](mod@run) asks the core what [`plan`] makes of each request, [`agents`] send,
 //! [`ledger`] counts what lanes carry, [`tally`] what was promised and kept, [`report`] prints,
 //! [`plot`] draws. No broker is asked. [`generate`] makes such files, at a load that [`flow`] knows the network by.
 
