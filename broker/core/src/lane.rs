@@ -306,7 +306,8 @@ pub struct LaneNeed {
     pub spread: Option<Spread>,
 }
 
-const PPM: u128 = 1_000_000;
+/// Parts per million of one.
+pub(crate) const PPM: u128 = 1_000_000;
 
 impl LaneNeed {
     /// What a path that crosses a lane so often needs of it.

@@ -35,13 +35,18 @@ impl Sight<'_> {
                 self.lane(&need.lane).map_or(0, Lane::capacity) < need.amount(wanted.min, way.terms)
             })
         };
+        self.first_reason(ways, !ways.iter().all(too_small))
+    }
+
+    /// The first reason that holds, of ways that would carry it if they were empty or not.
+    pub(super) fn first_reason(&self, ways: &[Way], fits_when_empty: bool) -> Reason {
         let drained = |way: &Way| {
             let mut needs = way.needs.iter().filter(|need| need.applies(way.terms));
             needs.any(|need| self.lane(&need.lane).is_some_and(Lane::is_drained))
         };
         match ways {
             [] => Reason::NoPath,
-            ways if ways.iter().all(too_small) => Reason::RateAboveCapacity,
+            _ if !fits_when_empty => Reason::RateAboveCapacity,
             ways if ways.iter().all(drained) => Reason::Drained,
             _ => Reason::NoHeadroom,
         }
@@ -107,7 +112,7 @@ impl Sight<'_> {
     /// a way carries from there falls with the end at each new low, and between two of them the
     /// longest that is allowed is the slowest that is needed.
     fn earliest_end(&self, way: &Way, wanted: &Wanted) -> Option<(Timestamp, BitRate)> {
-        let volume = volume(wanted.min, wanted.at_first()?);
+        let volume = plan::carried(wanted.min, wanted.at_first()?);
         let over = Interval::new(wanted.first, wanted.horizon)?;
         let mut steps = self.steps(way, over).peekable();
         // More than is of use does not help: what is slower than asked never ends before it.
@@ -225,22 +230,17 @@ impl Machine {
     }
 }
 
-/// What a rate carries over an interval, in bits per second times milliseconds.
-fn volume(rate: BitRate, over: Interval) -> u128 {
-    u128::from(rate.bps()).saturating_mul(over.span().as_ms().into())
-}
-
 /// Ranks offers: first those that carry all of the volume, by when they are finished, then the
 /// others, by how much they carry.
 pub(super) fn rank(offers: &mut [CounterOffer], wish: &Wish) {
     let asked = match wish {
-        Wish::Steady(wanted) => wanted.at_first().map_or(0, |over| volume(wanted.min, over)),
+        Wish::Steady(wanted) => wanted.at_first().map_or(0, |over| plan::carried(wanted.min, over)),
         Wish::Volume(sought) => plan::volume(sought.bytes),
     };
     offers.sort_by_key(|offer| {
         let carried = match offer.volume {
             Some(bytes) => plan::volume(bytes),
-            None => volume(offer.rate, offer.interval),
+            None => plan::carried(offer.rate, offer.interval),
         };
         let missing = asked.saturating_sub(carried);
         (missing, offer.interval.end(), offer.interval.start())

@@ -158,9 +158,7 @@ impl Machine {
         if board.take_all(fan, &victim.present) {
             return Fate::Stays;
         }
-        let Some(job) = victim.job().filter(|job| !job.window.span().as_ms().eq(&0)) else {
-            return Fate::Closes;
-        };
+        let Some(job) = victim.job() else { return Fate::Closes };
         let Some(pieces) = put(board, &job, budget) else { return Fate::Closes };
         for piece in &pieces {
             board.take(fan, piece);

@@ -12,12 +12,11 @@ use super::{Answer, Decision, Machine, Stamp};
 use crate::command::Modify;
 use crate::event::{Change, Event, MoveWhy, Moved};
 use crate::fault::{Fault, FieldFault};
+use crate::lane::PPM;
 use crate::plan::{self, Plan};
 use crate::planner::Volume;
 use crate::promise::{Promise, Promised};
 use crate::reservation::{Reservation, State};
-
-const PPM: u128 = 1_000_000;
 
 impl Machine {
     /// Changes the terms of a transfer: what is left of it is planned anew from now on.

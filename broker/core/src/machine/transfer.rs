@@ -58,10 +58,6 @@ impl Sight<'_> {
     fn reason_of(&self, ways: &[Way], sought: &Sought) -> Reason {
         let Sought { volume, window, .. } = sought;
         let lane = |name: &LaneName| self.lane(name);
-        let drained = |way: &Way| {
-            let mut needs = way.needs.iter().filter(|need| need.applies(way.terms));
-            needs.any(|need| lane(&need.lane).is_some_and(Lane::is_drained))
-        };
         let fan = Fan::of(ways.iter().map(|way| way.crossings(|lane| lane)));
         let empty = || {
             let empty = |name: &&LaneName| Empty(lane(name).map_or(0, Lane::capacity));
@@ -69,12 +65,7 @@ impl Sight<'_> {
         };
         let choice = Choice { ways: &fan.ways, order: &fan.order(), exact: true };
         let fits = fill(empty, choice, (volume, *window), usize::MAX, &mut 0).is_some();
-        match ways {
-            [] => Reason::NoPath,
-            _ if !fits => Reason::RateAboveCapacity,
-            ways if ways.iter().all(drained) => Reason::Drained,
-            _ => Reason::NoHeadroom,
-        }
+        self.first_reason(ways, fits)
     }
 
     /// The lanes of a way that do not carry the volume by themselves; where each does, but not all
