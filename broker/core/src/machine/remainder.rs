@@ -109,11 +109,9 @@ impl Machine {
             let why = format!("it is at {deadline}, and it is {now}; ask for a later one");
             faults.push(FieldFault::new("reservation.transfer.deadline", why));
         }
-        let before = Interval::new(Timestamp::EPOCH, now);
-        let done = before.map_or(0, |before| found.plan.carries(before));
-        let need = self.with_margin(volume).saturating_sub(done);
+        let need = self.left_of(now, found, volume);
         if need == 0 && volume != ByteCount::ZERO {
-            let why = format!("{} have moved by plan already; ask for more", plan::bytes(done));
+            let why = "so much has moved already; ask for more, or release it";
             faults.push(FieldFault::new("reservation.transfer.volume_bytes", why));
         }
         match (ahead, Interval::new(window.start(), deadline)) {
@@ -126,6 +124,16 @@ impl Machine {
             }
             _ => Err(Fault::Invalid(faults)),
         }
+    }
+
+    /// What a plan for the rest of a volume books: what its plan has not carried yet, and what its
+    /// holder is behind that.
+    fn left_of(&self, now: Timestamp, found: &Reservation, volume: ByteCount) -> u128 {
+        let before = Interval::new(Timestamp::EPOCH, now);
+        let planned = before.map_or(0, |before| found.plan.carries(before));
+        let reports = found.session.is_some_and(|session| self.recent.reports(session));
+        let reported = if reports { self.with_margin(self.used(found.id)) } else { u128::MAX };
+        self.with_margin(volume).saturating_sub(planned.min(reported))
     }
 
     /// What a plan for so many bytes books.
@@ -151,7 +159,7 @@ impl Machine {
             return None;
         }
         let left = ByteCount::new(volume.bytes().saturating_sub(used.bytes()));
-        let need = self.with_margin(left);
+        let need = self.left_of(now, found, volume);
         let ways = self.ways(&promise.ways, found.terms).ok()?;
         let sight = Sight::of(self);
         let (horizon, offered) = (window.end(), now);
