@@ -43,7 +43,7 @@ impl RetryPolicy {
         jittered.zip(bounds.build()).map(|(with, bound)| with.saturating_sub(bound))
     }
 
-    fn pauses(self) -> impl Backoff {
+    pub(crate) fn pauses(self) -> impl Backoff + use<> {
         self.endless().take(self.tries.get() - 1)
     }
 

@@ -2,12 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
-use http::{Method, Request, Response, Uri, header};
-use http_body_util::{BodyExt, Empty};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryStreamExt};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -17,14 +17,14 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use tidegate_policy::{BitRate, ByteCount, Span};
-use tokio::io::AsyncRead;
+use tidegate_policy::{ByteCount, Span};
 use tokio_util::io::StreamReader;
 use tower::ServiceExt;
 use tower_http::follow_redirect::policy::{Action, Attempt, Policy};
 use tower_http::follow_redirect::{FollowRedirect, RequestUri};
 
-use crate::download::DownloadError;
+use super::{How, Opened, Part, Scheme, Schemes, Source, Stat};
+use crate::download::error::DownloadError;
 
 /// Whom to trust over https.
 #[derive(Clone, Debug, Default)]
@@ -77,92 +77,160 @@ impl Tls {
     }
 }
 
-/// How to fetch.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Tuning {
-    pub(crate) rate: BitRate,
-    pub(crate) burst: ByteCount,
-    pub(crate) round_trip: Duration,
-    /// How long a connection, and then the head of an answer, may take.
-    pub(crate) patience: Duration,
-}
-
-/// The body of an answer, and its length where the server said it.
-pub(crate) struct Body<R> {
-    pub(crate) reader: R,
-    pub(crate) length: Option<u64>,
-}
-
 const REDIRECTS_MAX: u8 = 10;
 const BUFFER_MIN: usize = 16 * 1024;
 const FRAME_MAX: usize = 256 * 1024;
 
-/// Asks for `source` and follows redirects until a body comes.
-pub(crate) async fn open(
-    source: &Uri,
-    tls: &Tls,
-    tuning: Tuning,
-) -> Result<Body<impl AsyncRead + Unpin + Send + use<>>, DownloadError> {
-    let answer = ask(Method::GET, source, tls, tuning).await?;
-    let length = length(&answer);
+/// `http://` and `https://`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Web;
+
+/// One thing on a web server.
+#[derive(Clone, Debug)]
+struct Page {
+    uri: Uri,
+}
+
+impl Scheme for Web {
+    fn source(&self, url: &str, _schemes: &Schemes) -> Result<Arc<dyn Source>, DownloadError> {
+        let uri: Uri = url.parse().map_err(|error| DownloadError::bad_source(url, error))?;
+        if uri.host().is_none_or(str::is_empty) {
+            return Err(DownloadError::bad_source(url, "it names no server"));
+        }
+        Ok(Arc::new(Page { uri }))
+    }
+}
+
+impl Source for Page {
+    fn stat<'a>(&'a self, how: &'a How) -> BoxFuture<'a, Result<Stat, DownloadError>> {
+        async {
+            let answer = ask(request(Method::HEAD, &self.uri), how).await?;
+            let size = length(answer.headers()).map(ByteCount::new);
+            Ok(Stat { size, tag: tag(answer.headers()), ..Stat::default() })
+        }
+        .boxed()
+    }
+
+    fn open<'a>(
+        &'a self,
+        part: &'a Part,
+        how: &'a How,
+    ) -> BoxFuture<'a, Result<Opened, DownloadError>> {
+        async {
+            let answer = ask(ranged(request(Method::GET, &self.uri), part), how).await?;
+            opened(&self.uri, answer, part)
+        }
+        .boxed()
+    }
+}
+
+/// A request for what is at `uri`, as it is stored: a digest is of that.
+pub(super) fn request(method: Method, uri: &Uri) -> http::request::Builder {
+    Request::builder()
+        .method(method)
+        .uri(uri)
+        .header(header::USER_AGENT, concat!("tidegate/", env!("CARGO_PKG_VERSION")))
+        .header(header::ACCEPT_ENCODING, "identity")
+}
+
+/// Asks for a part alone; for all of it where it has another tag by now.
+pub(super) fn ranged(request: http::request::Builder, part: &Part) -> http::request::Builder {
+    if part.from == 0 && part.until.is_none() {
+        return request;
+    }
+    let last = part.until.map_or_else(String::new, |until| until.saturating_sub(1).to_string());
+    let request = request.header(header::RANGE, format!("bytes={}-{last}", part.from));
+    match &part.tag {
+        Some(tag) => request.header(header::IF_RANGE, tag),
+        None => request,
+    }
+}
+
+/// The content that was answered with.
+pub(super) fn opened(
+    uri: &Uri,
+    answer: Response<Incoming>,
+    part: &Part,
+) -> Result<Opened, DownloadError> {
+    let headers = answer.headers();
+    let (from, size) = match answer.status() {
+        StatusCode::PARTIAL_CONTENT => {
+            let range = content_range(headers);
+            let (from, size) = range.filter(|(from, _)| *from == part.from).ok_or_else(|| {
+                DownloadError::bad_source(uri, "it was answered with another range than asked for")
+            })?;
+            (from, size)
+        }
+        _ => (0, length(headers)),
+    };
+    let stat = Stat { size: size.map(ByteCount::new), tag: tag(headers), ..Stat::default() };
     let frames = answer.into_body().into_data_stream().map_err(io::Error::other);
-    Ok(Body { reader: StreamReader::new(frames), length })
+    Ok(Opened { stat, from, reader: Box::new(StreamReader::new(frames)) })
 }
 
-/// The length of what is at `source`, where the server says it.
-pub(crate) async fn size(
-    source: &Uri,
-    tls: &Tls,
-    tuning: Tuning,
-) -> Result<Option<u64>, DownloadError> {
-    ask(Method::HEAD, source, tls, tuning).await.map(|answer| length(&answer))
+pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn length(answer: &Response<Incoming>) -> Option<u64> {
-    answer.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// The first byte of a range, and the length of all of it where it is known: `bytes 10-19/1000`.
+fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+    let text = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
+    let (range, size) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (from, _) = range.split_once('-')?;
+    Some((from.trim().parse().ok()?, size.trim().parse().ok()))
 }
 
-async fn ask(
-    method: Method,
-    source: &Uri,
-    tls: &Tls,
-    tuning: Tuning,
+/// What tells two states of it apart to the byte: a strong ETag, else the date of its last change.
+fn tag(headers: &HeaderMap) -> Option<String> {
+    let text = |name| headers.get(name).and_then(|it: &http::HeaderValue| it.to_str().ok());
+    let strong = text(header::ETAG).filter(|tag| !tag.starts_with("W/"));
+    strong.or_else(|| text(header::LAST_MODIFIED)).map(str::to_owned)
+}
+
+/// Sends a request without a body, and follows redirects until content or a refusal comes.
+pub(super) async fn ask(
+    request: http::request::Builder,
+    how: &How,
 ) -> Result<Response<Incoming>, DownloadError> {
+    let request = request.body(Full::default());
+    let request = request.map_err(|error| DownloadError::bad_source("", error))?;
+    let source = request.uri().clone();
+    let answer = send(request, how).await?;
+    checked(&source, answer)
+}
+
+/// Sends a request and follows redirects.
+pub(super) async fn send(
+    request: Request<Full<Bytes>>,
+    how: &How,
+) -> Result<Response<Incoming>, DownloadError> {
+    let source = request.uri().clone();
     let client = FollowRedirect::with_policy(
-        client(tls.config(source.scheme_str() == Some("https"))?, tuning),
+        client(how.tls.config(source.scheme_str() == Some("https"))?, how),
         Careful { left: REDIRECTS_MAX },
     );
-    let request = Request::builder()
-        .method(method)
-        .uri(source)
-        .header(header::USER_AGENT, concat!("tidegate/", env!("CARGO_PKG_VERSION")))
-        // A digest is of the content as it is stored.
-        .header(header::ACCEPT_ENCODING, "identity")
-        .body(Empty::<Bytes>::new());
-    let request = request.map_err(|error| DownloadError::bad_source(source, error))?;
-    let answer = tokio::time::timeout(tuning.patience, client.oneshot(request)).await;
-    let answer = answer.map_err(|_| DownloadError::Idle { after: tuning.patience })?;
-    let answer = answer.map_err(|error| connecting(source, &error))?;
-    checked(source, answer)
+    let answer = tokio::time::timeout(how.patience, client.oneshot(request)).await;
+    let answer = answer.map_err(|_| DownloadError::Idle { after: how.patience })?;
+    answer.map_err(|error| connecting(&source, &error))
 }
 
-type Web = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+type WebClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-fn client(tls: ClientConfig, tuning: Tuning) -> Web {
+fn client(tls: ClientConfig, how: &How) -> WebClient {
     let rmem_max = std::fs::read_to_string("/proc/sys/net/core/rmem_max").ok();
     let rmem_max = rmem_max.and_then(|text| text.trim().parse().ok());
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(tuning.patience));
-    tcp.set_recv_buffer_size(receive_buffer(&tuning, rmem_max));
+    tcp.set_connect_timeout(Some(how.patience));
+    tcp.set_recv_buffer_size(receive_buffer(how, rmem_max));
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
         .wrap_connector(tcp);
     // What hyper reads ahead of the limiter also passes at line rate: half a burst at most.
-    let frame = usize::try_from(tuning.burst.bytes() / 2).unwrap_or(FRAME_MAX);
+    let frame = usize::try_from(how.burst.bytes() / 2).unwrap_or(FRAME_MAX);
     Client::builder(TokioExecutor::new())
         .pool_max_idle_per_host(0)
         .http1_max_buf_size(frame.clamp(BUFFER_MIN, FRAME_MAX))
@@ -177,12 +245,15 @@ fn client(tls: ClientConfig, tuning: Tuning) -> Web {
 /// twice what one burst and one round trip carry. Asked to be larger than `net.core.rmem_max`, the
 /// kernel silently makes it that large and stops adapting it, so where that is below what a round
 /// trip carries, capping would cost throughput and is left alone.
-fn receive_buffer(tuning: &Tuning, rmem_max: Option<usize>) -> Option<usize> {
+fn receive_buffer(how: &How, rmem_max: Option<usize>) -> Option<usize> {
     let rmem_max = rmem_max?;
-    let micros = u64::try_from(tuning.round_trip.as_micros()).unwrap_or(u64::MAX);
+    let micros = u64::try_from(how.round_trip.as_micros()).unwrap_or(u64::MAX);
     let round_trip = Span::from_ms(micros.div_ceil(1000)).unwrap_or(Span::MAX);
-    let product = tuning.rate.bytes_in(round_trip).bytes();
-    let wanted = tuning.burst.bytes().saturating_add(product).saturating_mul(2);
+    // Each of several streams is to have its part of the burst and of the rate.
+    let streams = u64::from(how.streams.max(1));
+    let product = how.rate.bytes_in(round_trip).bytes().div_ceil(streams);
+    let burst = how.burst.bytes().div_ceil(streams);
+    let wanted = burst.saturating_add(product).saturating_mul(2);
     let wanted = usize::try_from(wanted).unwrap_or(usize::MAX).max(BUFFER_MIN);
     let product = usize::try_from(product).unwrap_or(usize::MAX);
     (product <= rmem_max).then(|| wanted.min(rmem_max))
@@ -207,7 +278,7 @@ impl<B, E> Policy<B, E> for Careful {
 
 fn checked(source: &Uri, answer: Response<Incoming>) -> Result<Response<Incoming>, DownloadError> {
     let status = answer.status();
-    if status == http::StatusCode::OK {
+    if matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
         return Ok(answer);
     }
     let from = answer.extensions().get::<RequestUri>().map_or(source, |RequestUri(uri)| uri);
@@ -234,13 +305,17 @@ fn connecting(source: &Uri, error: &hyper_util::client::legacy::Error) -> Downlo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use crate::bucket::Burst;
 
-    fn tuning(rate: &str, round_trip_ms: u64) -> Tuning {
+    fn how(rate: &str, round_trip_ms: u64, streams: u16) -> How {
         let rate = rate.parse().unwrap();
-        Tuning {
+        How {
+            tls: Tls::native(),
             rate,
             burst: Burst::default().at(rate),
+            streams,
             round_trip: Duration::from_millis(round_trip_ms),
             patience: Duration::from_secs(30),
         }
@@ -250,16 +325,18 @@ mod tests {
     fn the_receive_buffer_follows_the_rate() {
         let rmem_max = Some(212_992);
         let table = [
-            ("1Mbit", 20, Some(BUFFER_MIN)),
-            ("10Mbit", 20, Some(75_000)),
-            ("80Mbit", 20, Some(212_992)),
-            ("1Gbit", 20, None),
-            ("1Gbit", 1, Some(212_992)),
+            ("1Mbit", 20, 1, Some(BUFFER_MIN)),
+            ("10Mbit", 20, 1, Some(75_000)),
+            ("40Mbit", 20, 4, Some(75_000)),
+            ("80Mbit", 20, 1, Some(212_992)),
+            ("1Gbit", 20, 1, None),
+            ("1Gbit", 1, 1, Some(212_992)),
         ];
-        for (rate, round_trip, expected) in table {
-            assert_eq!(receive_buffer(&tuning(rate, round_trip), rmem_max), expected, "{rate}");
+        for (rate, round_trip, streams, expected) in table {
+            let how = how(rate, round_trip, streams);
+            assert_eq!(receive_buffer(&how, rmem_max), expected, "{rate}");
         }
-        assert_eq!(receive_buffer(&tuning("1Mbit", 20), None), None, "an unknown limit");
+        assert_eq!(receive_buffer(&how("1Mbit", 20, 1), None), None, "an unknown limit");
     }
 
     #[test]

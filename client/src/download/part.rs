@@ -1,0 +1,233 @@
+//! A file that is not complete yet, and what is known of it, so that a later try goes on from there.
+
+use std::ffi::OsString;
+use std::fs::TryLockError;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::FallocateFlags;
+use serde::{Deserialize, Serialize};
+use tokio::sync::RwLock;
+
+use super::blocks::Blocks;
+use super::error::DownloadError;
+
+/// What is known of a file that is not complete yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Checkpoint {
+    /// Where its bytes came from.
+    pub(super) source: String,
+    /// What told that content from others.
+    pub(super) tag: Option<String>,
+    /// How long it will be.
+    pub(super) size: Option<u64>,
+    /// Which bytes of it are there, durably.
+    pub(super) blocks: Blocks,
+}
+
+/// The part beside a destination: `.NAME.part`, with its checkpoint `.NAME.part.json`. Nobody else
+/// has it while it is open. Dropped, it stays if there is a checkpoint, and else goes.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) path: PathBuf,
+    notes: PathBuf,
+    /// Locked as long as it is open, also by a thread that still works for a download that is gone.
+    file: Arc<std::fs::File>,
+    /// Shared by every thread that writes: whoever needs it still waits for all of them.
+    writing: Arc<RwLock<()>>,
+    /// How many bytes the last checkpoint holds: no older one replaces it.
+    noted: Arc<Mutex<u64>>,
+    /// There is a checkpoint that a later try can use.
+    saved: AtomicBool,
+}
+
+impl Part {
+    /// Opens the part of a destination, with what is known of it.
+    pub(super) async fn open(destination: &Path) -> Result<(Self, Checkpoint), DownloadError> {
+        let name = destination.file_name().ok_or_else(|| {
+            let error = io::Error::new(io::ErrorKind::InvalidInput, "it names no file");
+            DownloadError::file(destination, error)
+        })?;
+        let beside = |end: &str| {
+            let mut hidden = OsString::from(".");
+            hidden.push(name);
+            hidden.push(end);
+            destination.with_file_name(hidden)
+        };
+        let (path, notes) = (beside(".part"), beside(".part.json"));
+        let destination = destination.to_owned();
+        blocking(move || Self::open_now(&destination, path, notes)).await
+    }
+
+    fn open_now(
+        destination: &Path,
+        path: PathBuf,
+        notes: PathBuf,
+    ) -> Result<(Self, Checkpoint), DownloadError> {
+        let fault = |error| DownloadError::file(&path, error);
+        loop {
+            let mut options = std::fs::File::options();
+            let options = options.read(true).write(true).create(true).truncate(false);
+            let file = options.open(&path).map_err(fault)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(DownloadError::Busy { path: destination.to_owned() });
+                }
+                Err(TryLockError::Error(error)) => return Err(fault(error)),
+            }
+            // Whoever had it may have given it its final name just now.
+            let own = file.metadata().map_err(fault)?;
+            let same = std::fs::metadata(&path).is_ok_and(|it| it.ino() == own.ino());
+            if same {
+                let known = read(&notes).filter(|it| it.blocks.is_sound(Some(own.len())));
+                let saved = AtomicBool::new(known.is_some());
+                let file = Arc::new(file);
+                let (writing, noted) = (Arc::default(), Arc::default());
+                let part = Self { path: path.clone(), notes, file, writing, noted, saved };
+                return Ok((part, known.unwrap_or_default()));
+            }
+        }
+    }
+
+    /// Writes the first `count` bytes of a buffer, and gives the buffer back.
+    pub(super) async fn write(
+        &self,
+        (buffer, count): (Vec<u8>, usize),
+        at: u64,
+    ) -> Result<Vec<u8>, DownloadError> {
+        let (file, path) = (Arc::clone(&self.file), self.path.clone());
+        let writing = Arc::clone(&self.writing).read_owned().await;
+        blocking(move || {
+            let written = file.write_all_at(buffer.get(..count).unwrap_or_default(), at);
+            drop(writing);
+            written.map(|()| buffer).map_err(|error| DownloadError::file(&path, error))
+        })
+        .await
+    }
+
+    /// A handle to read with.
+    pub(super) fn reader(&self) -> Result<std::fs::File, DownloadError> {
+        std::fs::File::open(&self.path).map_err(|error| DownloadError::file(&self.path, error))
+    }
+
+    /// Takes the room that it will need, so that a full disk is known before it is full.
+    pub(super) async fn reserve(&self, size: u64) -> Result<(), DownloadError> {
+        let (file, path) = (Arc::clone(&self.file), self.path.clone());
+        blocking(move || {
+            match rustix::fs::fallocate(&*file, FallocateFlags::empty(), 0, size.max(1)) {
+                // Not every file system can say so beforehand.
+                Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+                Err(error) => Err(DownloadError::file(&path, error.into())),
+            }
+        })
+        .await
+    }
+
+    /// Makes what has been written durable, then says so in its checkpoint.
+    pub(super) async fn save(&self, known: &Checkpoint) -> Result<(), DownloadError> {
+        let (file, noted) = (Arc::clone(&self.file), Arc::clone(&self.noted));
+        let (path, notes, known) = (self.path.clone(), self.notes.clone(), known.clone());
+        let writing = Arc::clone(&self.writing).read_owned().await;
+        blocking(move || {
+            let synced = file.sync_data().map_err(|error| DownloadError::file(&path, error));
+            let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = known.blocks.len();
+            let noting = synced.and_then(|()| match *noted <= count {
+                true => write(&notes, &known).map_err(|error| DownloadError::file(&notes, error)),
+                false => Ok(()),
+            });
+            *noted = count.max(*noted);
+            drop(writing);
+            noting
+        })
+        .await?;
+        self.saved.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What is there is of no use: the next byte is the first.
+    pub(super) async fn discard(&self) -> Result<(), DownloadError> {
+        // What a thread still writes for a stream that was given up must not come behind this.
+        let _all = self.writing.write().await;
+        self.saved.store(false, Ordering::Relaxed);
+        *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = 0;
+        match std::fs::remove_file(&self.notes) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(DownloadError::file(&self.notes, error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        self.file.set_len(0).map_err(|error| DownloadError::file(&self.path, error))
+    }
+
+    /// Gives it its final name and length, durably.
+    pub(super) async fn keep(self, destination: &Path, size: u64) -> Result<(), DownloadError> {
+        let destination = destination.to_owned();
+        drop(self.writing.write().await);
+        blocking(move || {
+            let fault = |error| DownloadError::file(&destination, error);
+            self.file.set_len(size).map_err(fault)?;
+            self.file.sync_all().map_err(fault)?;
+            std::fs::rename(&self.path, &destination).map_err(fault)?;
+            // What is at its old place from now on is somebody else's.
+            self.saved.store(true, Ordering::Relaxed);
+            // The name is durable once its directory is.
+            let parent = destination.parent().filter(|path| !path.as_os_str().is_empty());
+            let directory = std::fs::File::open(parent.unwrap_or(Path::new("."))).map_err(fault)?;
+            directory.sync_all().map_err(fault)?;
+            // Only now: without it a crash in between would begin anew.
+            if let Err(error) = std::fs::remove_file(&self.notes)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(path = %self.notes.display(), %error, "a checkpoint is left behind");
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if self.saved.load(Ordering::Relaxed) {
+            return;
+        }
+        for path in [&self.notes, &self.path] {
+            if let Err(error) = std::fs::remove_file(path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(path = %path.display(), %error, "a part is left behind");
+            }
+        }
+    }
+}
+
+/// A checkpoint that cannot be read is none.
+fn read(notes: &Path) -> Option<Checkpoint> {
+    serde_json::from_slice(&std::fs::read(notes).ok()?).ok()
+}
+
+/// Never half of one: it is written beside, then renamed.
+fn write(notes: &Path, known: &Checkpoint) -> io::Result<()> {
+    let beside = notes.with_extension("json.new");
+    std::fs::write(&beside, serde_json::to_vec(known)?)?;
+    std::fs::rename(&beside, notes)
+}
+
+/// File calls wait for disks, and a disk may take its time.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DownloadError> + Send + 'static,
+) -> Result<T, DownloadError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that shuts down cancels it.
+            Err(error) => Err(DownloadError::file(Path::new(""), io::Error::other(error))),
+        },
+    }
+}
