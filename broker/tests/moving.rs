@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use support::daemon::{Daemon, configure};
 use support::{Clients, at_ms, create, eventually, ms_of, topology};
-use tidegate_client::{Acquired, Ask, Between, Client, Download, Fetch, OnUnreachable, clock};
+use tidegate_client::{
+    Acquired, Ask, Between, Client, Download, Fetch, OnUnreachable, Schemes, clock,
+};
 use tidegate_policy::{ByteCount, Span};
 use tidegate_proto::v1;
 use tidegate_proto::v1::create_reservation_request::Shape;
@@ -60,7 +62,8 @@ async fn a_fetch_steps_aside_for_who_is_in_a_hurry() {
     let way = Between::new("storage/swift".parse().unwrap(), "hosts/compute-1".parse().unwrap());
     let deadline = clock::wall().plus(Span::from_secs(60));
     let ask = Ask::transfer(way, ByteCount::ZERO, deadline).movable();
-    let download = Download::new(format!("file://{}", source.display()), &copy);
+    let schemes = Schemes::default().mounts([folder.path().to_owned()]);
+    let download = Download::new(format!("file://{}", source.display()), &copy).schemes(schemes);
     let fetch = Fetch::new(ask, download).sized().await.unwrap();
     let session = Client::connect(&daemon.address).unwrap().open_session("agent-1").await.unwrap();
     let (bursts, samples) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(Vec::new())));

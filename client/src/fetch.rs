@@ -1,12 +1,13 @@
 //! Reserve, download, verify, release: what an agent does before it uses an image, in one call.
 
-use tidegate_policy::{BitRate, ByteCount, Span};
+use tidegate_policy::{BitRate, ByteCount, Endpoint, Span};
 
-use crate::ask::{Ask, Shape, Want};
+use crate::ask::{Along, Ask, Shape, Want};
 use crate::connect::Client;
 use crate::download::{Download, DownloadError, Progress, Report};
 use crate::error::ClientError;
 use crate::grant::{Acquired, Grant};
+use crate::limiter::LimitError;
 use crate::refusal::Refusal;
 use crate::reservation::Reservation;
 use crate::session::Session;
@@ -19,17 +20,34 @@ pub struct Fetch {
     pub ask: Ask,
     /// What to fetch once it is granted.
     pub download: Download,
+    /// Which URLs lead to which source of the request, where they are not the same for all: what is
+    /// granted from a source is fetched from its own.
+    pub at: Vec<(Endpoint, String)>,
     /// What to do where the broker cannot be reached.
     pub on_unreachable: OnUnreachable,
+    /// What to do where the grant ends before the download does.
+    pub on_expiry: OnExpiry,
+}
+
+/// What to do where a grant ends before its download does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnExpiry {
+    /// Stops; what has come is kept for another try.
+    #[default]
+    Stop,
+    /// Asks again for what is left, as long as each grant brings some of it.
+    AskAgain,
 }
 
 /// A fetch that is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
-    /// What was fetched, and how fast.
+    /// What was fetched, and how fast; under the last grant where there were several.
     pub report: Report,
-    /// The reservation as it was closed; `None` where there was only best effort.
+    /// The reservation as it was closed, the last one; `None` where there was only best effort.
     pub reservation: Option<Reservation>,
+    /// How many grants it took.
+    pub grants: u32,
 }
 
 /// Why a fetch came to nothing. What was granted was given back.
@@ -64,10 +82,25 @@ pub enum FetchError {
 const SLACK: Span = Span::from_secs(10);
 
 impl Fetch {
-    /// A fetch that fails where the broker cannot be reached.
+    /// A fetch that fails where the broker cannot be reached, and stops where its grant ends.
     #[must_use]
     pub fn new(ask: Ask, download: Download) -> Self {
-        Self { ask, download, on_unreachable: OnUnreachable::default() }
+        let (on_unreachable, on_expiry) = (OnUnreachable::default(), OnExpiry::default());
+        Self { ask, download, at: Vec::new(), on_unreachable, on_expiry }
+    }
+
+    /// At this source of the request, this is the URL.
+    #[must_use]
+    pub fn at(mut self, source: Endpoint, url: impl Into<String>) -> Self {
+        self.at.push((source, url.into()));
+        self
+    }
+
+    /// Does something else where the grant ends before the download does.
+    #[must_use]
+    pub fn on_expiry(mut self, policy: OnExpiry) -> Self {
+        self.on_expiry = policy;
+        self
     }
 
     /// Does something else where the broker cannot be reached.
@@ -84,34 +117,34 @@ impl Fetch {
     /// # Errors
     /// [`FetchError::Download`], [`FetchError::UnknownSize`] and [`FetchError::TooSlow`].
     pub async fn sized(mut self) -> Result<Self, FetchError> {
-        let Want::Rate(wish) = &self.ask.want else { return Ok(self) };
-        let rate = wish.shape.rate();
-        let transfer = matches!(wish.shape, Shape::Transfer(_));
-        let size = self.download.size().await?.ok_or(FetchError::UnknownSize)?;
-        if transfer {
-            // What is empty is fetched too, and nothing can be asked for of nothing.
-            self.ask = self.ask.volume(ByteCount::new(size.bytes().max(1)));
-            return Ok(self);
+        if matches!(self.ask.want, Want::Rate(_)) {
+            let size = self.whole().size().await?.ok_or(FetchError::UnknownSize)?;
+            self.ask = lasting(self.ask, size)?;
         }
-        let more = ByteCount::new(size.bytes().saturating_add(size.bytes().div_ceil(100)));
-        let span = more.span_at(rate).ok_or(FetchError::TooSlow { size, rate })?;
-        self.ask = self.ask.lasting(span.plus(SLACK));
         Ok(self)
     }
 
+    /// The download over whichever of its URLs answers.
+    fn whole(&self) -> Download {
+        let urls = self.at.iter().map(|(_, url)| url.clone());
+        urls.fold(self.download.clone(), Download::or_from)
+    }
+
     /// Reserves within `session`, downloads under the grant, verifies and releases. `granted` is
-    /// called once, before the first byte; `progress` as the download moves.
+    /// called before the first byte under each grant; `progress` as the download moves.
+    ///
+    /// Where the source fails, and the request has others with URLs of their own, what is left is
+    /// asked for and fetched from those.
     ///
     /// # Errors
     /// A [`FetchError`]; then there is no file, and what was granted is given back.
     pub async fn run(
         &self,
         session: &Session,
-        granted: impl FnOnce(&Grant) + Send,
+        granted: impl FnMut(&Grant) + Send,
         progress: impl FnMut(Progress) + Send,
     ) -> Result<Fetched, FetchError> {
-        let acquired = session.acquire(&self.ask, self.on_unreachable).await?;
-        self.run_under(acquired, granted, progress).await
+        self.rounds(Asker::Session(session), granted, progress).await
     }
 
     /// The same in a session of its own under the name `agent`, which is closed at the end.
@@ -122,12 +155,11 @@ impl Fetch {
         &self,
         client: &Client,
         agent: &str,
-        granted: impl FnOnce(&Grant) + Send,
+        granted: impl FnMut(&Grant) + Send,
         progress: impl FnMut(Progress) + Send,
     ) -> Result<Fetched, FetchError> {
         let Some(session) = self.open_session(client, agent).await? else {
-            let acquired = client.acquire(&self.ask, self.on_unreachable).await?;
-            return self.run_under(acquired, granted, progress).await;
+            return self.rounds(Asker::Client(client), granted, progress).await;
         };
         let fetched = self.run(&session, granted, progress).await;
         if let Err(error) = session.close().await {
@@ -167,32 +199,119 @@ impl Fetch {
         }
     }
 
-    async fn run_under(
+    /// One grant after the other, until all of it is there.
+    async fn rounds(
         &self,
-        acquired: Acquired,
-        granted: impl FnOnce(&Grant) + Send,
-        progress: impl FnMut(Progress) + Send,
+        asker: Asker<'_>,
+        mut granted: impl FnMut(&Grant) + Send,
+        mut progress: impl FnMut(Progress) + Send,
     ) -> Result<Fetched, FetchError> {
-        let grant = match acquired {
-            Acquired::Granted(grant) => grant,
-            Acquired::Refused(refusal) => return Err(FetchError::Refused(Box::new(refusal))),
-        };
-        granted(&grant);
+        let (mut ask, mut grants) = (self.ask.clone(), 0_u32);
+        let mut last = Progress { moved: ByteCount::ZERO, total: None };
+        loop {
+            let before = last.moved;
+            let grant = match asker.acquire(&ask, self.on_unreachable).await? {
+                Acquired::Granted(grant) => grant,
+                Acquired::Refused(refusal) => return Err(FetchError::Refused(Box::new(refusal))),
+            };
+            grants = grants.saturating_add(1);
+            granted(&grant);
+            let source = grant.reservation().and_then(|granted| granted.source().cloned());
+            let download = self.download_from(source.as_ref(), &grant);
+            let seen = |now: Progress| {
+                last = now;
+                progress(now);
+            };
+            let downloaded = Box::pin(download.run(grant.limiter(), seen)).await;
+            // Given back in either case; a download that failed is the error to report.
+            let released = grant.release().await;
+            let error = match downloaded {
+                Ok(report) => return Ok(Fetched { report, reservation: told(released), grants }),
+                Err(error) => error,
+            };
+            let next = match &error {
+                DownloadError::Limit(LimitError::Expired) => {
+                    let again = self.on_expiry == OnExpiry::AskAgain && before < last.moved;
+                    again.then(|| ask.clone())
+                }
+                error if error.is_of_the_source() && !self.at.is_empty() => {
+                    source.and_then(|source| without(&ask, &source))
+                }
+                _ => None,
+            };
+            let Some(next) = next else { return Err(error.into()) };
+            tracing::warn!(%error, left = ?last, "asking again for what is left");
+            ask = rest(next, last)?;
+        }
+    }
+
+    /// What to fetch under a grant: from the URLs of its source, if they are known.
+    fn download_from(&self, source: Option<&Endpoint>, grant: &Grant) -> Download {
         // The rate at the beginning may be the lowest of its plan.
         let peak = grant.reservation().map_or(BitRate::ZERO, |granted| granted.rate);
-        let download = self.download.clone().peak(peak);
-        let downloaded = download.run(grant.limiter(), progress).await;
-        // Given back in either case; a download that failed is the error to report.
-        let released = grant.release().await;
-        let report = downloaded?;
-        let reservation = match released {
-            Ok(reservation) => reservation,
-            // The file is there and verified: that the broker did not hear of it is no failure.
-            Err(error) => {
-                tracing::warn!(%error, "the reservation was not given back; it ends by itself");
-                None
-            }
-        };
-        Ok(Fetched { report, reservation })
+        let own = self.at.iter().filter(|(at, _)| Some(at) == source);
+        let urls: Vec<String> = own.map(|(_, url)| url.clone()).collect();
+        let download =
+            if urls.is_empty() { self.whole() } else { self.download.clone().only(urls) };
+        download.peak(peak)
     }
+}
+
+/// Who asks the broker.
+#[derive(Clone, Copy)]
+enum Asker<'a> {
+    Session(&'a Session),
+    /// Without a session there is nobody to hear of changes.
+    Client(&'a Client),
+}
+
+impl Asker<'_> {
+    async fn acquire(self, ask: &Ask, policy: OnUnreachable) -> Result<Acquired, ClientError> {
+        match self {
+            Self::Session(session) => session.acquire(ask, policy).await,
+            Self::Client(client) => client.acquire(ask, policy).await,
+        }
+    }
+}
+
+/// The file is there and verified: that the broker did not hear of it is no failure.
+fn told(released: Result<Option<Reservation>, ClientError>) -> Option<Reservation> {
+    released.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the reservation was not given back; it ends by itself");
+        None
+    })
+}
+
+/// The same request for so many bytes: for as long as they take at its rate, 1 % and 10 s more, or as
+/// the volume of a transfer. An offer is taken as it is.
+fn lasting(ask: Ask, size: ByteCount) -> Result<Ask, FetchError> {
+    let Want::Rate(wish) = &ask.want else { return Ok(ask) };
+    let rate = wish.shape.rate();
+    if matches!(wish.shape, Shape::Transfer(_)) {
+        // What is empty is fetched too, and nothing can be asked for of nothing.
+        return Ok(ask.volume(ByteCount::new(size.bytes().max(1))));
+    }
+    let more = ByteCount::new(size.bytes().saturating_add(size.bytes().div_ceil(100)));
+    let span = more.span_at(rate).ok_or(FetchError::TooSlow { size, rate })?;
+    Ok(ask.lasting(span.plus(SLACK)))
+}
+
+/// Another request for what is left.
+fn rest(ask: Ask, last: Progress) -> Result<Ask, FetchError> {
+    let left = last.total.map(|total| total.bytes().saturating_sub(last.moved.bytes()));
+    let mut ask = match left {
+        Some(left) => lasting(ask, ByteCount::new(left))?,
+        None => ask,
+    };
+    ask.request_id = crate::wire::new_request_id();
+    Ok(ask)
+}
+
+/// The request from its other sources alone; `None` if it has no others.
+fn without(ask: &Ask, source: &Endpoint) -> Option<Ask> {
+    let mut ask = ask.clone();
+    let Want::Rate(wish) = &mut ask.want else { return None };
+    let Along::Between(between) = &mut wish.along else { return None };
+    between.sources.retain(|other| other != source);
+    (!between.sources.is_empty()).then_some(ask)
 }

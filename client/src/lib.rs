@@ -126,7 +126,7 @@ pub use change::Change;
 pub use connect::{Client, Listing, Page, Settings};
 pub use download::{Digest, Download, DownloadError, Schemes, Tls};
 pub use error::ClientError;
-pub use fetch::{Fetch, FetchError, Fetched};
+pub use fetch::{Fetch, FetchError, Fetched, OnExpiry};
 pub use grant::{Acquired, Grant, GrantEnd, GrantWay};
 pub use limited::Limited;
 pub use limiter::{LimitError, Limiter, Revoked};

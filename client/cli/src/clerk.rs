@@ -20,8 +20,8 @@ pub(crate) enum Typed {
         url: String,
         /// The file that it was to become.
         file: String,
-        /// The digest that was asked for.
-        sha256: Option<String>,
+        /// What else was typed of it: the names of options, and their values.
+        options: Vec<(&'static str, String)>,
         /// Whether the length followed from the size of the source.
         sized: bool,
     },
@@ -233,8 +233,8 @@ fn standing(text: &mut String, ask: &Ask, typed: &Typed) {
     if let Some(hold_for) = ask.hold_for {
         add(text, "hold", hold_for);
     }
-    if let Typed::Fetch { sha256: Some(hex), .. } = typed {
-        add(text, "sha256", hex);
+    if let Typed::Fetch { options, .. } = typed {
+        options.iter().for_each(|(name, value)| add(text, name, quoted(value)));
     }
 }
 

@@ -87,13 +87,14 @@ fn a_fetch_takes_a_later_deadline_and_no_part_of_its_file() {
     let typed = Typed::Fetch {
         url: "http://h/a.img".into(),
         file: "a.img".into(),
-        sha256: None,
+        options: vec![("streams", "4".into())],
         sized: true,
     };
     let ask = ask.movable();
     let text = explain(&refusal, &ask, &typed);
     assert!(text.contains("tidegate fetch http://h/a.img a.img"), "{text}");
     assert!(text.contains("--by 2030-01-01T18:23:00Z"), "{text}");
+    assert!(text.contains("--streams 4"), "{text}");
     assert!(!text.contains("31.000000001GB") && !text.contains("--movable"), "{text}");
     // Where a part is all that fits, there is nothing to take.
     let mut refusal = refusal;

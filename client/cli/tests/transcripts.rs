@@ -166,7 +166,7 @@ fn a_file_is_fetched_under_a_grant_and_the_grant_given_back() {
     std::fs::write(directory.join("source"), vec![7; 3_000_000]).unwrap();
     let source = directory.join("source").display().to_string();
     let way = "--from storage/images --to hosts/compute-1 --rate 1Gbit";
-    let output = desk.shell(&format!("tidegate fetch file://{source} copy {way}"));
+    let output = desk.shell(&format!("tidegate fetch file://{source} copy {way} --mount ."));
     let said = text(&output.stdout);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("granted 1Gbit/s from storage/images until"), "{said}");
@@ -174,8 +174,8 @@ fn a_file_is_fetched_under_a_grant_and_the_grant_given_back() {
     let left = desk.shell("tidegate ls");
     assert_eq!(text(&left.stdout).trim(), "there are no reservations");
     let wrong = "0".repeat(64);
-    let output =
-        desk.shell(&format!("tidegate fetch file://{source} other {way} --sha256 {wrong}"));
+    let output = desk
+        .shell(&format!("tidegate fetch file://{source} other {way} --mount / --sha256 {wrong}"));
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stdout);
     assert!(said.contains("changed or damaged"), "{said}");

@@ -5,6 +5,7 @@
 //! process was killed. What is fetched twice is at most one [`Download::block`]. Sources are found by
 //! the schemes of their URLs ([`Schemes`]), and anybody may add one.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -93,7 +94,12 @@ impl Download {
             streams: 1,
             block: ByteCount::new(16 << 20),
             resume: true,
-            retry: RetryPolicy::default(),
+            // A server that restarts is back within seconds.
+            retry: RetryPolicy {
+                tries: NonZeroUsize::MIN.saturating_add(9),
+                first_pause: Duration::from_millis(200),
+                longest_pause: Duration::from_secs(5),
+            },
         }
     }
 
@@ -102,6 +108,12 @@ impl Download {
     #[must_use]
     pub fn or_from(mut self, source: impl Into<String>) -> Self {
         self.sources.push(source.into());
+        self
+    }
+
+    /// Goes on from these sources and no others.
+    pub(crate) fn only(mut self, sources: Vec<String>) -> Self {
+        self.sources = sources;
         self
     }
 
@@ -175,7 +187,7 @@ impl Download {
     }
 
     /// How often, and how late, a source that fails in passing is asked again without a byte coming
-    /// in between. Default as for calls: 4 tries.
+    /// in between. Default: 10 tries, over half a minute at most.
     #[must_use]
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;

@@ -23,6 +23,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tempfile::TempDir;
 use tidegate_client::clock::BootTime;
 use tidegate_client::download::{Progress, Report};
+use tidegate_client::retry::RetryPolicy;
 use tidegate_client::{
     Burst, Digest, Download, DownloadError, LimitError, Limiter, Revoked, Schemes, Tls,
 };
@@ -35,6 +36,15 @@ const SIZE: usize = 1_000_000;
 
 fn content() -> Bytes {
     (0..SIZE).map(|n| u8::try_from(n * 31 % 251).unwrap()).collect::<Vec<_>>().into()
+}
+
+/// As often as usual, but without much of a pause.
+fn impatient() -> RetryPolicy {
+    RetryPolicy {
+        first_pause: Duration::from_millis(1),
+        longest_pause: Duration::from_millis(2),
+        ..RetryPolicy::default()
+    }
 }
 
 fn fast() -> Limiter {
@@ -153,7 +163,8 @@ impl Place {
 
     async fn fetch(&self, source: impl Into<String>) -> Result<Report, DownloadError> {
         let schemes = Schemes::default().mounts(["/".into()]);
-        Download::new(source, self.file()).schemes(schemes).run(&fast(), |_| {}).await
+        let download = Download::new(source, self.file()).schemes(schemes).retry(impatient());
+        download.run(&fast(), |_| {}).await
     }
 
     /// The error of a download, after which nothing may be left.
@@ -292,7 +303,8 @@ async fn silence_is_not_waited_for_forever() {
     ];
     for server in silent {
         let download = Download::new(format!("http://{server}/image"), place.file())
-            .idle_timeout(Duration::from_millis(50));
+            .idle_timeout(Duration::from_millis(50))
+            .retry(impatient());
         let error = download.run(&fast(), |_| {}).await.unwrap_err();
         assert!(matches!(error, DownloadError::Idle { .. }), "{error:?}");
         assert!(!place.file().exists());
@@ -306,7 +318,7 @@ async fn https_trusts_whom_it_is_told_to() {
     let source = |path: &str| format!("https://localhost:{port}/{path}");
     let (_, stranger) = secure_server().await;
     let strange =
-        Download::new(source("image"), place.file()).tls(Tls::roots_pem(stranger).unwrap());
+        Download::new(source("image"), place.file()).tls(Tls::roots_pem(stranger).unwrap()).retry(impatient());
     let error = strange.run(&fast(), |_| {}).await.unwrap_err();
     assert!(matches!(error, DownloadError::Connect { .. }), "{error:?}");
     let down = Download::new(source("insecure"), place.file()).tls(Tls::roots_pem(&pem).unwrap());

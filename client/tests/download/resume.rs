@@ -1,29 +1,18 @@
 //! What is fetched twice: nothing, beyond a block where a process was killed; and what is mixed: bytes
 //! of one content only.
 
-use std::time::Duration;
-
 use tidegate_client::download::Report;
-use tidegate_client::retry::RetryPolicy;
 use tidegate_client::{Burst, Digest, Download, DownloadError, LimitError, Limiter, Revoked};
 use tidegate_policy::ByteCount;
 
 use crate::server::Server;
-use crate::{Place, fast};
+use crate::{Place, fast, impatient};
 
 const SIZE: usize = 3_000_000;
 const BLOCK: usize = 256 * 1024;
 
 fn content(seed: usize) -> Vec<u8> {
     (0..SIZE).map(|n| u8::try_from((n * 31 + n / 253 + seed) % 251).unwrap()).collect()
-}
-
-fn impatient() -> RetryPolicy {
-    RetryPolicy {
-        first_pause: Duration::from_millis(1),
-        longest_pause: Duration::from_millis(2),
-        ..RetryPolicy::default()
-    }
 }
 
 fn download(server: &Server, place: &Place) -> Download {

@@ -1,6 +1,7 @@
 //! What may be typed.
 
 mod examples;
+mod fetch;
 mod generate;
 mod lanes;
 mod requests;
@@ -11,12 +12,13 @@ pub(crate) mod words;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidegate_policy::Span;
 
+pub(crate) use fetch::{Expiry, Fetch};
 pub(crate) use generate::Generate;
 pub(crate) use lanes::{
     AddMaintenance, Apply, Change, Diff, Export, ExportReservations, Lanes, Maintenance, Path,
     Resource, Top,
 };
-pub(crate) use requests::{Fetch, Ls, Modify, Release, Reserve, Sessions, Together, Watch, When};
+pub(crate) use requests::{Ls, Modify, Release, Reserve, Sessions, Together, Watch, When};
 pub(crate) use simulate::{PlanName, Reclaim, Replay, Simulate, SimulatePart};
 pub(crate) use wanted::Wanted;
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tidegate_policy::{BitRate, Endpoint, Name, Span, TimeText};
 
 use super::wanted::Wanted;
-use super::words::{self, Unreachable};
+use super::words;
 
 /// Where the help lists how the answer is taken.
 const ANSWER: &str = "The answer";
@@ -194,51 +194,4 @@ pub(crate) struct Between {
     /// The payload rate, such as 2Gbit or 250MB/s
     #[arg(long, value_parser = words::rate)]
     pub(crate) rate: Option<BitRate>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Fetch {
-    /// What to fetch: an http, https or file URL
-    #[arg(value_name = "SRC")]
-    pub(crate) url: String,
-    /// The file that it becomes
-    #[arg(value_name = "DST")]
-    pub(crate) file: PathBuf,
-    #[command(flatten)]
-    pub(crate) between: Between,
-    /// When to begin: now, +2h or 2026-11-23T18:00:00Z
-    #[arg(long, value_name = "TIME", default_value = "now", value_parser = words::time)]
-    pub(crate) start: TimeText,
-    /// How long to reserve; by default what the size takes at the rate, and 10 s more
-    #[arg(long = "for", value_name = "DURATION", value_parser = words::span)]
-    pub(crate) span: Option<Span>,
-    /// All of it by then, such as +2h or 18:00Z, at whatever rates there are, instead of one --rate
-    #[arg(
-        long,
-        value_name = "TIME",
-        value_parser = words::latest,
-        conflicts_with_all = ["rate", "span"]
-    )]
-    pub(crate) by: Option<TimeText>,
-    /// The lowest rate that helps; with --by
-    #[arg(long, value_name = "RATE", value_parser = words::rate, requires = "by")]
-    pub(crate) min_rate: Option<BitRate>,
-    /// The highest rate that is of use; with --by
-    #[arg(long, value_name = "RATE", value_parser = words::rate, requires = "by")]
-    pub(crate) max_rate: Option<BitRate>,
-    /// Keep to the plan that is granted: by default it may be moved, as long as --by is kept
-    #[arg(long, requires = "by")]
-    pub(crate) unmoved: bool,
-    /// 0 to 9: higher ones may take from lower ones that can be preempted
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(0..=9))]
-    pub(crate) priority: Option<u8>,
-    /// A higher priority may shift it, shrink it, and at last close it
-    #[arg(long)]
-    pub(crate) preemptible: bool,
-    /// The SHA-256 that it must have, 64 hex digits
-    #[arg(long, value_name = "HEX")]
-    pub(crate) sha256: Option<String>,
-    /// What to do without a broker: wait, fail, or best-effort=RATE
-    #[arg(long, value_name = "CHOICE", default_value = "fail")]
-    pub(crate) on_unreachable: Unreachable,
 }

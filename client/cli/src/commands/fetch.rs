@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use tidegate_client::ask::{Ask, Between, End};
-use tidegate_client::fetch::{Fetch, FetchError, Fetched};
+use tidegate_client::fetch::{Fetch, FetchError, Fetched, OnExpiry};
 use tidegate_client::{Digest, Download, Grant, OnUnreachable, clock};
 use tidegate_policy::{ByteCount, Span, TimeText};
 
@@ -23,15 +23,11 @@ const WAIT_MAX: Duration = Duration::from_secs(600);
 
 pub(super) async fn run(desk: &Desk, typed: arguments::Fetch) -> anyhow::Result<Exit> {
     let sheet: Sheet<Fetched> = desk.printer.sheet()?;
-    let digest = typed.sha256.as_deref().map(Digest::sha256).transpose()?;
-    let mut download = Download::new(&typed.url, &typed.file);
-    if let Some(digest) = digest {
-        download = download.digest(digest);
-    }
+    let download = download(&typed)?;
     let said = clerk::Typed::Fetch {
         url: typed.url.clone(),
         file: typed.file.display().to_string(),
-        sha256: typed.sha256.clone(),
+        options: options(&typed),
         sized: typed.span.is_none(),
     };
     let policy = match typed.on_unreachable {
@@ -40,7 +36,13 @@ pub(super) async fn run(desk: &Desk, typed: arguments::Fetch) -> anyhow::Result<
         Unreachable::BestEffort(rate) => OnUnreachable::BestEffort(rate),
     };
     let sized = typed.span.is_none();
-    let mut fetch = Fetch::new(ask(typed)?, download).on_unreachable(policy);
+    let expiry = match typed.on_expiry {
+        arguments::Expiry::Stop => OnExpiry::Stop,
+        arguments::Expiry::Again => OnExpiry::AskAgain,
+    };
+    let at = typed.at.clone();
+    let fetch = Fetch::new(ask(typed)?, download).on_unreachable(policy).on_expiry(expiry);
+    let mut fetch = at.into_iter().fold(fetch, |fetch, (source, url)| fetch.at(source, url));
     if sized {
         fetch = fetch.sized().await?;
     }
@@ -68,6 +70,30 @@ pub(super) async fn run(desk: &Desk, typed: arguments::Fetch) -> anyhow::Result<
         Err(FetchError::Client(error)) => Err(error.into()),
         Err(error) => Err(error.into()),
     }
+}
+
+fn download(typed: &arguments::Fetch) -> anyhow::Result<Download> {
+    let download = Download::new(&typed.url, &typed.file)
+        .schemes(typed.stores.schemes())
+        .streams(typed.streams)
+        .resume(!typed.no_resume);
+    let download = typed.others.iter().fold(download, Download::or_from);
+    let sha256 = typed.sha256.as_deref().map(Digest::sha256).transpose()?;
+    Ok(match typed.digest.or(sha256) {
+        Some(digest) => download.digest(digest),
+        None => download,
+    })
+}
+
+/// What has to be typed again to fetch the same in the same way.
+fn options(typed: &arguments::Fetch) -> Vec<(&'static str, String)> {
+    let others = typed.others.iter().map(|url| ("or", url.clone()));
+    let at = typed.at.iter().map(|(source, url)| ("at", format!("{source}={url}")));
+    let digest = typed.digest.iter().map(|digest| ("digest", digest.to_string()));
+    let sha256 = typed.sha256.iter().map(|hex| ("sha256", hex.clone()));
+    let streams = (1 < typed.streams).then(|| ("streams", typed.streams.to_string()));
+    let mounts = typed.stores.mounts.iter().map(|it| ("mount", it.display().to_string()));
+    others.chain(at).chain(digest).chain(sha256).chain(streams).chain(mounts).collect()
 }
 
 /// What the session is called at the broker: this machine, as far as it has a name we can use.
@@ -130,7 +156,15 @@ fn words(fetched: &Fetched) -> String {
     let promised = fetched.reservation.as_ref();
     let promised = promised.map_or("nothing".into(), |it| it.rate.to_string());
     let (bytes, elapsed, digest) = (report.bytes, report.elapsed, &report.digest);
-    format!("{bytes} in {elapsed:.3?} = {rate}; granted {promised}\n{digest}")
+    let resumed = match report.resumed {
+        ByteCount::ZERO => String::new(),
+        resumed => format!(", {resumed} of it were there before"),
+    };
+    let grants = match fetched.grants {
+        1 => String::new(),
+        grants => format!(" under {grants} grants"),
+    };
+    format!("{bytes} in {elapsed:.3?} = {rate}{resumed}; granted {promised}{grants}\n{digest}")
 }
 
 impl Thing for Fetched {
@@ -148,6 +182,8 @@ impl Thing for Fetched {
         Column::new("granted", "granted_bps", |it| {
             it.reservation.as_ref().map_or(Value::Nothing, |it| Value::Rate(it.rate))
         }),
+        Column::new("resumed", "resumed_bytes", |it| Value::Size(it.report.resumed)),
+        Column::new("grants", "grant_count", |it| Value::Count(it.grants.into())),
         Column::new("digest", "digest", |it| Value::text(it.report.digest)),
         Column::new("reservation", "reservation", |it| {
             Value::maybe(it.reservation.as_ref().map(|it| it.name.id))
