@@ -236,3 +236,35 @@ fn every_shell_is_completed() {
         assert!(text(&said.stdout).contains("reserve"), "{shell}");
     }
 }
+
+#[test]
+fn what_is_piped_passes_at_the_rate_of_its_grant_and_gives_it_back() {
+    let desk = Desk::ready();
+    let directory: &Path = desk.directory.path();
+    let bytes: Vec<u8> = (0..400_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+    std::fs::write(directory.join("source"), &bytes).unwrap();
+    let reserve = "tidegate reserve --from storage/images --to hosts/compute-1 --rate 8Mbit";
+    let id = |until: &str| {
+        let output = desk.shell(&format!("{reserve} {until} -o json"));
+        let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        made["id"].as_str().unwrap().to_owned()
+    };
+    let whole = id("--for 1m");
+    let begun = std::time::Instant::now();
+    let output = desk.shell(&format!("cat source | tidegate pipe --grant {whole} > copy"));
+    assert!(output.status.success(), "{}", text(&output.stdout));
+    assert_eq!(std::fs::read(directory.join("copy")).unwrap(), bytes);
+    // 3.2 Mbit at 8 Mbit/s, but for a burst of 10 ms.
+    assert!(begun.elapsed().as_millis() >= 380, "{:?}", begun.elapsed());
+    let shown = text(&desk.shell(&format!("tidegate show {whole}")).stdout);
+    assert!(shown.contains("released") && shown.contains("400kB"), "{shown}");
+    // A grant that is over, or ends too early, is an error, and says so.
+    let output = desk.shell(&format!("cat source | tidegate pipe --grant {whole}"));
+    assert!(!output.status.success() && text(&output.stdout).contains("is over"), "{output:?}");
+    let short = id("--for 200ms");
+    let output = desk.shell(&format!("cat source | tidegate pipe --grant {short} > short"));
+    assert!(!output.status.success());
+    assert!(text(&output.stdout).contains("the grant ended before"), "{}", text(&output.stdout));
+    let short = std::fs::read(directory.join("short")).unwrap();
+    assert!(!short.is_empty() && bytes.starts_with(&short) && short.len() < bytes.len());
+}

@@ -317,8 +317,9 @@ async fn https_trusts_whom_it_is_told_to() {
     let (port, pem) = secure_server().await;
     let source = |path: &str| format!("https://localhost:{port}/{path}");
     let (_, stranger) = secure_server().await;
-    let strange =
-        Download::new(source("image"), place.file()).tls(Tls::roots_pem(stranger).unwrap()).retry(impatient());
+    let strange = Download::new(source("image"), place.file())
+        .tls(Tls::roots_pem(stranger).unwrap())
+        .retry(impatient());
     let error = strange.run(&fast(), |_| {}).await.unwrap_err();
     assert!(matches!(error, DownloadError::Connect { .. }), "{error:?}");
     let down = Download::new(source("insecure"), place.file()).tls(Tls::roots_pem(&pem).unwrap());

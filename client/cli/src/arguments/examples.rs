@@ -102,6 +102,11 @@ Examples:
     --from storage/swift-east --to hosts/compute-1 --rate 2Gbit \\
     --sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
+pub(super) const PIPE: &str = "\
+Example:
+  id=$(tidegate reserve --from hosts/db-1 --to storage/backups --rate 2Gbit --for 1h -o json | jq -r .id)
+  pg_dump shop | tidegate pipe --grant \"$id\" | ssh backups 'cat > shop.dump'";
+
 pub(super) const SESSIONS: &str = "\
 Example:
   tidegate sessions --ended -o wide";

@@ -92,6 +92,13 @@ pub(crate) enum Expiry {
     Again,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Pipe {
+    /// The reservation under which the bytes move; without a session
+    #[arg(long, value_name = "RESERVATION")]
+    pub(crate) grant: String,
+}
+
 /// The stores that can be fetched from. What is secret is read from the environment alone, under the
 /// names that each store's own tools know.
 #[derive(Debug, Args)]

@@ -12,7 +12,7 @@ pub(crate) mod words;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidegate_policy::Span;
 
-pub(crate) use fetch::{Expiry, Fetch};
+pub(crate) use fetch::{Expiry, Fetch, Pipe};
 pub(crate) use generate::Generate;
 pub(crate) use lanes::{
     AddMaintenance, Apply, Change, Diff, Export, ExportReservations, Lanes, Maintenance, Path,
@@ -160,6 +160,9 @@ pub(crate) enum Command {
     /// Reserve, download under the grant, verify, release
     #[command(after_help = examples::FETCH)]
     Fetch(Box<Fetch>),
+    /// Pass standard input to standard output at the rate of a grant, then give it back
+    #[command(after_help = examples::PIPE)]
+    Pipe(Pipe),
     /// List sessions: the agents that are alive
     #[command(after_help = examples::SESSIONS)]
     Sessions(Sessions),

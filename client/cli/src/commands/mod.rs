@@ -5,6 +5,7 @@ mod export;
 mod fetch;
 mod lanes;
 mod maintenance;
+mod pipe;
 mod reservations;
 mod reserve;
 mod top;
@@ -63,6 +64,7 @@ async fn carry_out(desk: &Desk, command: Command) -> anyhow::Result<Exit> {
         Command::Watch(typed) => watch::run(desk, typed).await,
         Command::Top(typed) => top::run(desk, typed).await,
         Command::Fetch(typed) => fetch::run(desk, *typed).await,
+        Command::Pipe(typed) => pipe::run(desk, &typed).await,
         Command::Sessions(typed) => reservations::sessions(desk, typed.ended).await,
         Command::Lanes(typed) => lanes::list(desk, &typed).await,
         Command::Path(typed) => lanes::path(desk, &typed).await,

@@ -242,12 +242,13 @@ struct Transport {
 impl HttpTransport for Transport {
     async fn fetch(&self, request: Request<Buffer>) -> opendal::Result<Response<HttpBody>> {
         let request = request.map(|body| Full::new(body.to_bytes()));
+        let has_body = request.method() != Method::HEAD;
         let answer = web::send(request, &self.how).await.map_err(|error| {
             let passing = error.is_passing();
             let error = Error::new(ErrorKind::Unexpected, error.to_string());
             if passing { error.set_temporary() } else { error }
         })?;
-        let size = web::length(answer.headers());
+        let size = web::length(answer.headers()).filter(|_| has_body);
         let (head, body) = answer.into_parts();
         let frames = body.into_data_stream().map_ok(Buffer::from).map_err(|error| {
             let error = Error::new(ErrorKind::Unexpected, "the connection broke").set_source(error);
