@@ -100,7 +100,8 @@ impl World {
             reservations: BTreeMap::new(),
             sessions: BTreeMap::new(),
             windows: BTreeMap::new(),
-            names: Vec::new(),
+            // What an explanation calls what it would make.
+            names: vec![(ReservationId::from_u128(0).to_string(), "it".into())],
             last: None,
             offers: None,
             serial: 0,

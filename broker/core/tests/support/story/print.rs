@@ -107,12 +107,13 @@ impl World {
         lines.collect()
     }
 
-    /// A reservation and, while it books any, its lanes.
+    /// A reservation and, while it books any, its lanes from now on.
     pub(super) fn full(&self, found: &Reservation) -> String {
         let mut out = self.line(found);
         out.push_str(&self.planned(found));
         if found.booked_over().is_some() {
-            for booked in &found.plan.booked() {
+            let ahead = Interval::new(self.now, Timestamp::MAX).unwrap();
+            for booked in &found.plan.within(ahead).booked() {
                 out.push_str(&format!("  {} {}\n", booked.lane, rate(booked.amount)));
             }
         }
