@@ -14,15 +14,14 @@ impl World {
     /// What is promised beyond the plan, the plan where it is more than one rate, how it was
     /// replaced last, and what earlier ones leave booked.
     pub(super) fn planned(&self, found: &Reservation) -> String {
-        if found.booked_over().is_none() {
+        if !found.is_live() {
             return String::new();
         }
-        let live = found.is_live();
-        let mut out = if live { promised(found) } else { String::new() };
+        let mut out = promised(found);
         if 1 < found.plan.segments.len() {
             out.push_str(&segments(&found.plan));
         }
-        if let Some(last) = found.last_move.filter(|_| live) {
+        if let Some(last) = found.last_move {
             let (version, from) = (last.plan_version, instant(last.from));
             let why = reason(last.why);
             out.push_str(&format!("  plan {version} from {from} on: {why}{}\n", short(last.short)));

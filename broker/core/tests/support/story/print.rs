@@ -111,9 +111,8 @@ impl World {
     pub(super) fn full(&self, found: &Reservation) -> String {
         let mut out = self.line(found);
         out.push_str(&self.planned(found));
-        if found.booked_over().is_some() {
-            let ahead = Interval::new(self.now, Timestamp::MAX).unwrap();
-            for booked in &found.plan.within(ahead).booked() {
+        if let Some(over) = found.booked_over().and_then(|over| over.from(self.now)) {
+            for booked in &found.plan.within(over).booked() {
                 out.push_str(&format!("  {} {}\n", booked.lane, rate(booked.amount)));
             }
         }
@@ -258,7 +257,7 @@ impl World {
             ("preempted", counts.preempted),
         ];
         let counted = counted.into_iter().filter(|(_, count)| *count != 0);
-        counted.map(|(what, count)| format!("{count} {what}\n")).collect()
+        counted.map(|(what, count)| format!("{what}: {count}\n")).collect()
     }
 
     /// What the sessions' reports say is moving.
