@@ -6,7 +6,7 @@ use tidegate_core::{
     Answer, Ask, Batch, Change, CloseWhy, Command, Decision, Event, MoveWhy, Promised, Request,
     Reservation, Shape, State,
 };
-use tidegate_policy::{ByteCount, ReservationId};
+use tidegate_policy::{ByteCount, Interval, ReservationId};
 
 use super::checks::{self, Limits};
 use super::clients::Mood;
@@ -302,7 +302,11 @@ impl Driver {
     fn batch(&mut self, batch: &Batch, answers: &[Answer]) {
         for answers in answers.chunks(batch.instance) {
             let made = |answer: &Answer| match answer {
-                Answer::Reservation(made) => Some((made.interval, made.plan.interval())),
+                Answer::Reservation(made) => {
+                    let promise = made.promise.as_ref();
+                    let may = promise.map_or(made.interval, |promise| promise.what.window());
+                    Some((made.interval, may))
+                }
                 _ => None,
             };
             let made: Vec<_> = answers.iter().filter_map(made).collect();
@@ -312,9 +316,11 @@ impl Driver {
                 Relation::AllOf => all || !some,
                 Relation::AnyOf => made.len() <= 1,
                 Relation::InOrder { gapless } => {
-                    let follows = |pair: &[(_, _)]| {
-                        let (end, start) = (end_of(&pair[0]), start_of(&pair[1]));
-                        if gapless { end == start } else { end <= start }
+                    // Wherever each may be moved to, they follow one another.
+                    let follows = |pair: &[(Interval, Interval)]| {
+                        let [(one, may), (next, next_may)] = pair else { return false };
+                        let meets = one.end() == next.start();
+                        may.end() <= next_may.start() && (meets || !gapless)
                     };
                     (all || !some) && made.windows(2).all(follows)
                 }
@@ -333,16 +339,6 @@ impl Driver {
             }
         }
     }
-}
-
-type Made = (tidegate_policy::Interval, Option<tidegate_policy::Interval>);
-
-fn end_of(made: &Made) -> tidegate_policy::Timestamp {
-    made.0.end()
-}
-
-fn start_of(made: &Made) -> tidegate_policy::Timestamp {
-    made.0.start()
 }
 
 /// Only those below the priority of a request, which said that they can be, and whose holders can
