@@ -245,6 +245,12 @@ impl Reservation {
         self.plan_version = self.plan_version.saturating_add(1);
         self.metered = self.metered.max(used);
         let plan_version = self.plan_version;
+        // What is missing already is still missing at another time or on another way.
+        let missing = self.last_move.map_or(ByteCount::ZERO, |last| last.short);
+        let short = match why {
+            MoveWhy::Asked | MoveWhy::Lagging => short,
+            MoveWhy::Room | MoveWhy::CapacityLost | MoveWhy::Preempted => missing.max(short),
+        };
         self.last_move = Some(LastMove { from, why, short, plan_version, used });
         Some(self)
     }

@@ -91,6 +91,11 @@ impl Recent {
         self.meters.get(&id).map_or(ByteCount::ZERO, |meter| meter.bytes)
     }
 
+    /// The bytes that were reported last, and when.
+    pub(super) fn report(&self, id: ReservationId) -> Option<(ByteCount, Timestamp)> {
+        self.meters.get(&id).map(|meter| (meter.bytes, meter.at))
+    }
+
     pub(super) fn rates(&self) -> impl Iterator<Item = (ReservationId, u64)> {
         self.meters.iter().map(|(id, meter)| (*id, meter.rate.bps()))
     }

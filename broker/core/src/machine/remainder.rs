@@ -140,11 +140,10 @@ impl Machine {
             let why = format!("it is at {deadline}, and it is {now}; ask for a later one");
             faults.push(FieldFault::new("reservation.transfer.deadline", why));
         }
-        let before = Interval::new(Timestamp::EPOCH, now);
-        let done = before.map_or(0, |before| found.plan.carries(before));
-        let need = self.with_margin(volume).saturating_sub(done);
+        let need = self.left_of(now, found, volume);
         if need == 0 && volume != ByteCount::ZERO {
-            let why = format!("{} have moved by plan already; ask for more", plan::bytes(done));
+            let done = plan::bytes(carried_until(found, now));
+            let why = format!("{done} have moved by plan already; ask for more");
             faults.push(FieldFault::new("reservation.transfer.volume_bytes", why));
         }
         match (ahead, Interval::new(window.start(), deadline)) {
@@ -157,6 +156,17 @@ impl Machine {
             }
             _ => Err(Fault::Invalid(faults)),
         }
+    }
+
+    /// What is left to be planned of so many bytes: what the plan has not carried until now, and
+    /// more where its holder has reported that it is behind.
+    fn left_of(&self, now: Timestamp, found: &Reservation, bytes: ByteCount) -> u128 {
+        let done = carried_until(found, now);
+        let by_plan = self.with_margin(bytes).saturating_sub(done);
+        let Some((used, at)) = self.recent.report(found.id) else { return by_plan };
+        let left = ByteCount::new(bytes.bytes().saturating_sub(used.bytes()));
+        let since = done.saturating_sub(carried_until(found, at));
+        by_plan.max(self.with_margin(left).saturating_sub(since))
     }
 
     /// What a plan for so many bytes books.
@@ -208,4 +218,10 @@ impl Machine {
         let moved = Moved::new(id, now, plan, MoveWhy::Lagging);
         Some(Moved { short, used, ..moved })
     }
+}
+
+/// What a plan has carried until then.
+fn carried_until(found: &Reservation, then: Timestamp) -> u128 {
+    let before = Interval::new(Timestamp::EPOCH, then);
+    before.map_or(0, |before| found.plan.carries(before))
 }
