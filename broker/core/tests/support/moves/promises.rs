@@ -42,16 +42,17 @@ impl Promises {
                 }
             }
             Change::Moved(moved) => {
+                let done = Interval::new(Timestamp::EPOCH, moved.from);
+                let done = done.zip(before).map_or(0, |(done, it)| it.plan.carries(done));
                 let bytes = moved.promise.and_then(|what| what.volume());
                 if let Some(bytes) = bytes {
-                    let volume = self.with_margin(bytes);
+                    // Whoever is behind its plan gets more than that has left.
+                    let volume = self.with_margin(bytes).max(done + moved.plan.total());
                     self.owed.insert(moved.id, Owed { volume, since: event.at.as_ms() });
                 }
                 let promised = before.and_then(|found| found.promise.as_ref());
                 let all = promised.and_then(|promise| promise.what.volume());
-                if let (MoveWhy::Lagging, Some(all), Some(before)) = (moved.why, all, before) {
-                    let done = Interval::new(Timestamp::EPOCH, moved.from);
-                    let done = done.map_or(0, |done| before.plan.carries(done));
+                if let (MoveWhy::Lagging, Some(all)) = (moved.why, all) {
                     let left = all.bytes() - moved.used.bytes() - moved.short.bytes();
                     let volume = done + self.with_margin(ByteCount::new(left));
                     self.owed.entry(moved.id).and_modify(|owed| owed.volume = volume);
