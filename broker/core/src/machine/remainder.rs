@@ -181,6 +181,13 @@ impl Machine {
         plan::bytes(booked.saturating_mul(PPM).checked_div(margin).unwrap_or(0))
     }
 
+    /// The bytes that are missing if so much is not booked, rounded up.
+    pub(super) fn missing_bytes(&self, booked: u128) -> ByteCount {
+        let least = self.without_margin(booked);
+        let more = u64::from(self.with_margin(least) < booked);
+        ByteCount::new(least.bytes().saturating_add(more))
+    }
+
     /// What follows the end of a plan whose bytes are behind it: a plan for what is left, or for as
     /// much of it as fits by the deadline. `None` if there is none, and where nothing has moved
     /// since that was tried last.

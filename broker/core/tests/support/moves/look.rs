@@ -103,7 +103,10 @@ impl Driver {
                 }
                 self.count(match moved.why {
                     MoveWhy::Room => "moved for room",
-                    MoveWhy::CapacityLost => "moved from lost capacity",
+                    MoveWhy::CapacityLost if moved.short == ByteCount::ZERO => {
+                        "moved from lost capacity"
+                    }
+                    MoveWhy::CapacityLost => "moved in part from lost capacity",
                     MoveWhy::Preempted => "moved for a priority",
                     MoveWhy::Lagging if moved.short == ByteCount::ZERO => "caught up",
                     MoveWhy::Lagging => "caught up in part",
@@ -111,6 +114,12 @@ impl Driver {
                 });
                 if !moved.kept.is_empty() {
                     self.count("moved at once");
+                }
+                if moved.why == MoveWhy::Lagging {
+                    // It begins before anybody hears of it.
+                    let late =
+                        self.clients.iter_mut().filter_map(|it| it.faithful.get_mut(&moved.id));
+                    late.for_each(|faithful| *faithful = false);
                 }
             }
             Change::Closed { id, why, used, .. } => {
@@ -195,7 +204,8 @@ impl Driver {
             client.mood == Mood::Prompt && client.faithful.get(&id) == Some(&true)
         });
         let sent = client.and_then(|client| client.sent.get(&id)).copied().unwrap_or(0);
-        if faithful && sent < u128::from(volume.bytes()) * 8000 {
+        let short = before.last_move.map_or(0, |last| last.short.bytes());
+        if faithful && sent < u128::from(volume.bytes() - short) * 8000 {
             self.fail(&format!("r{} did all it should and moved {sent} only", id.as_u128()));
         }
         if faithful {

@@ -57,6 +57,17 @@ impl Promises {
                     let volume = done + self.with_margin(ByteCount::new(left));
                     self.owed.entry(moved.id).and_modify(|owed| owed.volume = volume);
                 }
+                if moved.why == MoveWhy::CapacityLost && moved.short != ByteCount::ZERO {
+                    let last = before.and_then(|found| found.last_move);
+                    let more = moved.short.bytes() - last.map_or(0, |last| last.short.bytes());
+                    let told = self.with_margin(ByteCount::new(more));
+                    let owed = self.owed.get_mut(&moved.id).unwrap();
+                    let left = done + moved.plan.total();
+                    // One that was curtailed before has been told that it ends early.
+                    let had = before.map_or(0, |found| found.plan.total()).min(owed.volume);
+                    assert!(had <= left + told, "more is missing than is told: {moved:?}");
+                    owed.volume = owed.volume.min(left);
+                }
             }
             _ => {}
         }
