@@ -99,6 +99,33 @@ impl Machine {
         whole.collect()
     }
 
+    /// Another plan for a volume that is held for longer than until its plan begins, and the
+    /// reservation with it: it has to fit even if it is confirmed at the last moment. `None` if it
+    /// can stay where it is, or if there is no such plan.
+    pub(super) fn held_until(
+        &self,
+        now: Timestamp,
+        found: &Reservation,
+        until: Timestamp,
+    ) -> Option<(Moved, Reservation)> {
+        let promise = found.promise.as_ref().filter(|_| found.interval.start() < until)?;
+        let Promised::Volume { volume: bytes, min, max, window, split } = promise.what else {
+            return None;
+        };
+        let window = window.from(until)?;
+        let volume = Volume { need: self.with_margin(bytes), min, max, split };
+        let (horizon, offered) = (window.end(), window.start());
+        let wish = Wish::Volume(Sought { bytes, volume, window, horizon, offered });
+        let ways = self.ways(&promise.ways, found.terms).ok()?;
+        let sight = Sight::of(self).without(found, now);
+        let plan = sight.plan_for(&ways, &wish, self.limits.segments_max)?;
+        let what = Promised::Volume { volume: bytes, min, max, window, split };
+        let moved = Moved::new(found.id, now, plan, MoveWhy::Asked);
+        let moved = Moved { promise: Some(what), ..moved };
+        let after = found.clone().moved(moved.clone())?;
+        Some((moved, after))
+    }
+
     /// What is promised under the new terms, and what of it is left.
     fn new_terms(
         &self,

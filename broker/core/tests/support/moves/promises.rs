@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidegate_core::plan::volume;
-use tidegate_core::{Change, Event, Machine, MoveWhy, Plan, Promised, Reservation};
+use tidegate_core::{Change, Event, Machine, MoveWhy, Plan, Promised, Reservation, State};
 use tidegate_policy::{ByteCount, Interval, ReservationId, Timestamp};
 
 use super::levels::{level_at, steps};
@@ -101,6 +101,11 @@ impl Promises {
             return broken("lies outside of its window");
         }
         let rates = rates(&found.plan);
+        if let (Promised::Volume { .. }, State::Held { until }) = (promise.what, found.state)
+            && over.start() < until
+        {
+            return broken("begins before it has to be confirmed");
+        }
         match promise.what {
             Promised::Span { min, max, span, .. } => {
                 let (from, to) = (over.start().as_ms(), over.end().as_ms());
