@@ -31,8 +31,9 @@
 //! Bounds: `limit moves N`, `limit segments N`, before anything else.
 //!
 //! Time and sight: `at T [beating S,S]` (they are heard every 10 s until then), `restart T` (a
-//! process that was away until then replays and resumes), `beat S`, `obey S A VERSION`, `used S A SIZE`, `free LANE T` or `T..T`, `show A`, `usage A`,
-//! `ls`, `sessions`, `moving`, `counts`, `explain REQUEST`, `when` and the request (its windows).
+//! process that was away until then replays and resumes), `beat S`, `obey S A VERSION`, `used S A
+//! SIZE`, `free LANE T` or `T..T`, `show A`, `usage A`, `ls`, `sessions`, `moving`, `counts`,
+//! `explain REQUEST`, `when` and the request (its windows).
 
 mod draft;
 mod look;
