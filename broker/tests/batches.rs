@@ -218,6 +218,18 @@ async fn each_week_is_answered_for_itself() {
     }
     let weeks: Vec<Vec<bool>> = weeks.into_values().collect();
     assert_eq!(weeks, [[true, true], [false, false], [true, true]], "{outcomes:?}");
+    give_back(clients, &outcomes).await;
+    // Only the first of an order has to say when it begins: the one before says it of the others.
+    let mut next = rigid(LINK, at, HOUR_MS);
+    if let Some(Shape::Rigid(next)) = &mut next.shape {
+        next.start_time = None;
+    }
+    let asked = batch(Relation::InOrder, vec![rigid(3 * GBIT, at, HOUR_MS), next]);
+    let outcomes = ask(clients, Batch { weeks: 2, ..asked }).await;
+    let after = |week: i64, hour: i64| week * WEEK_MS + hour * HOUR_MS;
+    let hour = |week, hour| Ok((after(week, hour), after(week, hour + 1)));
+    let expected = vec![hour(0, 0), hour(0, 1), no, others];
+    assert_eq!(told(&outcomes, at), expected, "all of the second week is full for its first hour");
     served.stop().await;
 }
 

@@ -6,13 +6,15 @@
 mod support;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use support::daemon::{Daemon, configure};
 use support::{Clients, at_ms, create, eventually, ms_of, topology};
-use tidegate_client::{Ask, Between, Client, Download, Fetch, clock};
+use tidegate_client::{Acquired, Ask, Between, Client, Download, Fetch, OnUnreachable, clock};
 use tidegate_policy::{ByteCount, Span};
 use tidegate_proto::v1;
 use tidegate_proto::v1::create_reservation_request::Shape;
+use tokio::io::AsyncReadExt;
 
 /// A byte for each microsecond.
 const LINK_BPS: i64 = 8_000_000;
@@ -107,4 +109,35 @@ async fn a_fetch_steps_aside_for_who_is_in_a_hurry() {
     daemon.terminate();
     let (status, said) = daemon.wait();
     assert!(status.success(), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_behind_at_the_end_of_its_plan_gets_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    // Beats are rare: it has to say by itself that its plan is over.
+    let rare = "[session]\nbeat_every = \"20s\"\nlease = \"60s\"\ngrace = \"60s\"";
+    let daemon = Daemon::start(&configure(folder.path(), "127.0.0.1:0", rare));
+    let clients = Clients::connect(&daemon.address).await;
+    clients.apply(topology(LINK_BPS)).await;
+    let way = Between::new("storage/swift".parse().unwrap(), "hosts/compute-1".parse().unwrap());
+    let deadline = clock::wall().plus(Span::from_secs(300));
+    let size = ByteCount::new(1_000_000);
+    let session = Client::connect(&daemon.address).unwrap().open_session("agent-1").await.unwrap();
+    let ask = Ask::transfer(way, size, deadline);
+    let acquired = session.acquire(&ask, OnUnreachable::Fail).await.unwrap();
+    let Acquired::Granted(grant) = acquired else { panic!("the link is empty") };
+    let name = grant.reservation().unwrap().name.to_string();
+    // A machine with something else to do.
+    let mut reader = grant.limiter().reader(std::io::Cursor::new(vec![7_u8; 1_000_000]));
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let mut copy = Vec::new();
+    reader.read_to_end(&mut copy).await.unwrap();
+    assert_eq!(copy.len(), 1_000_000);
+    let told = clients.get(&name).await;
+    assert_eq!((told.plan_version, clients.info().await.moved_count), (2, 1), "{told:?}");
+    let closed = grant.release().await.unwrap().unwrap();
+    assert_eq!((closed.used, closed.plan_version), (size, 3));
+    session.close().await.unwrap();
+    daemon.terminate();
+    daemon.wait();
 }

@@ -86,7 +86,7 @@ pub struct Unanswered {
 struct Sent {
     sequence: i64,
     at: BootTime,
-    /// Out of turn, because the broker has news.
+    /// Out of turn, because there are news.
     extra: bool,
 }
 
@@ -122,7 +122,7 @@ impl Unanswered {
         self.beats.push_back(Sent { sequence: self.sequence, at, extra });
     }
 
-    /// The broker has news: a beat out of turn hears it. There is at most one under way, and what
+    /// There are news on one of the two sides: a beat out of turn tells them. There is at most one under way, and what
     /// has changed since it was sent is heard by one more after it. Returns whether one is due now.
     pub fn poked(&mut self) -> bool {
         self.poked_again = self.beats.iter().any(|sent| sent.extra);
@@ -198,6 +198,10 @@ async fn one_beat(
         let answer = tokio::select! {
             () = closing.cancelled() => return Ok(Some(Fate::Closing)),
             () = &mut due => break,
+            () = shared.urgent.notified() => {
+                beats.poked(shared)?;
+                continue;
+            }
             answer = answers.message() => answer,
         };
         if !take(shared, beats, answer)? {

@@ -16,10 +16,10 @@ use crate::reservation::{CloseReason, Outcome, Reservation, State, Timing};
 use crate::terms::{Narrowed, OnUnreachable, Order, Plan, Terms, Window};
 use crate::wire;
 
-/// When the last answered beat was sent, and how far it carries.
+/// When the last answered beat was sent and answered, and how far it carries.
 #[derive(Clone, Copy, Debug)]
 pub struct Lease {
-    sent: BootTime,
+    beat: Timing,
     pub(crate) beat_every: Duration,
     lease: Duration,
     grace: Duration,
@@ -81,43 +81,39 @@ impl Known {
 }
 
 impl Lease {
-    /// What the answer to a beat that was sent at `sent` says of its session.
+    /// What the answer to a beat says of its session.
     ///
     /// # Errors
     /// [`ClientError::BadAnswer`] if it makes no sense.
-    pub fn from_wire(session: &v1::Session, sent: BootTime) -> Result<Self, ClientError> {
+    pub fn from_wire(session: &v1::Session, beat: Timing) -> Result<Self, ClientError> {
         let beat_every = wire::length("beat_every", session.beat_every)?;
         let lease = wire::length("lease", session.lease)?;
         let grace = wire::length("grace", session.grace)?;
         if beat_every.is_zero() || lease < beat_every {
             return Err(ClientError::bad("beat_every", "it is zero or longer than the lease"));
         }
-        Ok(Self { sent, beat_every, lease, grace })
+        Ok(Self { beat, beat_every, lease, grace })
     }
 
     /// Until when everything holds as the broker last said.
     #[must_use]
     pub fn live_until(&self) -> BootTime {
-        self.sent.plus(self.lease)
+        self.beat.sent.plus(self.lease)
     }
 
     /// How long it carries grants.
     #[must_use]
     pub fn window(&self) -> Window {
-        Window::of(self.sent, self.lease, self.grace)
+        Window::of(self.beat, self.lease, self.grace)
     }
 }
 
 impl Heard {
-    /// What an answer that was received at `received` says; `lease` is that of its session.
+    /// What the answer to a beat says; `lease` is what it says of the session.
     ///
     /// # Errors
     /// [`ClientError::BadAnswer`] if it is not one of ours.
-    pub fn from_wire(
-        status: &v1::GrantStatus,
-        lease: Lease,
-        received: BootTime,
-    ) -> Result<Self, ClientError> {
+    pub fn from_wire(status: &v1::GrantStatus, lease: Lease) -> Result<Self, ClientError> {
         use v1::reservation::State;
         let version = wire::count("grants.plan_version", status.plan_version)?;
         let confirmed = match State::try_from(status.state) {
@@ -134,8 +130,8 @@ impl Heard {
         // The end counts from the sending and the start from the answer, so that both are safe.
         let starts_in = status.starts_in.map(|span| wire::length("grants.starts_in", Some(span)));
         let ends_in = wire::length("grants.ends_in", status.ends_in)?;
-        let timing = Timing { sent: lease.sent, received };
-        let segments = plan::segments(&status.segments, status.ways.len(), timing)?;
+        let Timing { sent, received } = lease.beat;
+        let segments = plan::segments(&status.segments, status.ways.len(), lease.beat)?;
         Ok(Self::GoesOn(News {
             plan: Plan {
                 segments,
@@ -144,7 +140,7 @@ impl Heard {
                 version,
                 rate: wire::rate("grants.rate_bps", status.rate_bps)?,
                 starts_at: starts_in.transpose()?.map(|span| received.plus(span)),
-                ends_at: lease.sent.plus(ends_in),
+                ends_at: sent.plus(ends_in),
             },
             ways: plan::ways(status.ways.clone())?,
             confirmed,
@@ -166,6 +162,7 @@ impl Held {
             course: Course::new(&whole(&reservation)),
             confirmed: reservation.state == State::Confirmed,
             movable: reservation.movable,
+            volume: is_volume(&reservation),
             window,
             policy,
         };
@@ -190,12 +187,8 @@ impl Held {
     /// nobody can keep to the new plan.
     #[must_use]
     pub fn word(&self) -> Option<(SessionId, u64)> {
-        let session = self.reservation.session.filter(|_| !self.is_volume());
+        let session = self.reservation.session.filter(|_| !self.terms.volume);
         session.map(|session| (session, self.obeyed))
-    }
-
-    fn is_volume(&self) -> bool {
-        self.reservation.promise.is_some_and(|it| it.volume().is_some())
     }
 
     /// What its limiter is to do at `now`.
@@ -218,6 +211,12 @@ impl Held {
     #[must_use]
     pub fn falls_at(&self, now: BootTime) -> Option<BootTime> {
         self.course().fall_but(&[], now)
+    }
+
+    /// Whether the broker waits for word of what is left of a volume.
+    #[must_use]
+    pub fn reports(&self, now: BootTime) -> bool {
+        self.terms.reports_at().is_some_and(|at| at <= now)
     }
 
     /// What is kept of the plan: which way at which rate when.
@@ -257,6 +256,7 @@ impl Held {
         }
         self.terms.course = Course::new(&whole(&told));
         self.terms.movable = told.movable;
+        self.terms.volume = is_volume(&told);
         self.known = Known::of(&told);
         self.reservation = told;
     }
@@ -353,7 +353,7 @@ impl Held {
         let Known { start, end } = self.known;
         // Without a session the lanes of the plan before are free at once, and what is left of a
         // volume is planned in a way that only the answer tells: nothing is sent until then.
-        let blind = self.is_volume() && self.reservation.session.is_none();
+        let blind = self.terms.volume && self.reservation.session.is_none();
         Narrowed {
             rate: if blind { Some(BitRate::ZERO) } else { change.rate },
             starts_at: change.start.map(|to| shifted(start, to)),
@@ -388,6 +388,10 @@ fn moved(time: Timestamp, from: BootTime, to: BootTime) -> Timestamp {
         u64::try_from(length.as_millis()).ok().and_then(Span::from_ms).unwrap_or(Span::MAX)
     };
     time.plus(span(to.since(from))).minus(span(from.since(to)))
+}
+
+fn is_volume(reservation: &Reservation) -> bool {
+    reservation.promise.is_some_and(|it| it.volume().is_some())
 }
 
 #[cfg(test)]

@@ -208,13 +208,13 @@ proptest! {
             let segments = plan::segments(&wire.segments, 1, timing).unwrap();
             Reservation { segments, movable: true, ..told }
         };
-        let lease = |sent: u64| Lease {
-            sent: here(sent),
+        let lease = |sent: u64, received: u64| Lease {
+            beat: Timing { sent: here(sent), received: here(received) },
             beat_every: Duration::from_millis(100),
             lease: Duration::from_millis(LEASE),
             grace: Duration::from_millis(GRACE),
         };
-        let window = Some(lease(0).window());
+        let window = Some(lease(0, 0).window());
         let mut held = Held::granted(granted, OnUnreachable::Fail, window);
         let (mut from, mut last) = (0, 0);
         let ends = answers.iter().map(|answer| answer.0).skip(1).chain([9000]);
@@ -225,7 +225,7 @@ proptest! {
             if let Some((received, sent, told)) = answer.filter(|(_, sent, _)| last <= *sent) {
                 let (version, plan) = standing(*told);
                 let status = status(plan, version, *told);
-                let heard = Heard::from_wire(&status, lease(*sent), here(*received)).unwrap();
+                let heard = Heard::from_wire(&status, lease(*sent, *received)).unwrap();
                 let Heard::GoesOn(news) = heard else { panic!("{heard:?}") };
                 held.hear(&news);
                 (from, last) = (*received, *sent);

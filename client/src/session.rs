@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tidegate_policy::SessionId;
 use tidegate_proto::v1;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) id: SessionId,
     books: Mutex<Books>,
     phase: watch::Sender<SessionPhase>,
+    /// A grant has something to report that the broker waits for.
+    pub(crate) urgent: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -76,15 +78,16 @@ impl Client {
     /// # Errors
     /// Those of every call; [`ClientError::Invalid`] where `agent` is no such name.
     pub async fn open_session(&self, agent: &str) -> Result<Session, ClientError> {
-        let Answer { message, timing: Timing { sent, .. } } = self.open_session_call(agent).await?;
+        let Answer { message, timing } = self.open_session_call(agent).await?;
         let id = wire::session("name", &message.name)?;
         let id = id.ok_or_else(|| ClientError::bad("name", "it is missing"))?;
-        let lease = Lease::from_wire(&message, sent)?;
+        let lease = Lease::from_wire(&message, timing)?;
         let shared = Arc::new(Shared {
             client: self.clone(),
             id,
             books: Mutex::new(Books { lease, grants: BTreeMap::new(), farewells: BTreeMap::new() }),
             phase: watch::Sender::new(SessionPhase::Alive),
+            urgent: Arc::default(),
         });
         let token = CancellationToken::new();
         let task = tokio::spawn(beats::keep_alive(Arc::clone(&shared), token.clone()));
@@ -212,6 +215,7 @@ impl Shared {
     }
 
     fn bind(&self, inner: &Arc<Inner>) {
+        inner.reports_to(&self.urgent);
         if let Some(name) = inner.name() {
             self.lock().grants.insert(name.to_string(), Arc::downgrade(inner));
         }
@@ -258,13 +262,12 @@ impl Shared {
                 return Err(ClientError::bad("session.state", "it is not known"));
             }
         }
-        let received = BootTime::now();
-        let lease = Lease::from_wire(session, sent)?;
+        let lease = Lease::from_wire(session, Timing { sent, received: BootTime::now() })?;
         self.lock().lease = lease;
         for status in &answer.grants {
             let grant = self.lock().grants.get(&status.reservation).and_then(Weak::upgrade);
             match grant {
-                Some(grant) if heard(&grant, status, lease, received)? => {}
+                Some(grant) if heard(&grant, status, lease)? => {}
                 Some(grant) => self.part(&status.reservation, &grant),
                 None => drop(self.lock().farewells.remove(&status.reservation)),
             }
@@ -306,13 +309,8 @@ fn usage(name: &str, grant: &Inner) -> v1::Usage {
 }
 
 /// Lets a grant follow what was heard. Returns whether it goes on.
-fn heard(
-    grant: &Inner,
-    status: &v1::GrantStatus,
-    lease: Lease,
-    received: BootTime,
-) -> Result<bool, ClientError> {
-    match Heard::from_wire(status, lease, received)? {
+fn heard(grant: &Inner, status: &v1::GrantStatus, lease: Lease) -> Result<bool, ClientError> {
+    match Heard::from_wire(status, lease)? {
         Heard::GoesOn(news) => {
             grant.hear(news);
             Ok(true)

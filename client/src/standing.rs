@@ -36,7 +36,7 @@ pub(crate) struct Inner {
 /// While it lives, a change is being asked for.
 struct Asking<'a>(&'a Inner);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Standing {
     /// Absent where there is only best effort.
     held: Option<Held>,
@@ -44,6 +44,10 @@ struct Standing {
     end: Option<GrantEnd>,
     /// The ways that bytes are sent on by limiters of their own; the rest is the grant's.
     ways: Vec<OwnWay>,
+    /// Where to say that there is something to report; absent without a session.
+    urgent: Option<Arc<Notify>>,
+    /// The version of the plan whose end was reported.
+    reported: u64,
 }
 
 /// A way with a limiter of its own.
@@ -69,7 +73,7 @@ const HOP: Duration = Duration::from_secs(1);
 
 impl Inner {
     pub(crate) fn new(client: &Client, limiter: Limiter, held: Option<Held>) -> Self {
-        let state = Standing { promised: held.is_some(), held, end: None, ways: Vec::new() };
+        let state = Standing { promised: held.is_some(), held, ..Standing::default() };
         Self {
             client: client.clone(),
             limiter,
@@ -84,6 +88,11 @@ impl Inner {
     pub(crate) fn start(self: &Arc<Self>) {
         self.review();
         tokio::spawn(keep(Arc::downgrade(self), Arc::clone(&self.nudge)));
+    }
+
+    /// Its session beats out of turn when this is told.
+    pub(crate) fn reports_to(&self, urgent: &Arc<Notify>) {
+        self.lock().urgent = Some(Arc::clone(urgent));
     }
 
     fn lock(&self) -> MutexGuard<'_, Standing> {
@@ -290,6 +299,10 @@ impl Inner {
                 // Only now is it true.
                 held.obey();
                 state.promised = promised;
+                if held.reports(now) && state.reported < held.obeyed() {
+                    state.reported = held.obeyed();
+                    state.urgent.iter().for_each(|urgent| urgent.notify_one());
+                }
                 review
             }
             Order::GiveUp => {

@@ -7,7 +7,7 @@ use tidegate_policy::BitRate;
 use crate::clock::BootTime;
 use crate::course::Course;
 use crate::plan::Segment;
-use crate::reservation::CloseReason;
+use crate::reservation::{CloseReason, Timing};
 
 /// What to do where the broker cannot be reached: when asking, and in mid-transfer.
 ///
@@ -24,6 +24,9 @@ use crate::reservation::CloseReason;
 /// `send_until` nothing is sent, whatever the policy, and an answer in between brings the plan back.
 ///
 /// The granted rate is that of the segment that is on, and zero between two of them.
+///
+/// A volume may be planned anew if it has not moved by the end of its plan: there it pauses until the
+/// broker has said so, a lease long at most.
 ///
 /// In every row nothing moves before the start, everything stops at the end
 /// ([`LimitError::Expired`](crate::limiter::LimitError::Expired)), and the broker's word that the
@@ -55,18 +58,24 @@ pub struct Window {
     pub(crate) until: BootTime,
     /// When that of a plan which may be moved must have.
     live: BootTime,
+    /// How long the broker waits for a last word behind the end of a transfer's plan.
+    lease: Duration,
+    /// How far apart the two ends may count an instant.
+    apart: Duration,
     /// How long before that a grant stops using it. The limiter's own end stands at `until`; a
     /// pause or a fall has to come before it, or streams fail instead.
     pub(crate) margin: Duration,
 }
 
 impl Window {
-    /// The window of a beat that was sent at `sent`.
-    pub(crate) fn of(sent: BootTime, lease: Duration, grace: Duration) -> Self {
+    /// The window of a beat that was answered then.
+    pub(crate) fn of(beat: Timing, lease: Duration, grace: Duration) -> Self {
         let length = lease.saturating_add(grace);
         Self {
-            until: sent.plus(length),
-            live: sent.plus(lease),
+            until: beat.sent.plus(length),
+            live: beat.sent.plus(lease),
+            lease,
+            apart: beat.received.since(beat.sent),
             margin: (lease / 8).min(length / 8).min(Duration::from_millis(250)),
         }
     }
@@ -85,6 +94,8 @@ pub(crate) struct Terms {
     pub(crate) confirmed: bool,
     /// Behind the lease nothing is sent: the plan may have been moved.
     pub(crate) movable: bool,
+    /// A volume is promised: where it has not moved by the end of its plan, more of a plan may come.
+    pub(crate) volume: bool,
     /// Absent without a session.
     pub(crate) window: Option<Window>,
     pub(crate) policy: OnUnreachable,
@@ -192,11 +203,22 @@ impl Terms {
         }
     }
 
-    fn within_window(&self, now: BootTime, ends_at: BootTime) -> Order {
+    /// When the broker is told what is left of a volume: its plan is over, by its own clock as well.
+    /// It may answer with more of a plan.
+    pub(crate) fn reports_at(&self) -> Option<BootTime> {
+        let window = self.window.filter(|_| self.volume)?;
+        self.course.end().map(|end| end.plus(window.apart))
+    }
+
+    fn within_window(&self, now: BootTime, over_at: BootTime) -> Order {
+        let waits = self.window.filter(|_| self.volume).map(|window| window.lease);
+        // Behind its plan nothing passes, so the limiter's end may move out behind the last word.
+        let ends_at = over_at.plus(waits.unwrap_or_default());
+        let reports_at = self.reports_at().filter(|at| now < *at);
         let granted = |expires_at, review| Order::Run {
             rate: self.course.rate(now),
             expires_at,
-            review: earliest(self.course.turn(now), review),
+            review: earliest(earliest(self.course.turn(now), reports_at), review),
             promised: true,
         };
         let paused = |review| Order::Run {
@@ -209,7 +231,7 @@ impl Terms {
         let Some(window) = self.window else { return granted(ends_at, None) };
         let granted_until = if self.movable { window.live } else { window.until };
         // An end that comes before the window closes needs no answer of the broker any more.
-        if ends_at <= granted_until {
+        if over_at <= granted_until {
             return granted(ends_at, None);
         }
         let left = window.left(granted_until, now);
@@ -225,7 +247,7 @@ impl Terms {
             OnUnreachable::Fail => Order::GiveUp,
             OnUnreachable::BestEffort(rate) => Order::Run {
                 rate: rate.min(self.course.peak()),
-                expires_at: ends_at,
+                expires_at: over_at,
                 review: None,
                 promised: false,
             },

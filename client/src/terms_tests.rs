@@ -18,7 +18,8 @@ fn terms(zero: BootTime, policy: OnUnreachable) -> Terms {
         course: course(zero, &[(0, RATE, 10, 1000)]),
         confirmed: true,
         movable: false,
-        window: Some(Window::of(zero, secs(30), secs(60))),
+        volume: false,
+        window: Some(Window::of(Timing { sent: zero, received: zero }, secs(30), secs(60))),
         policy,
     }
 }
@@ -293,4 +294,22 @@ fn a_plan_is_followed_by_its_version_segment_by_segment() {
     assert_eq!(known.course.rate(at(35)), half, "the same one is known already");
     terms.follow(6, &plan(7, Vec::new(), false));
     assert_eq!(terms.course.rate(at(35)), RATE);
+}
+
+#[test]
+fn a_volume_waits_for_more_behind_its_plan() {
+    let zero = BootTime::now();
+    let at = |seconds| zero.plus(secs(seconds));
+    let beat = Timing { sent: zero, received: at(2) };
+    let window = Some(Window::of(beat, secs(30), secs(60)));
+    for (end, movable) in [(20, true), (20, false), (85, false)] {
+        let terms = Terms { volume: true, movable, window, ..ending(zero, end) };
+        let Order::Run { rate, expires_at, review, .. } = terms.order(at(end - 1)) else {
+            panic!("it runs to its end");
+        };
+        assert_eq!((rate, expires_at, review), (RATE, at(end + 30), Some(at(end + 2))));
+        assert_eq!(terms.course.fall_but(&[], at(end - 1)), Some(at(end)), "nobody has to wake up");
+        assert_eq!(rate_at(&terms, at(end)), Some((BitRate::ZERO, true)), "it pauses, for more");
+        assert_eq!(terms.reports_at(), Some(at(end + 2)), "over by the broker's clock as well");
+    }
 }

@@ -107,6 +107,9 @@ pub struct ServerInfo {
     pub false_no_shows: u64,
     /// Reservations that were closed for a higher priority since it started.
     pub preempted: u64,
+    /// Requests since it started for which no room was looked for among plans that may move,
+    /// because that had taken its share of the time.
+    pub room_not_sought: u64,
 }
 
 fn count(field: &'static str, number: i64) -> Result<u64, ClientError> {
@@ -175,6 +178,7 @@ impl ServerInfo {
             no_shows: count("no_show_count", wire.no_show_count)?,
             false_no_shows: count("false_no_show_count", wire.false_no_show_count)?,
             preempted: count("preempted_count", wire.preempted_count)?,
+            room_not_sought: count("room_not_sought_count", wire.room_not_sought_count)?,
             version: wire.version,
             api_versions: wire.api_versions,
             journal: wire.journal,

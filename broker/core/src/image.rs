@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_policy::{RequestId, Resource, Timestamp};
+use tidegate_policy::{RequestId, Resource, Span, Timestamp};
 
 use crate::event::Corrupt;
 use crate::lane::{Lane, LaneDef};
@@ -137,7 +137,7 @@ impl Machine {
             state.put_session(session)?;
         }
         for reservation in reservations {
-            state.put_reservation(reservation)?;
+            state.put_reservation(reservation, limits.lease)?;
         }
         for answer in answers {
             state.put_answer(answer)?;
@@ -168,7 +168,11 @@ impl LedgerState {
         }
     }
 
-    fn put_reservation(&mut self, mut reservation: Reservation) -> Result<(), Corrupt> {
+    fn put_reservation(
+        &mut self,
+        mut reservation: Reservation,
+        lease: Span,
+    ) -> Result<(), Corrupt> {
         let id = reservation.id;
         self.book(&mut reservation)?;
         match reservation.state {
@@ -178,7 +182,7 @@ impl LedgerState {
                     let ended = || corrupt(format!("{id} lives, but session {session} does not"));
                     bound.ok_or_else(ended)?.insert(id);
                 }
-                self.ends.insert(apply::ends(&reservation));
+                self.ends.insert(reservation.ends(lease));
                 self.live = self.live.saturating_add(1);
             }
             State::Closed { .. } => self.past.extend(apply::past(&reservation)),

@@ -1,7 +1,7 @@
 //! One reservation and its three states.
 
 use tidegate_policy::{
-    BitRate, ByteCount, Interval, ProjectId, RequestId, ReservationId, SessionId, Timestamp,
+    BitRate, ByteCount, Interval, ProjectId, RequestId, ReservationId, SessionId, Span, Timestamp,
 };
 
 use crate::command::{Ask, Shape};
@@ -119,6 +119,32 @@ impl Reservation {
             Phase::Scheduled
         } else {
             Phase::Active
+        }
+    }
+
+    /// When its state ends by itself, while it lives. What a transfer has moved is known once its
+    /// holder has reported behind the end of its plan, which is waited for a lease long.
+    pub(crate) fn ends(&self, lease: Span) -> (Timestamp, ReservationId) {
+        let over = self.interval.end();
+        let when = match (self.state, self.reported_until()) {
+            (State::Held { until }, _) => until,
+            (_, Some(deadline)) => over.plus(lease).min(deadline).max(over),
+            (State::Confirmed | State::Closed { .. }, None) => over,
+        };
+        (when, self.id)
+    }
+
+    /// Whether its holder, who reports at `now`, says with that what is left of its volume.
+    pub(crate) fn is_last_word(&self, now: Timestamp) -> bool {
+        self.reported_until().is_some_and(|_| self.interval.end() <= now)
+    }
+
+    /// The deadline of a transfer whose holder may report what it has moved.
+    fn reported_until(&self) -> Option<Timestamp> {
+        let whole = self.state == State::Confirmed && self.session.is_some() && !self.curtailed;
+        match self.promise.as_ref().filter(|_| whole)?.what {
+            Promised::Volume { window, .. } => Some(window.end()),
+            Promised::Span { .. } => None,
         }
     }
 

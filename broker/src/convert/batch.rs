@@ -26,12 +26,15 @@ pub(crate) fn create_all(message: &v1::BatchCreateReservationsRequest) -> Checke
         }
         let weeks = weeks(fields, message.weeks, count);
         let again = weeks.is_some_and(|weeks| 1 < weeks);
+        let follow = matches!(relation, Some(Relation::InOrder { .. }));
         let entries = message.requests.iter().enumerate();
         let asks: Vec<Option<Ask>> = entries
             .map(|(index, entry)| {
                 fields.within(&format!("requests[{index}]"), |fields| {
                     let ask = entry_of_batch(fields, entry);
-                    let begins = !again || has_start(fields, entry);
+                    // Behind the first, the one before says when it begins.
+                    let follows = follow && 0 < index;
+                    let begins = !again || follows || has_start(fields, entry);
                     ask.filter(|_| begins)
                 })
             })

@@ -138,7 +138,7 @@ impl Agent {
             return None;
         }
         let session = self.session.as_mut().unwrap();
-        let lease = Lease::from_wire(told, sent).unwrap();
+        let lease = Lease::from_wire(told, Timing { sent, received }).unwrap();
         session.lease = lease;
         let mut on = Vec::new();
         for status in &answer.grants {
@@ -147,7 +147,7 @@ impl Agent {
                 session.farewells.remove(&id);
                 continue;
             };
-            match Heard::from_wire(status, lease, received).unwrap() {
+            match Heard::from_wire(status, lease).unwrap() {
                 Heard::GoesOn(news) => {
                     grant.held.hear(&news);
                     grant.is_carried = true;

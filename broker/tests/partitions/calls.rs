@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidegate_client::clock::BootTime;
-use tidegate_client::law::{Lease, Unanswered};
+use tidegate_client::law::{Lease, Timing, Unanswered};
 use tidegate_client::refusal::RefusalReason;
 use tidegate_client::{ClientError, Outcome, Refusal};
 use tidegate_core::Command;
@@ -103,7 +103,8 @@ impl World<'_> {
             return;
         }
         let id = told.name.rsplit('/').next().unwrap().parse().unwrap();
-        let lease = Lease::from_wire(told, sent).unwrap();
+        let received = self.agents[agent].clock(self.time);
+        let lease = Lease::from_wire(told, Timing { sent, received }).unwrap();
         let beat_ms = i64::try_from(self.broker.session.beat_every.as_ms()).unwrap();
         let (unanswered, farewells) = (Unanswered::default(), BTreeMap::new());
         let session = Session { id, lease, beat_ms, stream: None, unanswered, farewells };

@@ -103,7 +103,7 @@ impl Machine {
         let reservation =
             reservation.ok_or_else(|| corrupt(format!("reservation {id} has no plan")))?;
         self.book(&reservation)?;
-        self.state.ends.insert(ends(&reservation));
+        self.state.ends.insert(reservation.ends(self.limits.lease));
         self.state.reservations.insert(id, reservation);
         self.number(id);
         self.watch_for_use(id, event.at);
@@ -131,10 +131,10 @@ impl Machine {
             let from = reservation.state;
             return Err(corrupt(format!("reservation {id} cannot go from {from:?} to {state:?}")));
         }
-        self.state.ends.remove(&ends(reservation));
+        self.state.ends.remove(&reservation.ends(self.limits.lease));
         *reservation = reservation.clone().stepped(state);
         if reservation.is_live() {
-            self.state.ends.insert(ends(reservation));
+            self.state.ends.insert(reservation.ends(self.limits.lease));
         }
         self.watch_for_use(id, self.state.clock);
         Ok(())
@@ -175,8 +175,8 @@ impl Machine {
             return Err(corrupt(format!("reservation {} is closed", before.id)));
         }
         let after = before.clone().modified(modified.clone());
-        self.state.ends.remove(&ends(&before));
-        self.state.ends.insert(ends(&after));
+        self.state.ends.remove(&before.ends(self.limits.lease));
+        self.state.ends.insert(after.ends(self.limits.lease));
         self.rebook(&before, &after)?;
         self.state.reservations.insert(after.id, after);
         // Exactly these terms are promised now, and nothing moves any more.
@@ -197,8 +197,8 @@ impl Machine {
         let after = before.clone().curtailed(end, free_from).filter(|_| curtailable);
         let after =
             after.ok_or_else(|| corrupt(format!("reservation {id} cannot end at {end}")))?;
-        self.state.ends.remove(&ends(&before));
-        self.state.ends.insert(ends(&after));
+        self.state.ends.remove(&before.ends(self.limits.lease));
+        self.state.ends.insert(after.ends(self.limits.lease));
         self.rebook(&before, &after)?;
         self.state.reservations.insert(id, after);
         Ok(())
@@ -211,11 +211,12 @@ impl Machine {
         let after = after.filter(|_| before.is_live());
         let after =
             after.ok_or_else(|| corrupt(format!("reservation {} cannot move", moved.id)))?;
-        self.state.ends.remove(&ends(&before));
-        self.state.ends.insert(ends(&after));
+        self.state.ends.remove(&before.ends(self.limits.lease));
+        self.state.ends.insert(after.ends(self.limits.lease));
         self.rebook(&before, &after)?;
         self.state.reservations.insert(after.id, after);
         self.recent.count(|counts| &mut counts.moved);
+        self.recent.no_last_word(moved.id);
         self.watch_for_use(moved.id, at);
         Ok(())
     }
@@ -342,15 +343,6 @@ impl Machine {
     fn lane_mut(&mut self, name: &LaneName) -> Result<&mut Lane, Corrupt> {
         self.state.lanes.get_mut(name).ok_or_else(|| corrupt(format!("no lane {name}")))
     }
-}
-
-/// When a live reservation's state ends by itself.
-pub(crate) fn ends(reservation: &Reservation) -> (Timestamp, ReservationId) {
-    let when = match reservation.state {
-        State::Held { until } => until,
-        State::Confirmed | State::Closed { .. } => reservation.interval.end(),
-    };
-    (when, reservation.id)
 }
 
 /// Since when a closed reservation could be forgotten.

@@ -27,6 +27,7 @@ const FORGET_MAX: usize = 256;
 enum Due {
     Silence(SessionId),
     End(ReservationId),
+    LastWord(ReservationId),
     NoShow(ReservationId),
     Metering,
     Window(MaintenanceId),
@@ -40,7 +41,9 @@ impl Machine {
         let first = self.next_of_each().min().filter(|(when, _)| *when <= now);
         match first {
             Some((_, Due::Silence(session))) => self.session_lost(now, session),
-            Some((_, Due::End(id))) => self.end_of(now, id).into_iter().collect(),
+            Some((_, Due::End(id) | Due::LastWord(id))) => {
+                self.end_of(now, id).into_iter().collect()
+            }
             Some((_, Due::NoShow(id))) => self.no_show(now, id),
             Some((_, Due::Metering)) => vec![self.meter(now)],
             Some((_, Due::Window(id))) => {
@@ -63,8 +66,9 @@ impl Machine {
         let window = window.map(|(when, id)| (*when, Due::Window(*id)));
         let metering = self.recent.to_meter().next().map(|(when, _)| (when, Due::Metering));
         let (silence, forgetting) = (self.next_silence(), self.next_forgetting());
-        let idle = self.next_idle();
-        [silence, self.next_end(), idle, metering, window, forgetting].into_iter().flatten()
+        let last_word = self.recent.last_word().map(|(when, id)| (when, Due::LastWord(id)));
+        let (end, idle) = (self.next_end(), self.next_idle());
+        [silence, end, last_word, idle, metering, window, forgetting].into_iter().flatten()
     }
 
     /// Until when the holder of a session may be sending by its own count, and a second more.

@@ -27,6 +27,8 @@ pub(super) struct Recent {
     /// When each grant under which nothing has moved yet is taken for one that nobody uses.
     idle: BTreeMap<ReservationId, Timestamp>,
     by_idleness: BTreeSet<(Timestamp, ReservationId)>,
+    /// Transfers whose holders reported behind the end of their plans: what is left is known now.
+    last_words: BTreeSet<(Timestamp, ReservationId)>,
     counts: Counts,
     /// Closed ones of which it has been counted that they were used after all.
     regretted: BTreeSet<ReservationId>,
@@ -91,17 +93,13 @@ impl Recent {
         self.meters.get(&id).map_or(ByteCount::ZERO, |meter| meter.bytes)
     }
 
-    /// The bytes that were reported last, and when.
-    pub(super) fn report(&self, id: ReservationId) -> Option<(ByteCount, Timestamp)> {
-        self.meters.get(&id).map(|meter| (meter.bytes, meter.at))
-    }
-
     pub(super) fn rates(&self) -> impl Iterator<Item = (ReservationId, u64)> {
         self.meters.iter().map(|(id, meter)| (*id, meter.rate.bps()))
     }
 
     pub(super) fn forget_meter(&mut self, id: ReservationId) {
         self.not_idle(id);
+        self.no_last_word(id);
         if let Some(when) = self.meters.remove(&id).and_then(|meter| meter.to_meter) {
             self.to_meter.remove(&(when, id));
         }
@@ -123,6 +121,15 @@ impl Recent {
         if let Some(until) = self.idle.remove(&id) {
             self.by_idleness.remove(&(until, id));
         }
+    }
+
+    /// The transfer whose holder reported first, of those whose plans are over.
+    pub(super) fn last_word(&self) -> Option<(Timestamp, ReservationId)> {
+        self.last_words.first().copied()
+    }
+
+    pub(super) fn no_last_word(&mut self, id: ReservationId) {
+        self.last_words.retain(|(_, said)| *said != id);
     }
 
     pub(super) fn forget_reservation(&mut self, id: ReservationId) {
@@ -236,6 +243,10 @@ impl Machine {
                     self.recent.measure(*reservation, *bytes, metered, *at);
                     if ByteCount::ZERO < *bytes {
                         self.recent.not_idle(*reservation);
+                    }
+                    let found = self.state.reservations.get(reservation);
+                    if found.is_some_and(|it| it.is_last_word(*at)) {
+                        self.recent.last_words.insert((*at, *reservation));
                     }
                 } else if found.session == Some(*session) {
                     self.recent.regret(found, *bytes);

@@ -169,8 +169,7 @@ impl Machine {
         }
         let need = self.left_of(now, found, volume);
         if need == 0 && volume != ByteCount::ZERO {
-            let done = plan::bytes(carried_until(found, now));
-            let why = format!("{done} have moved by plan already; ask for more");
+            let why = "so much has moved already; ask for more, or release it";
             faults.push(FieldFault::new("reservation.transfer.volume_bytes", why));
         }
         match (ahead, Interval::new(window.start(), deadline)) {
@@ -185,15 +184,14 @@ impl Machine {
         }
     }
 
-    /// What is left to be planned of so many bytes: what the plan has not carried until now, and
-    /// more where its holder has reported that it is behind.
-    fn left_of(&self, now: Timestamp, found: &Reservation, bytes: ByteCount) -> u128 {
-        let done = carried_until(found, now);
-        let by_plan = self.with_margin(bytes).saturating_sub(done);
-        let Some((used, at)) = self.recent.report(found.id) else { return by_plan };
-        let left = ByteCount::new(bytes.bytes().saturating_sub(used.bytes()));
-        let since = done.saturating_sub(carried_until(found, at));
-        by_plan.max(self.with_margin(left).saturating_sub(since))
+    /// What a plan for the rest of a volume books: what its plan has not carried yet, and what its
+    /// holder is behind that.
+    fn left_of(&self, now: Timestamp, found: &Reservation, volume: ByteCount) -> u128 {
+        let before = Interval::new(Timestamp::EPOCH, now);
+        let planned = before.map_or(0, |before| found.plan.carries(before));
+        let reports = found.session.is_some_and(|session| self.recent.reports(session));
+        let reported = if reports { self.with_margin(self.used(found.id)) } else { u128::MAX };
+        self.with_margin(volume).saturating_sub(planned.min(reported))
     }
 
     /// What a plan for so many bytes books.
@@ -232,7 +230,7 @@ impl Machine {
             return None;
         }
         let left = ByteCount::new(volume.bytes().saturating_sub(used.bytes()));
-        let need = self.with_margin(left);
+        let need = self.left_of(now, found, volume);
         let ways = self.ways(&promise.ways, found.terms).ok()?;
         let sight = Sight::of(self);
         let (horizon, offered) = (window.end(), now);
@@ -252,10 +250,4 @@ impl Machine {
         let moved = Moved::new(id, now, plan, MoveWhy::Lagging);
         Some(Moved { short, used, ..moved })
     }
-}
-
-/// What a plan has carried until then.
-fn carried_until(found: &Reservation, then: Timestamp) -> u128 {
-    let before = Interval::new(Timestamp::EPOCH, then);
-    before.map_or(0, |before| found.plan.carries(before))
 }

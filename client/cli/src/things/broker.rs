@@ -30,6 +30,9 @@ impl Thing for ServerInfo {
         Column::new("no-shows", "no_show_count", |it| Value::Count(it.no_shows)),
         Column::new("false-no-shows", "false_no_show_count", |it| Value::Count(it.false_no_shows)),
         Column::new("preempted", "preempted_count", |it| Value::Count(it.preempted)),
+        Column::new("room-not-sought", "room_not_sought_count", |it| {
+            Value::Count(it.room_not_sought)
+        }),
     ];
 }
 
@@ -47,6 +50,7 @@ pub(crate) fn words(info: &ServerInfo) -> String {
     let sessions = counted(info.open_sessions, "open session");
     let moved = counted(info.moved, "plan");
     let no_shows = counted(info.no_shows, "grant");
+    let hurried = counted(info.room_not_sought, "request");
     format!(
         "tidegated {version}, serving {} since {started}; its now is {now}\n\
          journal {journal}, {batches}; topology version {topology_version}, {lanes}\n\
@@ -54,7 +58,7 @@ pub(crate) fn words(info: &ServerInfo) -> String {
          sessions beat every {beat_every:?}, lease {lease:?}, grace {grace:?}\n\
          a grant is taken back if nothing moves for {no_show_grace:?}\n\
          so far {moved} moved, {no_shows} taken back as unused ({false_no_shows} of them wrongly), \
-         {preempted} preempted",
+         {preempted} preempted; no time to look for room for {hurried}",
         info.api_versions.join(", "),
     )
 }

@@ -48,8 +48,8 @@ use std::collections::BTreeMap;
 use tidegate_core::audit::audit;
 use tidegate_core::lane::Lane;
 use tidegate_core::{
-    Answer, Ask, Command, CounterOffer, Event, Limits, Machine, Note, Request, SessionState, Stamp,
-    State,
+    Answer, Ask, Command, CounterOffer, Event, Limits, Machine, Note, Promised, Request,
+    Reservation, SessionState, Stamp, State,
 };
 use tidegate_core::{TopologySpec, event::RequestMark};
 use tidegate_policy::{MaintenanceId, RequestId, ReservationId, SessionId, Timestamp};
@@ -365,12 +365,24 @@ impl World {
         for (name, id) in &self.reservations {
             let live = self.machine.reservation(*id).is_some_and(|found| match found.state {
                 State::Held { until } => until <= self.now,
-                State::Confirmed => found.interval.end() <= self.now,
+                State::Confirmed => self.over_at(found) <= self.now,
                 State::Closed { .. } => false,
             });
             if live {
                 self.fail(&format!("{name} should be over"));
             }
+        }
+    }
+
+    /// When a confirmed one is over at the latest: of a volume, a lease after its plan, in which its
+    /// holder may report, but not past its deadline.
+    fn over_at(&self, found: &Reservation) -> Timestamp {
+        let end = found.interval.end();
+        match found.promise.as_deref().map(|promise| promise.what) {
+            Some(Promised::Volume { window, .. }) if found.session.is_some() => {
+                end.plus(self.machine.limits().lease).min(window.end()).max(end)
+            }
+            _ => end,
         }
     }
 
