@@ -1,6 +1,6 @@
 //! What is promised beyond the plan of the day: whatever a plan is changed to keeps to it.
 
-use tidegate_policy::{BitRate, ByteCount, Interval, Span};
+use tidegate_policy::{BitRate, ByteCount, Interval, Span, Timestamp};
 
 use crate::command::Ways;
 
@@ -51,6 +51,15 @@ impl Promised {
         match self {
             Self::Span { window, .. } | Self::Volume { window, .. } => *window,
         }
+    }
+
+    /// The same between these instants, as far as its window has them.
+    #[must_use]
+    pub(crate) fn narrowed(mut self, from: Timestamp, until: Timestamp) -> Self {
+        let (Self::Span { window, .. } | Self::Volume { window, .. }) = &mut self;
+        let narrow = Interval::new(window.start().max(from), window.end().min(until));
+        *window = narrow.unwrap_or(*window);
+        self
     }
 
     /// The payload bytes promised by the end of the window, if a volume is.

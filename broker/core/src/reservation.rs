@@ -213,9 +213,22 @@ impl Reservation {
         })
     }
 
+    /// When it must be confirmed at the latest, as its plan is: a volume before any of it should
+    /// have moved, a rate before it ends.
+    pub(crate) fn held_at_most(&self) -> Timestamp {
+        let volume = self.promise.as_ref().and_then(|promise| promise.what.volume());
+        if volume.is_some() { self.interval.start() } else { self.interval.end() }
+    }
+
     /// The reservation in another state.
     pub(crate) fn stepped(mut self, state: State) -> Self {
         self.state = state;
+        if let (State::Held { until }, Some(promise)) = (state, &mut self.promise)
+            && promise.what.volume().is_some()
+        {
+            // No plan for it may begin before it has to be confirmed.
+            promise.what = promise.what.narrowed(until, Timestamp::MAX);
+        }
         self.revision = self.revision.saturating_add(1);
         if !self.is_live() {
             self.plan_version = self.plan_version.saturating_add(1);
@@ -271,6 +284,12 @@ impl Reservation {
         self.plan_version = self.plan_version.saturating_add(1);
         self.metered = self.metered.max(used);
         let plan_version = self.plan_version;
+        // What is missing already is still missing at another time or on another way.
+        let missing = self.last_move.map_or(ByteCount::ZERO, |last| last.short);
+        let short = match why {
+            MoveWhy::Asked | MoveWhy::Lagging => short,
+            MoveWhy::Room | MoveWhy::CapacityLost | MoveWhy::Preempted => missing.max(short),
+        };
         self.last_move = Some(LastMove { from, why, short, plan_version, used });
         Some(self)
     }

@@ -22,7 +22,7 @@ const SETTINGS: u64 = 4;
 
 /// How often each thing must have happened at least, in ten thousand operations: a run that
 /// misses one of them proves nothing about it.
-const SHARES: [(&str, u64); 41] = [
+const SHARES: [(&str, u64); 42] = [
     ("granted", 800),
     ("refused", 1000),
     ("transfer granted", 300),
@@ -32,6 +32,7 @@ const SHARES: [(&str, u64); 41] = [
     ("closed for a priority", 4),
     ("offered instead", 4),
     ("moved from lost capacity", 50),
+    ("moved in part from lost capacity", 4),
     ("moved at once", 10),
     ("curtailed", 20),
     ("closed for lost capacity", 80),

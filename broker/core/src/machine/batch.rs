@@ -146,6 +146,9 @@ impl Machine {
         (members, gapless): (&[Member<'_>], bool),
     ) -> Result<Vec<Answer>, Fault> {
         let starts = if gapless { self.chained(&draft.sight, members)? } else { None };
+        if gapless && starts.is_none() {
+            return self.broken_chain(&draft.sight, members);
+        }
         let mut answers = Vec::with_capacity(members.len());
         let mut from: Option<Timestamp> = None;
         for (place, member) in members.iter().enumerate() {
@@ -155,7 +158,7 @@ impl Machine {
                 Entry::Asked(wish) => match (wish.not_before(from), exactly) {
                     (Some(wish), None) if !gapless => Some(wish),
                     (Some(_), Some(start)) => wish.exactly_at(start),
-                    // It has no time after the one before it, or all of them none together.
+                    // It has no time after the one before it.
                     (None | Some(_), _) => {
                         let ways = self.ways(&member.ask.ways, member.ask.terms)?;
                         answers.push(Answer::Refusal(draft.sight.refuse(&ways, wish).into()));
@@ -168,6 +171,35 @@ impl Machine {
                 from = Some(made.interval.end());
             }
             answers.push(answer);
+        }
+        keep_in_order(&mut draft.events, &mut answers);
+        Ok(answers)
+    }
+
+    /// Why a chain without gaps does not fit: what is in the way of it if it starts as early as it
+    /// may.
+    fn broken_chain(
+        &self,
+        sight: &Sight<'_>,
+        members: &[Member<'_>],
+    ) -> Result<Vec<Answer>, Fault> {
+        let mut here: Option<Timestamp> = None;
+        let mut answers = Vec::with_capacity(members.len());
+        for Member { ask, entry, .. } in members {
+            answers.push(match entry {
+                Entry::Answered(answer) => answer.clone(),
+                Entry::Asked(wish) => {
+                    let ways = self.ways(&ask.ways, ask.terms)?;
+                    let wanted = wish.steady();
+                    let first = here.unwrap_or(wanted.first);
+                    here = Some(first.plus(wanted.span));
+                    let there = Wanted { first, latest: first, ..wanted };
+                    match sight.place(&ways, &there) {
+                        Some(_) => refusal(Reason::OthersRefused),
+                        None => Answer::Refusal(sight.refuse_steady(&ways, &there).into()),
+                    }
+                }
+            });
         }
         Ok(answers)
     }
@@ -289,6 +321,28 @@ impl Pending {
             let bound = self.bound.entry(session).or_default();
             *bound = bound.saturating_add(1);
         }
+    }
+}
+
+/// Whatever moves later, what follows stays behind what it follows: the one has until the other
+/// begins now, and that never begins earlier.
+fn keep_in_order(events: &mut [Event], answers: &mut [Answer]) {
+    let mut until = Timestamp::MAX;
+    for (place, answer) in answers.iter_mut().enumerate().rev() {
+        let Answer::Reservation(made) = answer else { return };
+        let start = made.interval.start();
+        let from = if place == 0 { Timestamp::EPOCH } else { start };
+        let mut reserved = events.iter_mut().filter_map(|event| {
+            let Change::Reserved(reserved) = &mut event.change else { return None };
+            (reserved.id == made.id).then_some(reserved)
+        });
+        // One that was answered before stands as it is.
+        if let Some(reserved) = reserved.next() {
+            for promise in [&mut reserved.promise, &mut made.promise].into_iter().flatten() {
+                promise.what = promise.what.narrowed(from, until);
+            }
+        }
+        until = start;
     }
 }
 

@@ -13,7 +13,7 @@ use tidegate_policy::{Interval, ReservationId, Timestamp};
 
 use super::salvage::Salvaged;
 use super::{Machine, Stamp};
-use crate::event::{Change, CloseWhy, Event, Moved};
+use crate::event::{Change, CloseWhy, Event};
 use crate::fault::{Fault, LaneInUse};
 use crate::lane::LaneName;
 use crate::losses::{LOSSES_MAX, Losses, VICTIMS_MAX, Victim};
@@ -77,7 +77,7 @@ impl Machine {
         if tight.is_empty() {
             return Ok((Vec::new(), Losses::default()));
         }
-        let (moved, losses) = self.salvaged(now, ceilings, &tight);
+        let (Salvaged { moved, lost }, losses) = self.salvaged(now, ceilings, &tight);
         let victims = losses.iter().take(VICTIMS_MAX).map(|loss| Victim {
             reservation: loss.reservation.id,
             session: loss.reservation.session,
@@ -93,7 +93,13 @@ impl Machine {
             }
             let moved = moved.into_iter().map(|moved| Change::Moved(moved.into()));
             let moved = moved.map(|change| Event { at: now, request: None, change });
-            let lost = losses.iter().map(|loss| self.loss_of(now, loss));
+            let lost = losses.iter().map(|loss| match lost.get(&loss.reservation.id) {
+                Some(Some(part)) => {
+                    let change = Change::Moved(part.clone().into());
+                    Event { at: now, request: None, change }
+                }
+                Some(None) | None => self.loss_of(now, loss),
+            });
             return Ok((moved.chain(lost).collect(), told));
         }
         let lanes = tight.iter().filter_map(|(name, ceiling)| self.in_use(now, name, ceiling));
@@ -107,28 +113,29 @@ impl Machine {
         now: Timestamp,
         ceilings: &Ceilings,
         tight: &BTreeMap<&'a LaneName, &'a Ceiling>,
-    ) -> (Vec<Moved>, Vec<Loss<'a>>) {
+    ) -> (Salvaged, Vec<Loss<'a>>) {
         let from = self.frozen_until(now);
         let displaced = self.displaced(from, tight);
         let ids: BTreeSet<ReservationId> = displaced.iter().map(|mover| mover.found.id).collect();
         let until = |id| if ids.contains(&id) { from } else { Timestamp::MAX };
         let gone = Sweep::over(self, (now, &until), tight).run();
-        let Salvaged { moved, lost } = self.salvage(now, ceilings, &displaced, &gone);
+        let salvaged = self.salvage(now, ceilings, &displaced, &gone);
+        let lost = &salvaged.lost;
         let mut losses = gone;
         // Those that may move are lost only if they find no other place: where they did not fit
         // before the freeze, else behind it.
         losses.retain(|loss| {
             let id = loss.reservation.id;
-            !ids.contains(&id) || lost.contains(&id)
+            !ids.contains(&id) || lost.contains_key(&id)
         });
         let known: BTreeSet<ReservationId> = losses.iter().map(|it| it.reservation.id).collect();
         let behind = displaced.iter().map(|mover| (mover, mover.found.id));
-        let behind = behind.filter(|(_, id)| lost.contains(id) && !known.contains(id));
+        let behind = behind.filter(|(_, id)| lost.contains_key(id) && !known.contains(id));
         losses.extend(behind.filter_map(|(mover, _)| {
             let lane = mover.tight_lane(tight)?;
             Some(Loss { reservation: mover.found, lane, at: from })
         }));
-        (moved, losses)
+        (salvaged, losses)
     }
 
     fn loss_of(&self, now: Timestamp, loss: &Loss<'_>) -> Event {

@@ -163,10 +163,22 @@ impl Machine {
         let id = found.id;
         match found.state {
             State::Held { .. } => {
-                let last = found.created.plus(self.limits.hold_max).min(found.interval.end());
+                let last = found.created.plus(self.limits.hold_max);
                 let until = stamp.now.plus(span).min(last);
-                let after = found.clone().stepped(State::Held { until });
-                Ok(happens(stamp, Change::HoldExtended { id, until }, boxed(after)))
+                let moved = self.held_until(stamp.now, found, until);
+                let mut events = Vec::with_capacity(2);
+                let (until, after) = match moved {
+                    Some((moved, after)) => {
+                        let change = Change::Moved(moved.into());
+                        events.push(Event { at: stamp.now, request: None, change });
+                        (until, after)
+                    }
+                    None => (until.min(found.held_at_most()), found.clone()),
+                };
+                let after = after.stepped(State::Held { until });
+                let change = Change::HoldExtended { id, until };
+                events.push(Event { at: stamp.now, request: None, change });
+                Ok(Decision { events, answer: boxed(after) })
             }
             State::Confirmed | State::Closed { .. } => {
                 Err(Fault::IllegalStep { id, step: "extend the hold of", state: found.state })

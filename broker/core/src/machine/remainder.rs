@@ -6,7 +6,7 @@ use tidegate_policy::{BitRate, ByteCount, Interval, ReservationId, Timestamp};
 use super::decide::{boxed, unchanged};
 use super::modify::kept;
 use super::room::Room;
-use super::sight::Sight;
+use super::sight::{Sight, Way};
 use super::wanted::{Sought, Wish};
 use super::{Answer, Decision, Machine, Stamp};
 use crate::command::Modify;
@@ -16,6 +16,7 @@ use crate::lane::PPM;
 use crate::plan::{self, Plan};
 use crate::planner::Volume;
 use crate::promise::{Promise, Promised};
+use crate::refusal::{CounterOffer, OfferKind};
 use crate::reservation::{Reservation, State};
 
 impl Machine {
@@ -44,7 +45,7 @@ impl Machine {
         };
         let Some(Room { plan, moved: others }) = room else {
             let mut refusal = sight.refuse(&ways, &wish);
-            refusal.offers = sight.volume_offers(&ways, &sought, most);
+            refusal.offers = self.other_terms(&sight, (&ways, &sought), found, what);
             return Ok(Decision { events: Vec::new(), answer: Answer::Refusal(refusal.into()) });
         };
         let new: Vec<_> = plan.bookings().collect();
@@ -66,6 +67,63 @@ impl Machine {
             events.push(Event { at: now, request: None, change: Change::Moved(other.into()) });
         }
         Ok(Decision { events, answer })
+    }
+
+    /// What the terms of a transfer could be changed to instead. The figures are those of the whole
+    /// transfer, as its terms are: what has moved by plan until it takes to say so counts.
+    fn other_terms(
+        &self,
+        sight: &Sight<'_>,
+        (ways, sought): (&[Way], &Sought),
+        found: &Reservation,
+        what: Promised,
+    ) -> Vec<CounterOffer> {
+        let Promised::Volume { volume, max, window, .. } = what else { return Vec::new() };
+        let moved = |from, to| Interval::new(from, to).map_or(0, |over| found.plan.carries(over));
+        let (start, offered) = (sought.window.start(), sought.offered);
+        let booked = self.with_margin(volume);
+        // At a lower highest rate than before, less has to have moved by then.
+        let meanwhile = if max < found.rate() { 0 } else { moved(start, offered) };
+        let need = sought.volume.need.saturating_sub(meanwhile);
+        let done = booked.saturating_sub(need);
+        let left = Volume { need, ..sought.volume };
+        let sought = Sought { bytes: plan::bytes(need), volume: left, ..*sought };
+        let offers = sight.volume_offers(ways, &sought, self.limits.segments_max).into_iter();
+        let whole = offers.filter_map(|offer| {
+            let booked = plan::volume(offer.volume?).saturating_add(done);
+            let less = offer.kind == OfferKind::LessInTime;
+            let volume = if less { self.without_margin(booked) } else { volume };
+            let interval = Interval::new(window.start(), offer.interval.end())?;
+            Some(CounterOffer { volume: Some(volume), interval, ..offer })
+        });
+        whole.collect()
+    }
+
+    /// Another plan for a volume that is held for longer than until its plan begins, and the
+    /// reservation with it: it has to fit even if it is confirmed at the last moment. `None` if it
+    /// can stay where it is, or if there is no such plan.
+    pub(super) fn held_until(
+        &self,
+        now: Timestamp,
+        found: &Reservation,
+        until: Timestamp,
+    ) -> Option<(Moved, Reservation)> {
+        let promise = found.promise.as_ref().filter(|_| found.interval.start() < until)?;
+        let Promised::Volume { volume: bytes, min, max, window, split } = promise.what else {
+            return None;
+        };
+        let window = window.from(until)?;
+        let volume = Volume { need: self.with_margin(bytes), min, max, split };
+        let (horizon, offered) = (window.end(), window.start());
+        let wish = Wish::Volume(Sought { bytes, volume, window, horizon, offered });
+        let ways = self.ways(&promise.ways, found.terms).ok()?;
+        let sight = Sight::of(self).without(found, now);
+        let plan = sight.plan_for(&ways, &wish, self.limits.segments_max)?;
+        let what = Promised::Volume { volume: bytes, min, max, window, split };
+        let moved = Moved::new(found.id, now, plan, MoveWhy::Asked);
+        let moved = Moved { promise: Some(what), ..moved };
+        let after = found.clone().moved(moved.clone())?;
+        Some((moved, after))
     }
 
     /// What is promised under the new terms, and what of it is left.
@@ -91,11 +149,11 @@ impl Machine {
                 "it is zero; release the reservation to end it".into(),
             );
         }
-        if max == BitRate::ZERO || max < min {
-            fault(
-                "reservation.transfer.max_bps",
-                format!("it is {max}; ask for at least {min} and 1 bit/s"),
-            );
+        if max == BitRate::ZERO {
+            fault("reservation.transfer.max_bps", "it is zero; ask for at least 1 bit/s".into());
+        } else if max < min {
+            let why = format!("it is {max}, below the lowest rate of {min}");
+            fault("reservation.transfer.max_bps", why);
         }
         if modify.start.is_some() {
             let why = "the start of a transfer stays what it is; change volume, rate or deadline";
@@ -140,6 +198,19 @@ impl Machine {
     pub(super) fn with_margin(&self, bytes: ByteCount) -> u128 {
         let margin = u128::from(self.limits.margin_ppm).saturating_add(PPM);
         plan::volume(bytes).saturating_mul(margin).div_ceil(PPM)
+    }
+
+    /// The bytes for which a plan books so much.
+    fn without_margin(&self, booked: u128) -> ByteCount {
+        let margin = u128::from(self.limits.margin_ppm).saturating_add(PPM);
+        plan::bytes(booked.saturating_mul(PPM).checked_div(margin).unwrap_or(0))
+    }
+
+    /// The bytes that are missing if so much is not booked, rounded up.
+    pub(super) fn missing_bytes(&self, booked: u128) -> ByteCount {
+        let least = self.without_margin(booked);
+        let more = u64::from(self.with_margin(least) < booked);
+        ByteCount::new(least.bytes().saturating_add(more))
     }
 
     /// What follows the end of a plan whose bytes are behind it: a plan for what is left, or for as

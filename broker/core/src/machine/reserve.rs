@@ -43,7 +43,8 @@ impl Machine {
                 Some(made) => made,
                 None => {
                     let mut refusal = sight.refuse(&ways, wish);
-                    refusal.offers = self.ranked_offers(sight, ask, &ways, wish);
+                    let offered = self.offered_wish(stamp.now, ask, wish);
+                    refusal.offers = self.ranked_offers(sight, ask, &ways, &offered);
                     return self.hold_best(sight, stamp, ask, refusal);
                 }
             },
@@ -117,6 +118,15 @@ impl Machine {
         offers
     }
 
+    /// What offers are made for: a volume of which the best is to be held begins behind its hold.
+    fn offered_wish(&self, now: Timestamp, ask: &Ask, wish: &Wish) -> Wish {
+        let held = Ask { hold_for: Some(ask.held_for()), ..ask.clone() };
+        match wish {
+            Wish::Volume(_) if ask.hold_best_offer => self.wish(now, &held).unwrap_or(*wish),
+            Wish::Volume(_) | Wish::Steady(_) => *wish,
+        }
+    }
+
     /// Holds the best offer of a refusal, if that was asked for and there is one.
     fn hold_best(
         &self,
@@ -128,7 +138,7 @@ impl Machine {
         let best = refusal.offers.first().filter(|_| ask.hold_best_offer);
         let mut events = Vec::new();
         if let Some(best) = best {
-            let hold_for = Some(ask.hold_for.unwrap_or(OFFER_HOLD));
+            let hold_for = Some(ask.held_for());
             let taken = Ask { hold_for, ..best.ask(ask) };
             let wish = self.wish(stamp.now, &taken)?;
             let ways = self.ways(&taken.ways, taken.terms)?;
@@ -274,6 +284,11 @@ impl Ask {
             _ => return None,
         };
         Some(Promise { what, ways: self.ways.clone(), movable: self.movable })
+    }
+
+    /// How long the best offer is held, if it is.
+    fn held_for(&self) -> Span {
+        self.hold_for.unwrap_or(OFFER_HOLD)
     }
 
     /// What is wrong with asking for a plan that may move.

@@ -1,8 +1,9 @@
-//! Keeps promises where capacity is lost, as far as plans that may move can keep them elsewhere.
+//! Keeps promises where capacity is lost, as far as plans that may move can keep them elsewhere; of
+//! a volume that finds no place for all of it, as much as there is by its deadline.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_policy::{Interval, ReservationId, Timestamp};
+use tidegate_policy::{ByteCount, Interval, ReservationId, Timestamp};
 
 use super::Machine;
 use super::capacity::{Ceiling, Ceilings, Loss};
@@ -11,17 +12,22 @@ use super::room::Mover;
 use super::sight::Sight;
 use crate::event::{Kept, MoveWhy, Moved};
 use crate::lane::LaneName;
-use crate::planner::Need;
 use crate::planner::board::{Board, Profile};
+use crate::planner::fill::{Choice, fill, most};
 use crate::planner::replan::{Job, replan, salvage};
+use crate::planner::{Need, Piece, Volume};
 use crate::reservation::Reservation;
 
 /// What a loss of capacity comes to for those who may move.
 pub(super) struct Salvaged {
     pub(super) moved: Vec<Moved>,
-    /// Those that find no other place.
-    pub(super) lost: BTreeSet<ReservationId>,
+    /// Those that find no other place, with what there is for a part of them.
+    pub(super) lost: BTreeMap<ReservationId, Option<Moved>>,
 }
+
+/// As much of a volume as there is a place for, and what is missing of it, in bits per second times
+/// milliseconds.
+type Part = (Vec<Piece>, u128);
 
 impl Machine {
     /// Those who may move and have something to move on these lanes.
@@ -78,25 +84,83 @@ impl Machine {
             Some(places) => places.into_iter().map(Some).collect(),
             None => salvage(&board, &jobs, self.budget()),
         };
-        let mut salvaged = Salvaged { moved: Vec::new(), lost: BTreeSet::new() };
-        for (mover, pieces) in displaced.iter().chain(&settled).zip(places) {
+        let mut parts = self.in_part(board, &jobs, &places);
+        let mut salvaged = Salvaged { moved: Vec::new(), lost: BTreeMap::new() };
+        let movers = displaced.iter().chain(&settled);
+        for (index, (mover, pieces)) in movers.zip(places).enumerate() {
             let id = mover.found.id;
             let at_once = hurried.contains(&id);
+            let from = if at_once { now } else { from };
+            let moved = |pieces: &[Piece], short| {
+                let plan = plan_of(&mover.routes.ways, pieces);
+                let kept = if at_once { self.still_sent(mover.found, now) } else { Vec::new() };
+                Moved { kept, short, ..Moved::new(id, from, plan, MoveWhy::CapacityLost) }
+            };
             match pieces {
                 None => {
-                    salvaged.lost.insert(id);
+                    let part = parts.remove(&index);
+                    let part = part.map(|(pieces, missing)| {
+                        let last = mover.found.last_move;
+                        let before = last.map_or(ByteCount::ZERO, |last| last.short);
+                        let short = self.missing_bytes(missing).bytes();
+                        moved(&pieces, ByteCount::new(before.bytes().saturating_add(short)))
+                    });
+                    salvaged.lost.insert(id, part);
                 }
                 Some(pieces) if pieces != mover.job.present || at_once => {
-                    let plan = plan_of(&mover.routes.ways, &pieces);
-                    let from = if at_once { now } else { from };
-                    let kept = if at_once { self.still_sent(mover.found, now) } else { Vec::new() };
-                    let moved = Moved::new(id, from, plan, MoveWhy::CapacityLost);
-                    salvaged.moved.push(Moved { kept, ..moved });
+                    salvaged.moved.push(moved(&pieces, ByteCount::ZERO));
                 }
                 Some(_) => {}
             }
         }
         salvaged
+    }
+
+    /// As much as there is for the volumes that find no place for all of them, the most urgent
+    /// first, by the places of their jobs.
+    fn in_part(
+        &self,
+        mut board: Board,
+        jobs: &[Job],
+        places: &[Option<Vec<Piece>>],
+    ) -> BTreeMap<usize, Part> {
+        let mut homeless = Vec::new();
+        for (index, (job, place)) in jobs.iter().zip(places).enumerate() {
+            match place {
+                Some(pieces) if job.homeless => {
+                    pieces.iter().for_each(|piece| board.take(&job.fan, piece));
+                }
+                Some(_) => {}
+                None => homeless.push((job.window.end(), index, job)),
+            }
+        }
+        homeless.sort_by_key(|(deadline, index, _)| (*deadline, *index));
+        let mut parts = BTreeMap::new();
+        for (_, index, job) in homeless.into_iter().take(self.limits.moves_max) {
+            if let Some(part) = self.most_on(&board, job) {
+                part.0.iter().for_each(|piece| board.take(&job.fan, piece));
+                parts.insert(index, part);
+            }
+        }
+        parts
+    }
+
+    /// As much of a volume as a board has by its deadline; `None` if that is nothing, or if it is
+    /// no volume.
+    fn most_on(&self, board: &Board, job: &Job) -> Option<Part> {
+        let Need::Volume(volume) = job.need else { return None };
+        let (fan, window, segments_max) = (&job.fan, job.window, self.limits.segments_max);
+        let order = fan.order();
+        let choice = Choice { ways: &fan.ways, order: &order, exact: true };
+        let read = || -> Vec<_> {
+            let lanes = fan.lanes.iter().filter_map(|lane| board.lanes.get(*lane));
+            lanes.map(|lane| lane.from(window.start())).collect()
+        };
+        let need = most(read, choice, (&volume, window), segments_max).min(volume.need);
+        let part = Volume { need, ..volume };
+        let pieces = fill(read, choice, (&part, window), segments_max, &mut 0);
+        let pieces = pieces.filter(|pieces| need != 0 && !pieces.is_empty())?;
+        Some((pieces, volume.need.saturating_sub(need)))
     }
 
     /// What a holder may still send under a plan that is replaced at once.

@@ -33,6 +33,8 @@ pub(super) struct Client {
     pub(super) known: BTreeMap<ReservationId, Reservation>,
     /// When it was heard last, as both sides know.
     heard: i64,
+    /// It has been heard since it behaves as it does: before, its count may have run out.
+    settled: bool,
     /// When it beats next.
     pub(super) next: i64,
     /// What it has moved, in bits per second times milliseconds.
@@ -44,11 +46,13 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(session: SessionId, mood: Mood, now: i64) -> Self {
         let (known, sent, faithful) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { session, mood, known, heard: now, next: now, sent, faithful }
+        let (heard, settled, next) = (now, true, now);
+        Self { session, mood, known, heard, settled, next, sent, faithful }
     }
 
     pub(super) fn becomes(&mut self, mood: Mood) {
         self.mood = mood;
+        self.settled = false;
         self.faithful.values_mut().for_each(|faithful| *faithful = false);
     }
 
@@ -58,7 +62,8 @@ impl Client {
             return;
         }
         let held = matches!(found.state, State::Held { .. });
-        let faithful = self.mood == Mood::Prompt && !held && found.plan_version == 1;
+        let prompt = self.mood == Mood::Prompt && self.settled;
+        let faithful = prompt && !held && found.plan_version == 1;
         self.faithful.entry(found.id).or_insert(faithful);
         self.known.insert(found.id, found.clone());
     }
@@ -66,6 +71,7 @@ impl Client {
     /// It is told how everything of its stands.
     pub(super) fn hear(&mut self, now: i64, machine: &Machine) {
         self.heard = now;
+        self.settled = true;
         let all = machine.reservations(None).filter(|it| it.session == Some(self.session));
         let all: Vec<Reservation> = all.cloned().collect();
         self.known.clear();

@@ -6,7 +6,7 @@ use tidegate_core::{
     Answer, Ask, Batch, Change, CloseWhy, Command, Decision, Event, MoveWhy, Promised, Request,
     Reservation, Shape, State,
 };
-use tidegate_policy::{ByteCount, ReservationId};
+use tidegate_policy::{ByteCount, Interval, ReservationId};
 
 use super::checks::{self, Limits};
 use super::clients::Mood;
@@ -103,7 +103,10 @@ impl Driver {
                 }
                 self.count(match moved.why {
                     MoveWhy::Room => "moved for room",
-                    MoveWhy::CapacityLost => "moved from lost capacity",
+                    MoveWhy::CapacityLost if moved.short == ByteCount::ZERO => {
+                        "moved from lost capacity"
+                    }
+                    MoveWhy::CapacityLost => "moved in part from lost capacity",
                     MoveWhy::Preempted => "moved for a priority",
                     MoveWhy::Lagging if moved.short == ByteCount::ZERO => "caught up",
                     MoveWhy::Lagging => "caught up in part",
@@ -111,6 +114,12 @@ impl Driver {
                 });
                 if !moved.kept.is_empty() {
                     self.count("moved at once");
+                }
+                if moved.why == MoveWhy::Lagging {
+                    // It begins before anybody hears of it.
+                    let late =
+                        self.clients.iter_mut().filter_map(|it| it.faithful.get_mut(&moved.id));
+                    late.for_each(|faithful| *faithful = false);
                 }
             }
             Change::Closed { id, why, used, .. } => {
@@ -195,7 +204,8 @@ impl Driver {
             client.mood == Mood::Prompt && client.faithful.get(&id) == Some(&true)
         });
         let sent = client.and_then(|client| client.sent.get(&id)).copied().unwrap_or(0);
-        if faithful && sent < u128::from(volume.bytes()) * 8000 {
+        let short = before.last_move.map_or(0, |last| last.short.bytes());
+        if faithful && sent < u128::from(volume.bytes() - short) * 8000 {
             self.fail(&format!("r{} did all it should and moved {sent} only", id.as_u128()));
         }
         if faithful {
@@ -302,7 +312,11 @@ impl Driver {
     fn batch(&mut self, batch: &Batch, answers: &[Answer]) {
         for answers in answers.chunks(batch.instance) {
             let made = |answer: &Answer| match answer {
-                Answer::Reservation(made) => Some((made.interval, made.plan.interval())),
+                Answer::Reservation(made) => {
+                    let promise = made.promise.as_ref();
+                    let may = promise.map_or(made.interval, |promise| promise.what.window());
+                    Some((made.interval, may))
+                }
                 _ => None,
             };
             let made: Vec<_> = answers.iter().filter_map(made).collect();
@@ -312,9 +326,11 @@ impl Driver {
                 Relation::AllOf => all || !some,
                 Relation::AnyOf => made.len() <= 1,
                 Relation::InOrder { gapless } => {
-                    let follows = |pair: &[(_, _)]| {
-                        let (end, start) = (end_of(&pair[0]), start_of(&pair[1]));
-                        if gapless { end == start } else { end <= start }
+                    // Wherever each may be moved to, they follow one another.
+                    let follows = |pair: &[(Interval, Interval)]| {
+                        let [(one, may), (next, next_may)] = pair else { return false };
+                        let meets = one.end() == next.start();
+                        may.end() <= next_may.start() && (meets || !gapless)
                     };
                     (all || !some) && made.windows(2).all(follows)
                 }
@@ -333,16 +349,6 @@ impl Driver {
             }
         }
     }
-}
-
-type Made = (tidegate_policy::Interval, Option<tidegate_policy::Interval>);
-
-fn end_of(made: &Made) -> tidegate_policy::Timestamp {
-    made.0.end()
-}
-
-fn start_of(made: &Made) -> tidegate_policy::Timestamp {
-    made.0.start()
 }
 
 /// Only those below the priority of a request, which said that they can be, and whose holders can

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidegate_core::plan::volume;
-use tidegate_core::{Change, Event, Machine, MoveWhy, Plan, Promised, Reservation};
+use tidegate_core::{Change, Event, Machine, MoveWhy, Plan, Promised, Reservation, State};
 use tidegate_policy::{ByteCount, Interval, ReservationId, Timestamp};
 
 use super::levels::{level_at, steps};
@@ -42,19 +42,31 @@ impl Promises {
                 }
             }
             Change::Moved(moved) => {
+                let done = Interval::new(Timestamp::EPOCH, moved.from);
+                let done = done.zip(before).map_or(0, |(done, it)| it.plan.carries(done));
                 let bytes = moved.promise.and_then(|what| what.volume());
                 if let Some(bytes) = bytes {
-                    let volume = self.with_margin(bytes);
+                    // Whoever is behind its plan gets more than that has left.
+                    let volume = self.with_margin(bytes).max(done + moved.plan.total());
                     self.owed.insert(moved.id, Owed { volume, since: event.at.as_ms() });
                 }
                 let promised = before.and_then(|found| found.promise.as_ref());
                 let all = promised.and_then(|promise| promise.what.volume());
-                if let (MoveWhy::Lagging, Some(all), Some(before)) = (moved.why, all, before) {
-                    let done = Interval::new(Timestamp::EPOCH, moved.from);
-                    let done = done.map_or(0, |done| before.plan.carries(done));
+                if let (MoveWhy::Lagging, Some(all)) = (moved.why, all) {
                     let left = all.bytes() - moved.used.bytes() - moved.short.bytes();
                     let volume = done + self.with_margin(ByteCount::new(left));
                     self.owed.entry(moved.id).and_modify(|owed| owed.volume = volume);
+                }
+                if moved.why == MoveWhy::CapacityLost && moved.short != ByteCount::ZERO {
+                    let last = before.and_then(|found| found.last_move);
+                    let more = moved.short.bytes() - last.map_or(0, |last| last.short.bytes());
+                    let told = self.with_margin(ByteCount::new(more));
+                    let owed = self.owed.get_mut(&moved.id).unwrap();
+                    let left = done + moved.plan.total();
+                    // One that was curtailed before has been told that it ends early.
+                    let had = before.map_or(0, |found| found.plan.total()).min(owed.volume);
+                    assert!(had <= left + told, "more is missing than is told: {moved:?}");
+                    owed.volume = owed.volume.min(left);
                 }
             }
             _ => {}
@@ -89,6 +101,11 @@ impl Promises {
             return broken("lies outside of its window");
         }
         let rates = rates(&found.plan);
+        if let (Promised::Volume { .. }, State::Held { until }) = (promise.what, found.state)
+            && over.start() < until
+        {
+            return broken("begins before it has to be confirmed");
+        }
         match promise.what {
             Promised::Span { min, max, span, .. } => {
                 let (from, to) = (over.start().as_ms(), over.end().as_ms());

@@ -10,12 +10,17 @@
 //! `raw` lanes carry what they say: nothing is reserved, no headers are counted.
 //!
 //! Requests: `reserve SOURCES -> DESTINATION RATE START..END` (or `START+SPAN`; `now` as start),
-//! or `RATE..RATE SPAN in START..END`, or `reserve lanes L,L RATE ...`; options `hold SPAN`,
-//! `session S`, `via H,H`, `path N`, `shared`, `streams N`, `hold-best`; `all` or `each` before several requests, with ` ; ` in
-//! between, makes a batch; `confirm A`, `extend A SPAN`, `modify A [rate R] [start T] [end T]`,
-//! `release A [used SIZE]`, each with `by S` (as its holder; a change also `obeying PLAN`) and
-//! `etag N`; `open S`, `close S`,
-//! `take N` (the last refusal's offer). `made -11m REQUEST` gives it an id made then, `again` repeats the last request, and
+//! or `RATE..RATE SPAN in START..END`, or `volume SIZE by T [start T] [min-rate R] [max-rate R]
+//! [split]`; or `reserve lanes L,L` and one of these; several sources with commas, `P*N` is one
+//! that is named so often. Options: `hold SPAN`, `session S`, `via H,H`, `path N`, `shared`,
+//! `streams N`, `hold-best`, `movable`, `priority N`, `preemptible`.
+//! A batch: `each`, `all-of`, `any-of`, `in-order` or `in-order gapless`, perhaps `weeks N`, then
+//! requests with ` ; ` in between.
+//! `confirm A`, `extend A SPAN`, `modify A [rate R] [start T] [end T]`, of a transfer
+//! `[volume SIZE] [max-rate R] [deadline T]`, `release A [used SIZE]`, each with `by S` (as its
+//! holder; a change also `obeying PLAN`) and `etag N`; `open S`, `close S`, `take N` (an offer of
+//! the last refusal, or `take 1`: of what is offered to one that was preempted).
+//! `made -11m REQUEST` gives it an id made then, `again` repeats the last request, and
 //! `again REQUEST` asks something else under its id.
 //!
 //! The network over time: `apply accepting losses`, `drain RESOURCE`, `undrain RESOURCE`,
@@ -23,22 +28,28 @@
 //! `windows`, `lane LANE FROM..TO` (what is free, step by step), `paths SOURCE -> DESTINATION
 //! [via H,H]`.
 //!
-//! Time and sight: `at T`, `restart T` (a process that was away until then replays and resumes),
-//! `beat S`, `obey S A VERSION`, `used S A SIZE`, `free LANE T` or `T..T`, `show A`, `usage A`,
-//! `ls`, `sessions`, `moving`, `explain REQUEST`, `when` and the request (its windows).
+//! Bounds: `limit moves N`, `limit segments N`, before anything else.
+//!
+//! Time and sight: `at T [beating S,S]` (they are heard every 10 s until then), `restart T` (a
+//! process that was away until then replays and resumes), `beat S`, `obey S A VERSION`, `used S A
+//! SIZE`, `free LANE T` or `T..T`, `show A`, `usage A`, `ls`, `sessions`, `moving`, `counts`,
+//! `explain REQUEST`, `when` and the request (its windows).
 
 mod draft;
 mod look;
+mod names;
+mod plan;
 mod print;
 mod request;
+mod shape;
 
 use std::collections::BTreeMap;
 
 use tidegate_core::audit::audit;
 use tidegate_core::lane::Lane;
 use tidegate_core::{
-    Answer, Ask, Command, CounterOffer, Event, Limits, Machine, Note, Request, SessionState, Stamp,
-    State,
+    Answer, Ask, Command, CounterOffer, Event, Limits, Machine, Note, Promised, Request,
+    Reservation, SessionState, Stamp, State,
 };
 use tidegate_core::{TopologySpec, event::RequestMark};
 use tidegate_policy::{MaintenanceId, RequestId, ReservationId, SessionId, Timestamp};
@@ -47,6 +58,9 @@ use print::instant;
 
 /// When every story begins: the start of a year.
 const BEGIN_MS: i64 = 1_767_225_600_000;
+
+/// How often sessions are heard that beat.
+const BEAT_MS: i64 = 10_000;
 
 /// More events than any story brings about at once.
 const EVENTS_MAX: usize = 10_000;
@@ -72,7 +86,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let machine = Machine::new(Limits::default());
+        Self::within(Limits::default())
+    }
+
+    fn within(limits: Limits) -> Self {
+        let machine = Machine::new(limits);
         Self {
             place: String::new(),
             replica: machine.clone(),
@@ -83,7 +101,8 @@ impl World {
             reservations: BTreeMap::new(),
             sessions: BTreeMap::new(),
             windows: BTreeMap::new(),
-            names: Vec::new(),
+            // What an explanation calls what it would make.
+            names: vec![(ReservationId::from_u128(0).to_string(), "it".into())],
             last: None,
             offers: None,
             serial: 0,
@@ -105,8 +124,10 @@ impl World {
             }
             ["windows"] => self.machine.maintenances(None).map(|it| self.window(it)).collect(),
             ["lane", lane, over] => self.lane_steps(lane, over),
-            ["at", time] => self.walk_to(request::time(time)),
-            ["restart", time] => self.restart(request::time(time)),
+            ["limit", what, most] => self.limit(what, most.parse().unwrap()),
+            ["at", time] => self.walk_to(shape::time(time)),
+            ["at", time, "beating", sessions] => self.walk_beating(shape::time(time), sessions),
+            ["restart", time] => self.restart(shape::time(time)),
             ["beat", session] => {
                 let note = Note::Heard { session: self.session(session), at: self.now };
                 self.machine.note(&note);
@@ -136,6 +157,7 @@ impl World {
             ["ls"] => self.machine.reservations(None).map(|found| self.line(found)).collect(),
             ["sessions"] => self.sessions.values().map(|id| self.session_line(*id)).collect(),
             ["moving"] => self.moving(),
+            ["counts"] => self.counts(),
             _ => self.request(&words),
         };
         out.push_str(&self.pass());
@@ -183,6 +205,34 @@ impl World {
         out
     }
 
+    /// The same, while some sessions are heard every now and then.
+    fn walk_beating(&mut self, target: Timestamp, sessions: &str) -> String {
+        let mut out = String::new();
+        while self.now < target {
+            let next = Timestamp::from_ms(self.now.as_ms() + BEAT_MS).unwrap();
+            out.push_str(&self.walk_to(next.min(target)));
+            for session in sessions.split(',') {
+                let note = Note::Heard { session: self.session(session), at: self.now };
+                self.machine.note(&note);
+            }
+        }
+        out
+    }
+
+    /// A world with another bound.
+    fn limit(&mut self, what: &str, most: usize) -> String {
+        assert!(self.log.is_empty(), "{}: limits come first", self.place);
+        let mut limits = self.machine.limits().clone();
+        match what {
+            "moves" => limits.moves_max = most,
+            "segments" => limits.segments_max = most,
+            _ => self.fail("limit moves or segments"),
+        }
+        let place = std::mem::take(&mut self.place);
+        *self = Self { place, ..Self::within(limits) };
+        String::new()
+    }
+
     /// Applies what is due now.
     fn pass(&mut self) -> String {
         let mut out = String::new();
@@ -209,7 +259,7 @@ impl World {
     }
 
     fn restart(&mut self, time: Timestamp) -> String {
-        let mut fresh = Machine::new(Limits::default());
+        let mut fresh = Machine::new(self.machine.limits().clone());
         for event in &self.log {
             fresh.apply(event).unwrap();
         }
@@ -249,6 +299,8 @@ impl World {
         }
         self.check_answer(&decision.answer);
         self.note_refusals(&decision.answer, request);
+        let instead = decision.events.iter().find_map(|event| self.offered_instead(event));
+        self.offers = instead.map(|(ask, offer)| (ask, vec![offer])).or(self.offers.take());
         out.push_str(&self.answer(&decision.answer));
         out
     }
@@ -269,49 +321,6 @@ impl World {
             let (refusal, at) = (refusal.clone(), self.now);
             self.offers = ask.map(|ask| (ask.clone(), refusal.offers.clone()));
             self.machine.note(&Note::Refused { mark, refusal, at });
-        }
-    }
-
-    /// Gives what a request made the name that the story calls it by.
-    fn name(&mut self, answer: &Answer, command: &Command) {
-        match (answer, command) {
-            (Answer::Reservation(made), Command::Reserve(_) | Command::ReserveAll(_)) => {
-                self.name_reservation(made.id);
-            }
-            (Answer::Refusal(refusal), _) => {
-                if let Some(held) = &refusal.held {
-                    self.name_reservation(held.id);
-                }
-            }
-            (Answer::Batch(answers), _) => {
-                for answer in answers {
-                    self.name(answer, command);
-                }
-            }
-            (Answer::Maintenance { maintenance, .. }, Command::CreateMaintenance(_)) => {
-                let text = maintenance.id.to_string();
-                if self.windows.values().all(|known| *known != maintenance.id) {
-                    let name = format!("w{}", self.windows.len() + 1);
-                    self.names.push((text, name.clone()));
-                    self.windows.insert(name, maintenance.id);
-                }
-            }
-            (Answer::Session(made), Command::OpenSession(agent)) => {
-                self.names.push((made.id.to_string(), agent.to_string()));
-                self.sessions.insert(agent.to_string(), made.id);
-            }
-            _ => {}
-        }
-    }
-
-    fn name_reservation(&mut self, id: ReservationId) {
-        let text = id.to_string();
-        if self.names.iter().all(|(known, _)| *known != text) {
-            let taken = |letter: &String| self.reservations.contains_key(letter);
-            let mut letters = ('a'..='z').map(String::from);
-            let free = letters.find(|letter| !taken(letter)).unwrap();
-            self.names.push((text, free.clone()));
-            self.reservations.insert(free, id);
         }
     }
 
@@ -356,7 +365,7 @@ impl World {
         for (name, id) in &self.reservations {
             let live = self.machine.reservation(*id).is_some_and(|found| match found.state {
                 State::Held { until } => until <= self.now,
-                State::Confirmed => found.interval.end() <= self.now,
+                State::Confirmed => self.over_at(found) <= self.now,
                 State::Closed { .. } => false,
             });
             if live {
@@ -365,33 +374,16 @@ impl World {
         }
     }
 
-    fn reservation(&mut self, name: &str) -> ReservationId {
-        if let Some(id) = self.reservations.get(name) {
-            return *id;
+    /// When a confirmed one is over at the latest: of a volume, a lease after its plan, in which its
+    /// holder may report, but not past its deadline.
+    fn over_at(&self, found: &Reservation) -> Timestamp {
+        let end = found.interval.end();
+        match found.promise.as_deref().map(|promise| promise.what) {
+            Some(Promised::Volume { window, .. }) if found.session.is_some() => {
+                end.plus(self.machine.limits().lease).min(window.end()).max(end)
+            }
+            _ => end,
         }
-        self.serial += 1;
-        let id = ReservationId::from_u128(u128::from(self.serial));
-        self.names.push((id.to_string(), name.into()));
-        id
-    }
-
-    fn session(&mut self, name: &str) -> SessionId {
-        if let Some(id) = self.sessions.get(name) {
-            return *id;
-        }
-        self.serial += 1;
-        let id = SessionId::from_u128(u128::from(self.serial));
-        self.names.push((id.to_string(), name.into()));
-        id
-    }
-
-    /// A UUIDv7 made then.
-    fn request_id(&mut self, made: Timestamp) -> RequestId {
-        self.serial += 1;
-        let ms = u128::try_from(made.as_ms()).unwrap();
-        let id = RequestId::from_u128(ms << 80 | 7 << 76 | 2 << 62 | u128::from(self.serial) << 8);
-        self.names.push((id.to_string(), format!("made at {}", instant(made))));
-        id
     }
 
     fn session_line(&self, id: SessionId) -> String {

@@ -4,29 +4,31 @@ use tidegate_core::event::Change;
 use tidegate_core::lane::{Lane, LaneName, Terms};
 use tidegate_core::machine::LaneChange;
 use tidegate_core::topology::{How, Steer};
-use tidegate_core::{
-    Answer, CounterOffer, Event, Losses, Maintenance, OfferKind, Phase, Refusal, Reservation,
-    Route, State,
-};
+use tidegate_core::{Answer, Event, Losses, Maintenance, Phase, Reservation, Route, State};
 use tidegate_policy::{BitRate, Interval, Name, Timestamp};
 
 use super::draft::names;
-use super::{BEGIN_MS, World, request};
+use super::plan::{refused, ways};
+use super::{BEGIN_MS, World, shape};
 
-/// An instant as the time since the story began: `100m`, `1m31s`, `-60s`.
+/// An instant as the time since the story began: `100m`, `1m31s`, `7d10m`, `-60s`.
 pub(super) fn instant(time: Timestamp) -> String {
     let ms = time.as_ms() - BEGIN_MS;
     let sign = if ms < 0 { "-" } else { "" };
-    let (minutes, ms) = (ms.abs() / 60_000, ms.abs() % 60_000);
+    let (days, ms) = (ms.abs() / 86_400_000, ms.abs() % 86_400_000);
+    let (minutes, ms) = (ms / 60_000, ms % 60_000);
+    let days = if days == 0 { String::new() } else { format!("{days}d") };
     let seconds = match (ms / 1000, ms % 1000) {
         (seconds, 0) => format!("{seconds}s"),
         (seconds, rest) => format!("{seconds}.{rest:03}s"),
     };
-    match (minutes, ms) {
-        (_, 0) => format!("{sign}{minutes}m"),
-        (0, _) => format!("{sign}{seconds}"),
-        _ => format!("{sign}{minutes}m{seconds}"),
-    }
+    let rest = match (minutes, ms) {
+        (0, 0) if !days.is_empty() => String::new(),
+        (_, 0) => format!("{minutes}m"),
+        (0, _) => seconds,
+        _ => format!("{minutes}m{seconds}"),
+    };
+    format!("{sign}{days}{rest}")
 }
 
 pub(super) fn over(interval: Interval) -> String {
@@ -36,9 +38,9 @@ pub(super) fn over(interval: Interval) -> String {
 /// An instant, or the time between two.
 fn interval(text: &str) -> Interval {
     match text.split_once("..") {
-        Some((from, to)) => Interval::new(request::time(from), request::time(to)).unwrap(),
+        Some((from, to)) => Interval::new(shape::time(from), shape::time(to)).unwrap(),
         None => {
-            let start = request::time(text);
+            let start = shape::time(text);
             Interval::new(start, Timestamp::from_ms(start.as_ms() + 1).unwrap()).unwrap()
         }
     }
@@ -48,7 +50,7 @@ pub(super) fn rate(bps: u64) -> String {
     BitRate::from_bps(bps).map_or_else(|| format!("{bps}bit/s"), |rate| rate.to_string())
 }
 
-fn passing(via: &[Name]) -> String {
+pub(super) fn passing(via: &[Name]) -> String {
     let names: Vec<&str> = via.iter().map(Name::as_str).collect();
     if names.is_empty() { String::new() } else { format!(" via {}", names.join(",")) }
 }
@@ -105,23 +107,16 @@ impl World {
         lines.collect()
     }
 
-    /// A reservation and, while it books any, its lanes.
+    /// A reservation and, while it books any, its lanes from now on.
     pub(super) fn full(&self, found: &Reservation) -> String {
         let mut out = self.line(found);
-        if found.booked_over().is_some() {
-            for booked in &found.plan.booked() {
+        out.push_str(&self.planned(found));
+        if let Some(over) = found.booked_over().and_then(|over| over.from(self.now)) {
+            for booked in &found.plan.within(over).booked() {
                 out.push_str(&format!("  {} {}\n", booked.lane, rate(booked.amount)));
             }
         }
-        for kept in found.kept.iter().filter(|kept| self.now < kept.over.end()) {
-            let until = instant(kept.over.end());
-            let from = kept.over.start().max(self.now);
-            let from =
-                if self.now < from { format!("from {} ", instant(from)) } else { String::new() };
-            let more = rate(kept.amount);
-            out.push_str(&format!("  {} {more} more {from}until {until}\n", kept.lane));
-        }
-        out
+        out + &self.kept(&found.kept)
     }
 
     pub(super) fn line(&self, found: &Reservation) -> String {
@@ -145,9 +140,9 @@ impl World {
                 format!("closed at {} ({why}){kept}{moved}", instant(at))
             }
         };
-        let way = found.plan.route().map(way).unwrap();
+        let ways = ways(&found.plan);
         let curtailed = if found.curtailed { " (curtailed)" } else { "" };
-        format!("{name}: {way} {} {}{curtailed} {state}\n", found.rate(), over(found.interval))
+        format!("{name}: {ways} {} {}{curtailed} {state}\n", found.rate(), over(found.interval))
     }
 
     /// What time brought about, or a part of a larger decision.
@@ -155,7 +150,10 @@ impl World {
         let at = instant(event.at);
         let named = |id: String| self.called(&id);
         match &event.change {
-            Change::Closed { id, why, .. } => format!("{at} {} {why}\n", named(id.to_string())),
+            Change::Closed { id, why, .. } => {
+                format!("{at} {} {why}\n{}", named(id.to_string()), self.instead(event))
+            }
+            Change::Moved(moved) => self.moves(event, moved),
             Change::Settled { id } => format!("{at} {} settled\n", named(id.to_string())),
             Change::Metered { used } => {
                 let used = used
@@ -249,79 +247,24 @@ impl World {
         lanes.find(|(name, _)| name.as_str() == lane).map(|(_, found)| found)
     }
 
+    /// What happened so far, if anything did.
+    pub(super) fn counts(&self) -> String {
+        let counts = self.machine.counts();
+        let counted = [
+            ("moved", counts.moved),
+            ("no shows", counts.no_shows),
+            ("false no shows", counts.false_no_shows),
+            ("preempted", counts.preempted),
+        ];
+        let counted = counted.into_iter().filter(|(_, count)| *count != 0);
+        counted.map(|(what, count)| format!("{what}: {count}\n")).collect()
+    }
+
     /// What the sessions' reports say is moving.
     pub(super) fn moving(&self) -> String {
         let rates = self.machine.used_rates();
         rates.iter().map(|(lane, bps)| format!("{lane} {}\n", rate(*bps))).collect()
     }
-
-    /// An identifier as the story calls it.
-    pub(super) fn called(&self, id: &str) -> String {
-        let found = self.names.iter().find(|(known, _)| known == id);
-        found.map_or_else(|| id.into(), |(_, name)| name.clone())
-    }
-
-    /// A text of the core with the story's names and times.
-    pub(super) fn tame(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for (id, name) in &self.names {
-            text = text.replace(id, name);
-        }
-        let mut out = String::new();
-        let mut rest = text.as_str();
-        while let Some(end) = rest.find('Z') {
-            let (head, tail) = rest.split_at(end + 1);
-            // With milliseconds an instant takes 24 characters, without them 20.
-            let starts = [24, 20].into_iter().filter_map(|length| head.len().checked_sub(length));
-            let mut times =
-                starts.filter_map(|at| Some((at, head.get(at..)?.parse::<Timestamp>().ok()?)));
-            match times.next() {
-                Some((at, time)) => out.push_str(&format!("{}{}", &head[..at], instant(time))),
-                None => out.push_str(head),
-            }
-            rest = tail;
-        }
-        out + rest
-    }
-}
-
-fn refused(refusal: &Refusal) -> String {
-    let mut out = format!("refused: {}\n", refusal.reason);
-    for blocker in &refusal.blockers {
-        let first = blocker.first_free.map_or_else(|| "never".into(), instant);
-        out.push_str(&format!(
-            "  {}{}: {} needed, {} free of {}, {} missing, first free: {first}\n",
-            blocker.source.as_ref().map_or_else(String::new, |source| format!("{source} needs ")),
-            blocker.lane,
-            rate(blocker.needed),
-            rate(blocker.free),
-            rate(blocker.limit),
-            rate(blocker.missing()),
-        ));
-    }
-    for (index, offer) in refusal.offers.iter().enumerate() {
-        let kind = match offer.kind {
-            OfferKind::SameRateLater => "same rate later",
-            OfferKind::LowerRateNow => "lower rate now",
-            OfferKind::LaterFinish => "later finish",
-            OfferKind::LessInTime => "less in time",
-            OfferKind::OtherSource => "other source",
-        };
-        let number = index + 1;
-        out.push_str(&format!("  offer {number}, {kind}: {}\n", offered(offer)));
-    }
-    out
-}
-
-fn offered(offer: &CounterOffer) -> String {
-    let from = match &offer.route {
-        Route::Between { source, via, path, .. } => {
-            let path = path.map_or_else(String::new, |path| format!(" path {path}"));
-            format!("{source}{}{path} ", passing(via))
-        }
-        Route::Lanes(_) => String::new(),
-    };
-    format!("{from}{} {}", offer.rate, over(offer.interval))
 }
 
 pub(super) fn way(route: &Route) -> String {

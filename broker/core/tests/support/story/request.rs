@@ -3,12 +3,12 @@
 use tidegate_core::command::Relation;
 use tidegate_core::lane::LaneName;
 use tidegate_core::{
-    Ask, Batch, Command, MaintenanceAsk, Modify, Release, Shape, Standing, Target, Terms, Until,
-    Ways,
+    Ask, Batch, Command, MaintenanceAsk, Modify, Release, Standing, Target, Terms, Until, Ways,
 };
-use tidegate_policy::{ByteCount, MaintenanceId, ProjectId, Span, Timestamp};
+use tidegate_policy::{ByteCount, Endpoint, ProjectId, Timestamp};
 
-use super::{BEGIN_MS, World, draft};
+use super::shape::{option, shape, signed_ms, span, time, times, weeks_later};
+use super::{World, draft};
 
 impl World {
     /// Asks something of the machine.
@@ -39,26 +39,12 @@ impl World {
     fn command(&mut self, words: &[&str]) -> Command {
         match words {
             ["reserve", rest @ ..] => Command::Reserve(self.ask(rest).into()),
-            [how @ ("all" | "each"), rest @ ..] => {
-                let asks = rest.split(|word| *word == ";").map(|ask| self.ask(&ask[1..]));
-                let asks: Vec<Ask> = asks.collect();
-                let relation = if *how == "all" { Relation::AllOf } else { Relation::Each };
-                Command::ReserveAll(Batch { instance: asks.len(), asks, relation }.into())
+            ["each" | "all-of" | "any-of" | "in-order", ..] => {
+                Command::ReserveAll(self.batch(words).into())
             }
             ["confirm", id, rest @ ..] => Command::Confirm(self.target(id, rest)),
             ["extend", id, by, rest @ ..] => Command::ExtendHold(self.target(id, rest), span(by)),
-            ["modify", id, rest @ ..] => {
-                let modify = Modify {
-                    target: self.target(id, rest),
-                    holder: option(rest, "by").map(|name| self.session(name)),
-                    obeyed: option(rest, "obeying").map_or(u64::MAX, |text| text.parse().unwrap()),
-                    rate: option(rest, "rate").map(|text| text.parse().unwrap()),
-                    start: option(rest, "start").map(time),
-                    end: option(rest, "end").map(time),
-                    volume: None,
-                };
-                Command::Modify(modify.into())
-            }
+            ["modify", id, rest @ ..] => Command::Modify(self.changed(id, rest).into()),
             ["release", id, rest @ ..] => {
                 let used =
                     option(rest, "used").map_or(ByteCount::ZERO, |text| text.parse().unwrap());
@@ -91,14 +77,46 @@ impl World {
             _ => self.fail(&format!("no such command: {}", words.join(" "))),
         }
     }
-
-    fn window_id(&mut self, name: &str) -> MaintenanceId {
-        self.windows.get(name).copied().unwrap_or(MaintenanceId::from_u128(u128::MAX))
-    }
 }
 
 impl World {
-    /// Reads `A -> B RATE TIMES`, `A -> B RATE..RATE SPAN in FROM..TO` or `lanes L,L RATE TIMES`.
+    /// Reads `RELATION [gapless] [weeks N]` and requests with ` ; ` in between.
+    fn batch(&mut self, words: &[&str]) -> Batch {
+        let first = words.iter().position(|word| *word == "reserve").unwrap();
+        let (how, asks) = words.split_at(first);
+        let gapless = how.contains(&"gapless");
+        let relation = match how[0] {
+            "each" => Relation::Each,
+            "all-of" => Relation::AllOf,
+            "any-of" => Relation::AnyOf,
+            _ => Relation::InOrder { gapless },
+        };
+        let asks: Vec<Ask> =
+            asks.split(|word| *word == ";").map(|ask| self.ask(&ask[1..])).collect();
+        let instance = asks.len();
+        let weeks = option(how, "weeks").map_or(1, |weeks| weeks.parse().unwrap());
+        let week = |week| {
+            let later = |ask: &Ask| Ask { shape: weeks_later(ask.shape, week), ..ask.clone() };
+            asks.iter().map(later).collect::<Vec<Ask>>()
+        };
+        Batch { instance, asks: (0..weeks).flat_map(week).collect(), relation }
+    }
+
+    /// Reads what a change asks for; of a transfer, its highest rate and its deadline.
+    fn changed(&mut self, id: &str, words: &[&str]) -> Modify {
+        let either = |one, other| option(words, one).or_else(|| option(words, other));
+        Modify {
+            target: self.target(id, words),
+            holder: option(words, "by").map(|name| self.session(name)),
+            obeyed: option(words, "obeying").map_or(u64::MAX, |text| text.parse().unwrap()),
+            rate: either("rate", "max-rate").map(|text| text.parse().unwrap()),
+            start: option(words, "start").map(time),
+            end: either("end", "deadline").map(time),
+            volume: option(words, "volume").map(|text| text.parse().unwrap()),
+        }
+    }
+
+    /// Reads `A,A -> B` or `lanes L,L`, a shape, and options.
     pub(super) fn ask(&mut self, words: &[&str]) -> Ask {
         let (ways, rest) = match words {
             ["lanes", lanes, rest @ ..] => {
@@ -106,7 +124,7 @@ impl World {
             }
             [sources, "->", destination, rest @ ..] => {
                 let ways = Ways::Between {
-                    sources: sources.split(',').map(|text| text.parse().unwrap()).collect(),
+                    sources: sources.split(',').flat_map(named).collect(),
                     destination: destination.parse().unwrap(),
                     via: option(rest, "via").map_or(Vec::new(), draft::names),
                     path: option(rest, "path").map(|text| text.parse().unwrap()),
@@ -127,8 +145,11 @@ impl World {
             hold_for: option(rest, "hold").map(span),
             session: option(rest, "session").map(|name| self.session(name)),
             hold_best_offer: rest.contains(&"hold-best"),
-            movable: false,
-            standing: Standing::default(),
+            movable: rest.contains(&"movable"),
+            standing: Standing {
+                priority: option(rest, "priority").map_or(0, |text| text.parse().unwrap()),
+                preemptible: rest.contains(&"preemptible"),
+            },
         }
     }
 
@@ -138,57 +159,10 @@ impl World {
     }
 }
 
-fn shape<'a>(words: &'a [&'a str]) -> (Shape, &'a [&'a str]) {
-    match words {
-        [rates, length, "in", window, rest @ ..] => {
-            let (min, max) = rates.split_once("..").unwrap_or((rates, rates));
-            let (start, Until::At(end)) = times(window) else { panic!("no window: {window}") };
-            let (min, max) = (min.parse().unwrap(), max.parse().unwrap());
-            (Shape::Flexible { min, max, span: span(length), start, end }, rest)
-        }
-        [rate, over, rest @ ..] => {
-            let (start, until) = times(over);
-            (Shape::Rigid { rate: rate.parse().unwrap(), start, until }, rest)
-        }
-        _ => panic!("a request says a rate and a time: {words:?}"),
-    }
-}
-
-fn option<'a>(words: &[&'a str], key: &str) -> Option<&'a str> {
-    let at = words.iter().position(|word| *word == key)?;
-    words.get(at + 1).copied()
-}
-
-/// `100m..250m`, `now..250m`, `100m+150m`, `now+150m`.
-fn times(text: &str) -> (Option<Timestamp>, Until) {
-    let start = |text: &str| (text != "now").then(|| time(text));
-    if let Some((from, end)) = text.split_once("..") {
-        return (start(from), Until::At(time(end)));
-    }
-    let (from, length) = text.split_once('+').unwrap();
-    (start(from), Until::After(span(length)))
-}
-
-pub(super) fn span(text: &str) -> Span {
-    text.parse().unwrap()
-}
-
-/// An instant of the story, such as `100m` or `-60s`, counted from its beginning.
-pub(super) fn time(text: &str) -> Timestamp {
-    Timestamp::from_ms(BEGIN_MS + signed_ms(text)).unwrap()
-}
-
-fn signed_ms(text: &str) -> i64 {
-    let (sign, text) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    // Longer than any span may be, for what lies past the horizon.
-    let ms = match text.strip_suffix('m').map(str::parse::<i64>) {
-        Some(Ok(minutes)) => minutes * 60_000,
-        _ => i64::try_from(span(text).as_ms()).unwrap(),
-    };
-    sign * ms
+/// One source, or `SOURCE*N`: the same so many times.
+fn named(text: &str) -> Vec<Endpoint> {
+    let (source, times) = text.split_once('*').unwrap_or((text, "1"));
+    vec![source.parse().unwrap(); times.parse().unwrap()]
 }
 
 /// Tells bodies apart, as a digest would.
