@@ -4,6 +4,7 @@
 //! looked for.
 
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use tidegate_policy::{Interval, ReservationId, Timestamp};
@@ -15,13 +16,25 @@ use crate::lane::{LaneName, Terms};
 use crate::plan::{Plan, PlanWay, Segment};
 use crate::planner::{Fan, Piece};
 
-/// Numbered lanes, and the ways of every plan that may move.
+/// Numbered lanes, and every plan that may move.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Movables {
     numbers: BTreeMap<LaneName, usize>,
+    names: Vec<LaneName>,
     /// What is asked again and again is looked up once.
     known: BTreeMap<(Ways, Terms), Arc<Routes>>,
-    plans: BTreeMap<ReservationId, Arc<Routes>>,
+    plans: BTreeMap<ReservationId, Seat>,
+    /// Who has something on each lane: from its first start there to its last end, by that end.
+    on: Vec<BTreeMap<(Timestamp, ReservationId), Timestamp>>,
+}
+
+/// A plan that may move, where it is.
+#[derive(Clone, Debug)]
+pub(super) struct Seat {
+    pub(super) routes: Arc<Routes>,
+    pieces: Vec<Piece>,
+    /// From then on its pieces are all that it has.
+    from: Timestamp,
 }
 
 /// The ways that a plan may take, with numbered lanes.
@@ -36,8 +49,12 @@ const KNOWN_MAX: usize = 4096;
 
 impl Movables {
     /// Every plan that may move, in the order of their identifiers.
-    pub(super) fn plans(&self) -> impl Iterator<Item = (ReservationId, &Arc<Routes>)> {
-        self.plans.iter().map(|(id, routes)| (*id, routes))
+    pub(super) fn plans(&self) -> impl Iterator<Item = (ReservationId, &Seat)> {
+        self.plans.iter().map(|(id, seat)| (*id, seat))
+    }
+
+    pub(super) fn plan(&self, id: ReservationId) -> Option<&Seat> {
+        self.plans.get(&id)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -45,8 +62,8 @@ impl Movables {
     }
 
     /// The lanes in the order of their numbers.
-    pub(super) fn lanes(&self) -> impl Iterator<Item = &LaneName> {
-        self.numbers.keys()
+    pub(super) fn lanes(&self) -> &[LaneName] {
+        &self.names
     }
 
     /// The number of a lane that the topology has.
@@ -54,8 +71,35 @@ impl Movables {
         self.numbers.get(lane).copied()
     }
 
+    /// Those who have something on a lane about then.
+    pub(super) fn on(
+        &self,
+        lane: usize,
+        over: Interval,
+    ) -> impl Iterator<Item = ReservationId> + use<'_> {
+        let first = (over.start(), ReservationId::from_u128(u128::MAX));
+        let on = self.on.get(lane).map(|on| on.range((Excluded(first), Unbounded)));
+        let begun = on.into_iter().flatten().filter(move |(_, start)| **start < over.end());
+        begun.map(|((_, id), _)| *id)
+    }
+
+    fn put(&mut self, id: ReservationId, seat: Seat) {
+        self.forget(id);
+        for (lane, over) in seat.lanes() {
+            if let Some(on) = self.on.get_mut(lane) {
+                on.insert((over.end(), id), over.start());
+            }
+        }
+        self.plans.insert(id, seat);
+    }
+
     pub(super) fn forget(&mut self, id: ReservationId) {
-        self.plans.remove(&id);
+        let Some(seat) = self.plans.remove(&id) else { return };
+        for (lane, over) in seat.lanes() {
+            if let Some(on) = self.on.get_mut(lane) {
+                on.remove(&(over.end(), id));
+            }
+        }
     }
 
     /// Ways with their lanes numbered.
@@ -69,9 +113,10 @@ impl Movables {
 impl Machine {
     /// Numbers the lanes of the topology that stands, and looks the ways of all plans up anew.
     pub(super) fn renumber(&mut self) {
-        let lanes = self.state.topology.lanes.keys().enumerate();
-        let numbers = lanes.map(|(number, lane)| (lane.clone(), number)).collect();
-        self.movables = Movables { numbers, ..Movables::default() };
+        let names: Vec<LaneName> = self.state.topology.lanes.keys().cloned().collect();
+        let numbers = names.iter().cloned().zip(0..).collect();
+        let on = vec![BTreeMap::new(); names.len()];
+        self.movables = Movables { numbers, names, on, ..Movables::default() };
         let movable = self.state.reservations.values().filter(|found| found.is_movable());
         let ids: Vec<ReservationId> = movable.map(|found| found.id).collect();
         for id in ids {
@@ -79,7 +124,7 @@ impl Machine {
         }
     }
 
-    /// Remembers the ways of a plan that may move.
+    /// Remembers the ways of a plan that may move, and where it is.
     pub(super) fn number(&mut self, id: ReservationId) {
         let Some(found) = self.state.reservations.get(&id).filter(|found| found.is_movable())
         else {
@@ -99,28 +144,57 @@ impl Machine {
             self.movables.known.clear();
         }
         self.movables.known.insert(key, Arc::clone(&routes));
-        self.movables.plans.insert(id, routes);
+        let seat = Seat::of(routes, &found.plan);
+        self.movables.put(id, seat);
+    }
+}
+
+impl Seat {
+    pub(super) fn of(routes: Arc<Routes>, plan: &Plan) -> Self {
+        let places: Vec<Option<usize>> = plan.ways.iter().map(|way| routes.place_of(way)).collect();
+        let (mut pieces, mut from) = (Vec::new(), Timestamp::EPOCH);
+        for segment in &plan.segments {
+            let way = places.get(segment.way).copied().flatten();
+            match way.and_then(|way| routes.piece(segment, way)) {
+                Some(piece) => pieces.push(piece),
+                None => from = from.max(segment.over.end()),
+            }
+        }
+        Self { routes, pieces, from }
+    }
+
+    /// What it has from `from` on; `None` if some of that is on none of its ways, or books there
+    /// other than it would today.
+    pub(super) fn ahead(&self, from: Timestamp) -> Option<Vec<Piece>> {
+        if from < self.from {
+            return None;
+        }
+        let rest = |piece: &Piece| Some(Piece { over: piece.over.from(from)?, ..*piece });
+        Some(self.pieces.iter().filter_map(rest).collect())
+    }
+
+    /// The lanes that it is on, each from its first start to its last end there.
+    fn lanes(&self) -> impl Iterator<Item = (usize, Interval)> + use<> {
+        let fan = &self.routes.fan;
+        let mut hulls: Vec<Option<Interval>> = vec![None; fan.lanes.len()];
+        for piece in &self.pieces {
+            for crossing in &fan.ways[piece.way] {
+                let hull = &mut hulls[crossing.lane];
+                *hull = Some(hull.map_or(piece.over, |hull| hull.hull(piece.over)));
+            }
+        }
+        let lanes = fan.lanes.clone().into_iter().zip(hulls);
+        lanes.filter_map(|(lane, hull)| Some((lane, hull?)))
     }
 }
 
 impl Routes {
-    /// The segments of a plan from `from` on as pieces on these ways; `None` if there is one that
-    /// is on none of them, or books there other than it would today.
-    pub(super) fn pieces(&self, plan: &Plan, from: Timestamp) -> Option<Vec<Piece>> {
-        let places: Vec<Option<usize>> = plan.ways.iter().map(|way| self.place_of(way)).collect();
-        let ahead = Interval::new(from, Timestamp::MAX)?;
-        let mut pieces = Vec::with_capacity(plan.segments.len());
-        for segment in &plan.segments {
-            let Some(over) = segment.over.within(ahead) else { continue };
-            let way = places.get(segment.way).copied().flatten()?;
-            let piece = Piece { way, over, rate: segment.rate };
-            let booked = self.fan.ways.get(way)?.iter().map(|it| it.factor.amount(piece.rate));
-            if !booked.eq(segment.amounts.iter().copied()) {
-                return None;
-            }
-            pieces.push(piece);
-        }
-        Some(pieces)
+    /// A segment as a piece on one of these ways; `None` if it books there other than it would
+    /// today.
+    fn piece(&self, segment: &Segment, way: usize) -> Option<Piece> {
+        let piece = Piece { way, over: segment.over, rate: segment.rate };
+        let booked = self.fan.ways.get(way)?.iter().map(|it| it.factor.amount(piece.rate));
+        booked.eq(segment.amounts.iter().copied()).then_some(piece)
     }
 
     fn place_of(&self, way: &PlanWay) -> Option<usize> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tidegate_policy::{Interval, ReservationId, Timestamp};
 
 use super::Machine;
-use super::movables::{Routes, plan_of};
+use super::movables::{Routes, Seat, plan_of};
 use super::sight::{Sight, Way};
 use super::wanted::Wish;
 use crate::command::Ask;
@@ -19,7 +19,8 @@ use crate::event::{Change, CloseWhy, MoveWhy, Moved};
 use crate::lane::LaneName;
 use crate::plan::Plan;
 use crate::planner::board::Board;
-use crate::planner::replan::{Budget, Job, put};
+use crate::planner::put::put_alone;
+use crate::planner::replan::{Budget, Job};
 use crate::planner::{Need, Piece, Steady, Volume};
 use crate::promise::Promised;
 use crate::refusal::CounterOffer;
@@ -31,7 +32,7 @@ const VICTIMS_MAX: usize = 512;
 /// One that can be preempted.
 struct Victim<'a> {
     found: &'a Reservation,
-    routes: Routes,
+    routes: Arc<Routes>,
     /// From when on its lanes can be taken.
     from: Timestamp,
     /// What it has from then on.
@@ -62,8 +63,9 @@ impl Machine {
         }
         let newcomer = self.movables.routes(ways.to_vec());
         let fan = Arc::clone(&newcomer.fan);
-        let job = Job { fan, need, window, present: Vec::new(), homeless: true };
-        let board = self.board(sight, now);
+        let job = Job { fan, need, window, present: Vec::new() };
+        let fans = victims.iter().map(|victim| &*victim.routes.fan).chain([&*job.fan]);
+        let board = self.board(sight, fans);
         // As few of them as it takes, in their order.
         let mut few = 1;
         loop {
@@ -105,9 +107,10 @@ impl Machine {
         found.sort_by_key(|it| (it.standing.priority, Reverse(it.created), Reverse(it.id)));
         found.truncate(VICTIMS_MAX);
         let victims = found.into_iter().filter_map(|found| {
-            let routes = self.victim_routes(found)?;
+            let routes = Arc::new(self.victim_routes(found)?);
             let from = self.stops(now, found, None).max(self.frozen_if_movable(now, found));
-            let present = routes.pieces(sight.plan(found), from)?;
+            let seat = Seat::of(Arc::clone(&routes), sight.plan(found));
+            let present = seat.ahead(from)?;
             (!present.is_empty()).then_some(Victim { found, routes, from, present })
         });
         victims.collect()
@@ -140,7 +143,7 @@ impl Machine {
             }
         }
         let budget = self.budget();
-        let place = put(&board, newcomer, budget)?;
+        let place = put_alone(&board, newcomer, &budget)?;
         for piece in &place {
             board.take(&newcomer.fan, piece);
         }
@@ -159,7 +162,7 @@ impl Machine {
             return Fate::Stays;
         }
         let Some(job) = victim.job() else { return Fate::Closes };
-        let Some(pieces) = put(board, &job, budget) else { return Fate::Closes };
+        let Some(pieces) = put_alone(board, &job, &budget) else { return Fate::Closes };
         for piece in &pieces {
             board.take(fan, piece);
         }
@@ -222,6 +225,6 @@ impl Victim<'_> {
                 (Need::Steady(Steady { min, max, span }), rest)
             }
         };
-        Some(Job { fan, need, window, present, homeless: true })
+        Some(Job { fan, need, window, present })
     }
 }

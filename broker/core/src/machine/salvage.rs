@@ -7,12 +7,12 @@ use tidegate_policy::{Interval, ReservationId, Timestamp};
 use super::Machine;
 use super::capacity::{Ceiling, Ceilings, Loss};
 use super::movables::plan_of;
-use super::room::Mover;
+use super::room::{Field, Mover};
 use super::sight::Sight;
 use crate::event::{Kept, MoveWhy, Moved};
 use crate::lane::LaneName;
 use crate::planner::Need;
-use crate::planner::board::{Board, Profile};
+use crate::planner::board::Board;
 use crate::planner::replan::{Job, replan, salvage};
 use crate::reservation::Reservation;
 
@@ -47,7 +47,7 @@ impl Machine {
     ) -> Salvaged {
         let from = self.frozen_until(now);
         let sight = Sight::of(self);
-        let mut board = self.board_under(&sight, now, ceilings);
+        let mut board = self.board_under(&sight, ceilings);
         let ids: BTreeSet<ReservationId> = displaced.iter().map(|mover| mover.found.id).collect();
         let hurried: BTreeSet<ReservationId> =
             gone.iter().map(|loss| loss.reservation.id).collect();
@@ -56,7 +56,6 @@ impl Machine {
         }
         let mut jobs: Vec<Job> = displaced.iter().map(|mover| mover.job.clone()).collect();
         for (job, mover) in jobs.iter_mut().zip(displaced) {
-            job.homeless = true;
             for piece in &job.present {
                 board.give(&job.fan, piece);
             }
@@ -68,18 +67,14 @@ impl Machine {
                 volume.need = ahead.map_or(volume.need, |ahead| mover.found.plan.carries(ahead));
             }
         }
-        let settled: Vec<Mover<'_>> = {
-            let mut movers = self.movers(&sight, from);
-            movers.retain(|mover| !ids.contains(&mover.found.id));
-            movers
-        };
-        jobs.extend(settled.iter().map(|mover| mover.job.clone()));
-        let places = match replan(&board, &jobs, self.budget()) {
-            Some(places) => places.into_iter().map(Some).collect(),
-            None => salvage(&board, &jobs, self.budget()),
+        let field = Field { machine: self, sight: &sight, from, except: ids, board: Some(&board) };
+        let found = replan(&field, jobs.clone(), self.budget());
+        let (places, others) = match found {
+            Some(places) => (places.homeless.into_iter().map(Some).collect(), places.moved),
+            None => (salvage(board, &jobs, &self.budget()), Vec::new()),
         };
         let mut salvaged = Salvaged { moved: Vec::new(), lost: BTreeSet::new() };
-        for (mover, pieces) in displaced.iter().chain(&settled).zip(places) {
+        for (mover, pieces) in displaced.iter().zip(places) {
             let id = mover.found.id;
             let at_once = hurried.contains(&id);
             match pieces {
@@ -96,6 +91,11 @@ impl Machine {
                 Some(_) => {}
             }
         }
+        for (id, pieces) in others {
+            let Some(seat) = self.movables.plan(id) else { continue };
+            let plan = plan_of(&seat.routes.ways, &pieces);
+            salvaged.moved.push(Moved::new(id, from, plan, MoveWhy::CapacityLost));
+        }
         salvaged
     }
 
@@ -109,16 +109,18 @@ impl Machine {
     }
 
     /// What is free under these ceilings, with everybody where it is.
-    fn board_under(&self, sight: &Sight<'_>, now: Timestamp, ceilings: &Ceilings) -> Board {
-        let profile = |name: &LaneName| {
-            let Some(lane) = sight.lane(name) else { return Profile::new(Vec::new()) };
-            let steps = match ceilings.get(name) {
-                Some(ceiling) => lane.balance_under(now, ceiling.capacity, &ceiling.cuts),
-                None => lane.balance(now),
+    fn board_under(&self, sight: &Sight<'_>, ceilings: &Ceilings) -> Board {
+        let names = self.movables.lanes();
+        let mut board = Board::new(names.len(), Interval::ALL);
+        for (number, name) in names.iter().enumerate() {
+            let Some(lane) = sight.lane(name) else { continue };
+            let profile = |over| match ceilings.get(name) {
+                Some(ceiling) => lane.profile_under(ceiling.capacity, &ceiling.cuts),
+                None => lane.profile(over),
             };
-            Profile::new(steps).closed(lane.is_drained())
-        };
-        Board { lanes: self.movables.lanes().map(profile).collect() }
+            board.open(number, |over| profile(over).closed(lane.is_drained()));
+        }
+        board
     }
 
     /// What a loss frees, once its holder must have stopped.
@@ -126,7 +128,7 @@ impl Machine {
         let free_from = self.stops(now, loss.reservation, None).max(loss.at);
         let Some(ahead) = Interval::new(free_from, Timestamp::MAX) else { return };
         for (lane, over, amount) in loss.reservation.plan.bookings() {
-            let lane = self.movables.number(lane).and_then(|number| board.lanes.get_mut(number));
+            let lane = self.movables.number(lane).and_then(|number| board.lane_mut(number));
             if let Some((lane, over)) = lane.zip(over.within(ahead)) {
                 lane.give(over, amount);
             }

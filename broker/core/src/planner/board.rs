@@ -1,34 +1,31 @@
-//! What is free on many lanes over time, to try things on.
-//!
-//! Flat sorted lists: a lane has some hundreds of breakpoints here, and a copy of all of them is
-//! one stretch of memory.
+//! What is free on some lanes over time, to try things on.
 
-use tidegate_policy::{Interval, Timestamp};
+use tidegate_policy::{Interval, Span, Timestamp};
 
 use super::{Fan, Piece};
+use crate::timeline::{Cursor, Timeline};
 
-/// What is free on a lane from some instant on.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// What is free on a lane; by default it carries nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Profile {
-    /// What is free from each instant on, in bits per second of the lane; below zero where more is
-    /// booked than it can carry. Neighbours may be equal.
-    steps: Vec<(Timestamp, i64)>,
+    /// What can be booked in all, in bits per second of the lane.
+    capacity: u64,
+    /// What is booked; more than the capacity where that was lost.
+    load: Timeline,
     /// It takes nothing new: whoever is on it stays or leaves.
     closed: bool,
 }
 
-/// What is free on all lanes from some instant on.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// What is free for a time on those lanes that somebody looks at, by their numbers.
+#[derive(Clone, Debug)]
 pub(crate) struct Board {
-    pub(crate) lanes: Vec<Profile>,
+    lanes: Vec<Option<Profile>>,
+    over: Interval,
 }
 
 impl Profile {
-    /// The step function through these points, in the order of their instants; what is free at
-    /// the first is free before it too.
-    pub(crate) fn new(steps: Vec<(Timestamp, i64)>) -> Self {
-        let steps = if steps.is_empty() { vec![(Timestamp::EPOCH, 0)] } else { steps };
-        Self { steps, closed: false }
+    pub(crate) fn new(capacity: u64, load: Timeline) -> Self {
+        Self { capacity, load, closed: false }
     }
 
     /// The same, or one that takes nothing new.
@@ -36,100 +33,121 @@ impl Profile {
         Self { closed, ..self }
     }
 
-    /// What is free for something new at `instant`, then at each breakpoint behind it.
-    pub(crate) fn from(&self, instant: Timestamp) -> Cursor<'_> {
-        Cursor { closed: self.closed, ..self.left(instant) }
+    /// What is free for something new from `instant` on.
+    fn read(&self, instant: Timestamp) -> Free<'_> {
+        Free::new(self.open_capacity(), self.load.cursor(instant))
     }
 
-    /// What is left at `instant`, then at each breakpoint behind it.
-    fn left(&self, instant: Timestamp) -> Cursor<'_> {
-        let place = self.steps.partition_point(|(at, _)| *at <= instant).saturating_sub(1);
-        Cursor { steps: &self.steps[place..], closed: false }
+    /// The first start from `after` to `latest` from which `amount` is free for something new for
+    /// all of `span`.
+    pub(crate) fn earliest(
+        &self,
+        after: Timestamp,
+        latest: Timestamp,
+        span: Span,
+        amount: u64,
+    ) -> Option<Timestamp> {
+        if amount == 0 {
+            return (after <= latest).then_some(after);
+        }
+        let ceiling = self.open_capacity().checked_sub(amount)?;
+        self.load.earliest(after, latest, span, ceiling)
     }
 
     /// The least that is left at one instant of `over`.
     pub(crate) fn low(&self, over: Interval) -> u64 {
-        let mut cursor = self.left(over.start());
-        let mut low = cursor.level();
-        while cursor.next().is_some_and(|next| next < over.end()) {
-            cursor.advance();
-            low = low.min(cursor.level());
-        }
-        low
+        self.capacity.saturating_sub(self.load.peak(over))
     }
 
-    /// What is free over `over` in all, in bits per second times milliseconds.
+    /// What is free for something new over `over` in all, in bits per second times milliseconds.
     pub(crate) fn area(&self, over: Interval) -> u128 {
-        let (mut cursor, mut area) = (self.from(over.start()), 0_u128);
-        let mut here = over.start();
-        while here < over.end() {
-            let next = cursor.next().unwrap_or(over.end()).min(over.end());
-            let part = u128::from(cursor.level()).saturating_mul(next.since(here).as_ms().into());
-            area = area.saturating_add(part);
-            here = next;
-            cursor.advance();
-        }
-        area
+        let capacity = self.open_capacity();
+        let parts = self.load.pieces(over).map(|(piece, level)| {
+            let free = u128::from(capacity.saturating_sub(level));
+            free.saturating_mul(piece.span().as_ms().into())
+        });
+        parts.fold(0, u128::saturating_add)
     }
 
-    /// Takes `amount` away over `over`, where that much is free.
+    /// Takes `amount` away over `over`.
     pub(crate) fn take(&mut self, over: Interval, amount: u64) {
-        self.shift(over, signed(amount).saturating_neg());
+        let taken = self.load.book(over, amount);
+        debug_assert!(taken.is_ok(), "what stands on a lane together does not overflow");
     }
 
-    /// Gives `amount` back over `over`.
+    /// Gives `amount` back over `over`, where it was taken.
     pub(crate) fn give(&mut self, over: Interval, amount: u64) {
-        self.shift(over, signed(amount));
+        let given = self.load.free(over, amount);
+        debug_assert!(given.is_ok(), "what is given back was taken");
     }
 
-    fn shift(&mut self, over: Interval, more: i64) {
-        let first = self.edge(over.start());
-        let last = self.edge(over.end());
-        for (_, level) in &mut self.steps[first..last] {
-            *level = level.saturating_add(more);
-        }
-        for place in [last, first] {
-            let before = place.checked_sub(1).and_then(|place| self.steps.get(place));
-            if before.is_some_and(|(_, level)| *level == self.steps[place].1) {
-                self.steps.remove(place);
-            }
-        }
-    }
-
-    /// The place of the breakpoint at `instant`, made if there was none.
-    fn edge(&mut self, instant: Timestamp) -> usize {
-        let place = self.steps.partition_point(|(at, _)| *at < instant);
-        if self.steps.get(place).is_none_or(|(at, _)| *at != instant) {
-            let level = self.steps[place.saturating_sub(1)].1;
-            self.steps.insert(place, (instant, level));
-        }
-        place
+    fn open_capacity(&self) -> u64 {
+        if self.closed { 0 } else { self.capacity }
     }
 }
 
 impl Board {
-    /// Takes what a piece books on its lanes.
+    /// So many lanes, none of which anybody has looked at, for some time.
+    pub(crate) fn new(lanes: usize, over: Interval) -> Self {
+        Self { lanes: vec![None; lanes], over }
+    }
+
+    /// How many lanes it could have.
+    pub(crate) fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Puts a lane onto the board as it is then, if it is not there.
+    pub(crate) fn open(&mut self, lane: usize, profile: impl FnOnce(Interval) -> Profile) {
+        if let Some(place @ None) = self.lanes.get_mut(lane) {
+            *place = Some(profile(self.over));
+        }
+    }
+
+    /// A lane that is on the board.
+    pub(crate) fn lane(&self, lane: usize) -> Option<&Profile> {
+        self.lanes.get(lane)?.as_ref()
+    }
+
+    pub(crate) fn lane_mut(&mut self, lane: usize) -> Option<&mut Profile> {
+        self.lanes.get_mut(lane)?.as_mut()
+    }
+
+    /// What is free for something new on a lane from `instant` on: nothing if it is not on the
+    /// board.
+    pub(crate) fn read(&self, lane: usize, instant: Timestamp) -> Free<'_> {
+        self.lane(lane).map_or_else(Free::none, |lane| lane.read(instant))
+    }
+
+    /// Takes what a piece books on its lanes, as far as they are on the board.
     pub(crate) fn take(&mut self, fan: &Fan<usize>, piece: &Piece) {
+        let Some(over) = piece.over.within(self.over) else { return };
         for crossing in &fan.ways[piece.way] {
-            let lane = &mut self.lanes[fan.lanes[crossing.lane]];
-            lane.take(piece.over, crossing.factor.amount(piece.rate));
+            if let Some(lane) = self.lane_mut(fan.lanes[crossing.lane]) {
+                lane.take(over, crossing.factor.amount(piece.rate));
+            }
         }
     }
 
     /// Gives it back.
     pub(crate) fn give(&mut self, fan: &Fan<usize>, piece: &Piece) {
+        let Some(over) = piece.over.within(self.over) else { return };
         for crossing in &fan.ways[piece.way] {
-            let lane = &mut self.lanes[fan.lanes[crossing.lane]];
-            lane.give(piece.over, crossing.factor.amount(piece.rate));
+            if let Some(lane) = self.lane_mut(fan.lanes[crossing.lane]) {
+                lane.give(over, crossing.factor.amount(piece.rate));
+            }
         }
     }
 
-    /// Takes what all these pieces book, if they fit together; else nothing.
+    /// Takes what all these pieces book, if they fit together on the lanes that are on the board;
+    /// else nothing.
     pub(crate) fn take_all(&mut self, fan: &Fan<usize>, pieces: &[Piece]) -> bool {
         for (count, piece) in pieces.iter().enumerate() {
+            let over = piece.over.within(self.over);
             let fits = fan.ways[piece.way].iter().all(|crossing| {
-                let free = self.lanes[fan.lanes[crossing.lane]].low(piece.over);
-                crossing.factor.amount(piece.rate) <= free
+                let lane = self.lane(fan.lanes[crossing.lane]).zip(over);
+                let amount = crossing.factor.amount(piece.rate);
+                lane.is_none_or(|(lane, over)| amount <= lane.low(over))
             });
             if !fits {
                 for piece in &pieces[..count] {
@@ -143,40 +161,51 @@ impl Board {
     }
 }
 
-fn signed(amount: u64) -> i64 {
-    i64::try_from(amount).unwrap_or(i64::MAX)
-}
-
-/// A step function as it is read from left to right.
-pub(crate) trait Steps {
-    /// What is free now.
-    fn level(&self) -> u64;
-    /// When that changes.
-    fn next(&mut self) -> Option<Timestamp>;
-    /// Goes on to then.
-    fn advance(&mut self);
-}
-
-/// A profile as it is read from left to right.
+/// What is free on a lane, as it is read from left to right.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cursor<'a> {
-    /// Never empty.
-    steps: &'a [(Timestamp, i64)],
-    closed: bool,
+pub(crate) struct Free<'a> {
+    capacity: u64,
+    /// What is booked; `None` if nothing ever is.
+    booked: Option<Cursor<'a>>,
 }
 
-impl Steps for Cursor<'_> {
-    fn level(&self) -> u64 {
-        if self.closed { 0 } else { u64::try_from(self.steps[0].1).unwrap_or(0) }
+impl<'a> Free<'a> {
+    pub(crate) fn new(capacity: u64, booked: Cursor<'a>) -> Self {
+        // Where nothing can be had, nothing changes about that.
+        Self { capacity, booked: Some(booked).filter(|_| capacity != 0) }
     }
 
-    fn next(&mut self) -> Option<Timestamp> {
-        self.steps.get(1).map(|(at, _)| *at).filter(|_| !self.closed)
+    /// A lane on which nothing is booked.
+    pub(crate) fn all(capacity: u64) -> Self {
+        Self { capacity, booked: None }
     }
 
-    fn advance(&mut self) {
-        if let Some(rest) = self.steps.get(1..).filter(|rest| !rest.is_empty()) {
-            self.steps = rest;
+    /// A lane that carries nothing.
+    pub(crate) fn none() -> Self {
+        Self::all(0)
+    }
+
+    /// What is free now.
+    pub(crate) fn level(&self) -> u64 {
+        self.booked.map_or(self.capacity, |booked| self.capacity.saturating_sub(booked.level()))
+    }
+
+    /// When that changes; the last instant if it never does.
+    pub(crate) fn next(&self) -> Timestamp {
+        self.booked.map_or(Timestamp::MAX, |booked| booked.next().unwrap_or(Timestamp::MAX))
+    }
+
+    /// Goes on to then.
+    pub(crate) fn advance(&mut self) {
+        if let Some(booked) = &mut self.booked {
+            booked.advance();
+        }
+    }
+
+    /// Goes on to an instant that is not before the one where it is.
+    pub(crate) fn skip(&mut self, instant: Timestamp) {
+        if let Some(booked) = &mut self.booked {
+            booked.skip(instant);
         }
     }
 }

@@ -9,7 +9,7 @@
 
 use tidegate_policy::{BitRate, Interval, Timestamp};
 
-use super::board::Steps;
+use super::board::Free;
 use super::split::Splitter;
 use super::{Crossing, Piece, Volume};
 use crate::plan::carried;
@@ -28,19 +28,19 @@ pub(crate) struct Choice<'w> {
     pub(crate) exact: bool,
 }
 
-/// Fills the window over some ways, whose lanes `read` reads from its start. `steps` counts what
-/// was looked at, in pieces of time.
+/// Fills the window over some ways, whose lanes `read` reads from its start by their places in the
+/// fan. `steps` counts what was looked at, in pieces of time.
 ///
 /// `None` if it does not fit.
-pub(crate) fn fill<S: Steps>(
-    read: impl Fn() -> Vec<S>,
+pub(crate) fn fill<'s>(
+    read: impl Fn(usize) -> Free<'s>,
     choice: Choice<'_>,
     (volume, window): (&Volume, Interval),
     segments_max: usize,
     steps: &mut u64,
 ) -> Option<Vec<Piece>> {
     for shortest in coarser() {
-        let mut filling = Filling::new(read(), choice, volume, (shortest, segments_max));
+        let mut filling = Filling::new(&read, choice, volume, (shortest, segments_max));
         match filling.run(window, volume, steps) {
             Filled::All => return Some(filling.pieces),
             // Coarser pieces begin and end elsewhere: one grain says nothing of the next.
@@ -53,15 +53,15 @@ pub(crate) fn fill<S: Steps>(
 
 /// The most that a plan of so many segments carries inside of a window, in bits per second times
 /// milliseconds.
-pub(crate) fn most<S: Steps>(
-    read: impl Fn() -> Vec<S>,
+pub(crate) fn most<'s>(
+    read: impl Fn(usize) -> Free<'s>,
     choice: Choice<'_>,
     (volume, window): (&Volume, Interval),
     segments_max: usize,
 ) -> u128 {
     let endless = Volume { need: u128::MAX, ..*volume };
     for shortest in coarser() {
-        let mut filling = Filling::new(read(), choice, &endless, (shortest, segments_max));
+        let mut filling = Filling::new(&read, choice, &endless, (shortest, segments_max));
         match filling.run(window, &endless, &mut 0) {
             Filled::Crowded => {}
             Filled::All | Filled::Short => return u128::MAX.saturating_sub(filling.left),
@@ -85,8 +85,11 @@ enum Filled {
     Crowded,
 }
 
-struct Filling<'w, S> {
-    cursors: Vec<S>,
+struct Filling<'w, 's> {
+    /// The lanes that any of the ways crosses, in the order of their places in the fan.
+    lanes: Vec<(usize, Free<'s>)>,
+    /// When what is free on each lane of the fan changes.
+    nexts: Vec<Timestamp>,
     splitter: Splitter<'w>,
     pieces: Vec<Piece>,
     left: u128,
@@ -95,22 +98,36 @@ struct Filling<'w, S> {
     segments_max: usize,
 }
 
-impl<'w, S: Steps> Filling<'w, S> {
+impl<'w, 's> Filling<'w, 's> {
     fn new(
-        cursors: Vec<S>,
+        read: impl Fn(usize) -> Free<'s>,
         choice: Choice<'w>,
         volume: &Volume,
         (shortest, segments_max): (i64, usize),
     ) -> Self {
         let splitter = Splitter::new(choice, volume);
+        let lanes: Vec<_> = splitter.lanes().map(|lane| (lane, read(lane))).collect();
+        let count = lanes.last().map_or(0, |(lane, _)| lane.saturating_add(1));
+        let mut nexts = vec![Timestamp::MAX; count];
+        for (lane, free) in &lanes {
+            nexts[*lane] = free.next();
+        }
         let (pieces, left) = (Vec::new(), volume.need);
-        Self { cursors, splitter, pieces, left, shortest, segments_max }
+        Self { lanes, nexts, splitter, pieces, left, shortest, segments_max }
     }
 
     fn run(&mut self, window: Interval, volume: &Volume, steps: &mut u64) -> Filled {
         let mut here = window.start();
-        while let Some(over) = self.next_piece(here, window.end()) {
+        while here < window.end() {
             *steps = steps.saturating_add(1);
+            for (lane, free) in &self.lanes {
+                self.splitter.set(*lane, free.level());
+            }
+            if let Some(opens) = self.opens() {
+                here = opens;
+                continue;
+            }
+            let Some(over) = self.next_piece(here, window.end()) else { break };
             let total = self.splitter.split();
             if BitRate::ZERO < total && volume.min <= total {
                 if self.left <= carried(total, over) {
@@ -132,23 +149,30 @@ impl<'w, S: Steps> Filling<'w, S> {
         if self.segments_max < self.pieces.len() { Filled::Crowded } else { Filled::All }
     }
 
+    /// Where no way is open now, reads on to when one may be. Not where short pieces of time are
+    /// joined: that would join others.
+    fn opens(&mut self) -> Option<Timestamp> {
+        let opens = self.splitter.opens(&self.nexts).filter(|_| self.shortest == 0)?;
+        for (lane, free) in &mut self.lanes {
+            free.skip(opens);
+            self.nexts[*lane] = free.next();
+        }
+        Some(opens)
+    }
+
     /// Reads on to the next instant at which something changes, and tells the splitter the least
     /// that is free until then.
     fn next_piece(&mut self, here: Timestamp, end: Timestamp) -> Option<Interval> {
-        let changed = self.splitter.lows.iter_mut().zip(&self.cursors);
-        for (low, cursor) in changed {
-            *low = cursor.level();
-        }
         let least = here.as_ms().saturating_add(self.shortest);
         loop {
-            let next = self.cursors.iter_mut().filter_map(Steps::next).min();
-            let next = next.filter(|next| *next < end).unwrap_or(end);
+            let next = self.nexts.iter().copied().fold(end, Timestamp::min);
             let long_enough = next == end || least <= next.as_ms();
-            for (low, cursor) in self.splitter.lows.iter_mut().zip(&mut self.cursors) {
-                if cursor.next() == Some(next) {
-                    cursor.advance();
+            for (lane, free) in &mut self.lanes {
+                if self.nexts[*lane] == next {
+                    free.advance();
+                    self.nexts[*lane] = free.next();
                     if !long_enough {
-                        *low = cursor.level().min(*low);
+                        self.splitter.lower(*lane, free.level());
                     }
                 }
             }

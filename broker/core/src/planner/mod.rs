@@ -5,7 +5,8 @@
 //! - [`place`] finds a constant rate its earliest place;
 //! - [`board`] is what is free on many lanes, to try things on;
 //! - [`prices`] says what lanes are worth to many jobs together;
-//! - [`replan`] finds many plans new places, all of them or none.
+//! - [`put`] finds one plan its first place, over the cheapest ways;
+//! - [`replan`] finds many plans new places, all of them or none, [`round`] by round.
 //!
 //! Nothing here knows reservations, sessions or names: lanes are places in a list.
 
@@ -14,7 +15,9 @@ pub(crate) mod fill;
 mod flow;
 pub(crate) mod place;
 pub(crate) mod prices;
+pub(crate) mod put;
 pub(crate) mod replan;
+mod round;
 pub(crate) mod split;
 
 use tidegate_policy::{BitRate, Interval, Span};
@@ -22,7 +25,7 @@ use tidegate_policy::{BitRate, Interval, Span};
 use crate::lane::Factor;
 
 /// Ways, and the lanes that they are made of.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Fan<L> {
     /// Every lane that a way crosses, once.
     pub(crate) lanes: Vec<L>,
@@ -31,7 +34,7 @@ pub(crate) struct Fan<L> {
 }
 
 /// A lane on a way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Crossing {
     /// The place of the lane among those of the fan.
     pub(crate) lane: usize,
