@@ -12,7 +12,7 @@ mod chunks;
 use tidegate_policy::{Interval, Span, Timestamp};
 
 pub(crate) use chunks::Cursor;
-use chunks::{Chunks, Extent};
+use chunks::{Chunks, Extent, Place};
 
 /// What is booked on a lane, in bits per second of that lane, over time.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +37,7 @@ impl Timeline {
     /// The most that is booked at one instant of `over`.
     #[must_use]
     pub fn peak(&self, over: Interval) -> u64 {
-        self.extent(over).high
+        self.inside(over).extent(&self.levels).high
     }
 
     /// What is booked at `instant`.
@@ -52,8 +52,9 @@ impl Timeline {
     /// # Errors
     /// [`Imbalance`] if a level would pass 64 bits; nothing has changed then.
     pub fn book(&mut self, over: Interval, amount: u64) -> Result<(), Imbalance> {
-        self.extent(over).high.checked_add(amount).ok_or(Imbalance)?;
-        self.shift(over, amount);
+        let inside = self.inside(over);
+        inside.extent(&self.levels).high.checked_add(amount).ok_or(Imbalance)?;
+        self.shift(over, inside, amount);
         Ok(())
     }
 
@@ -62,8 +63,9 @@ impl Timeline {
     /// # Errors
     /// [`Imbalance`] if less than that is booked somewhere; nothing has changed then.
     pub fn free(&mut self, over: Interval, amount: u64) -> Result<(), Imbalance> {
-        self.extent(over).low.checked_sub(amount).ok_or(Imbalance)?;
-        self.shift(over, amount.wrapping_neg());
+        let inside = self.inside(over);
+        inside.extent(&self.levels).low.checked_sub(amount).ok_or(Imbalance)?;
+        self.shift(over, inside, amount.wrapping_neg());
         Ok(())
     }
 
@@ -117,7 +119,7 @@ impl Timeline {
         let mut place = self.levels.first();
         std::iter::from_fn(move || {
             let here = place?;
-            place = self.levels.after(here);
+            place = self.levels.after(place);
             Some((self.levels.at(here), self.levels.level(here)))
         })
     }
@@ -160,43 +162,65 @@ impl Timeline {
         Self { levels: self.levels.part(over.start(), over.end()) }
     }
 
-    /// The least and the most that is booked at one instant of `over`.
-    fn extent(&self, over: Interval) -> Extent {
-        let Some(to) = self.levels.last_of(|at| at < over.end()) else { return Extent::of(0) };
-        match self.levels.last_of(|at| at <= over.start()) {
-            Some(from) => self.levels.extent(from, to),
-            // It begins before anything is booked.
-            None => self
-                .levels
-                .first()
-                .map_or(Extent::of(0), |first| self.levels.extent(first, to).and(Extent::of(0))),
+    fn inside(&self, over: Interval) -> Inside {
+        Inside {
+            from: self.levels.last_of(|at| at <= over.start()),
+            to: self.levels.last_of(|at| at < over.end()),
         }
     }
 
     /// Adds to every level inside of `over`, modulo 2^64.
-    fn shift(&mut self, over: Interval, more: u64) {
+    fn shift(&mut self, over: Interval, Inside { from, to }: Inside, more: u64) {
         if more == 0 {
             return;
         }
-        for edge in [over.start(), over.end()] {
-            let before = self.levels.last_of(|at| at <= edge);
-            if before.is_none_or(|place| self.levels.at(place) != edge) {
-                let level = before.map_or(0, |place| self.levels.level(place));
-                self.levels.insert(before, edge, level);
-            }
-        }
-        let from = self.levels.last_of(|at| at <= over.start());
-        let to = self.levels.last_of(|at| at < over.end());
-        if let Some((from, to)) = from.zip(to) {
-            self.levels.raise(from, to, more);
+        let levels = &mut self.levels;
+        let level = |levels: &Chunks, place: Option<_>| place.map_or(0, |it| levels.level(it));
+        let begins = from.is_some_and(|from| levels.at(from) == over.start());
+        let behind = level(levels, to);
+        let next = levels.after(to);
+        let ends = next.filter(|next| levels.at(*next) == over.end());
+        let inner = if begins { from } else { levels.after(from) };
+        if let (Some(inner), Some(to)) = (inner.filter(|inner| Some(*inner) <= to), to) {
+            levels.raise(inner, to, more);
         }
         // Inside, all levels moved alike, so only the two edges can have become superfluous.
-        for edge in [over.end(), over.start()] {
-            let Some(place) = self.levels.last_of(|at| at <= edge) else { continue };
-            let before = self.levels.before(place).map_or(0, |place| self.levels.level(place));
-            if self.levels.level(place) == before {
-                self.levels.remove(place);
-            }
+        match ends {
+            None => levels.insert(to, over.end(), behind),
+            Some(end) if levels.level(end) == behind.wrapping_add(more) => levels.remove(end),
+            Some(_) => {}
+        }
+        // The end may have moved it.
+        let from = levels.last_of(|at| at <= over.start());
+        let before = if begins { from.and_then(|from| levels.before(from)) } else { from };
+        let before = level(levels, before);
+        match from {
+            Some(start) if begins && levels.level(start) == before => levels.remove(start),
+            _ if begins => {}
+            from => levels.insert(from, over.start(), before.wrapping_add(more)),
+        }
+    }
+}
+
+/// Where an interval stands among the breakpoints.
+#[derive(Clone, Copy, Debug)]
+struct Inside {
+    /// The last one at its start or before it.
+    from: Option<Place>,
+    /// The last one before its end.
+    to: Option<Place>,
+}
+
+impl Inside {
+    /// The least and the most that is booked at one instant of it.
+    fn extent(self, levels: &Chunks) -> Extent {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) => levels.extent(from, to),
+            // It begins before anything is booked.
+            (None, to) => to
+                .zip(levels.first())
+                .map_or(Extent::of(0), |(to, first)| levels.extent(first, to).and(Extent::of(0))),
+            (Some(_), None) => Extent::of(0),
         }
     }
 }

@@ -23,14 +23,20 @@ pub(super) struct Movables {
     names: Vec<LaneName>,
     /// What is asked again and again is looked up once.
     known: BTreeMap<(Ways, Terms), Arc<Routes>>,
-    plans: BTreeMap<ReservationId, Seat>,
-    /// Who has something on each lane: from its first start there to its last end, by that end.
-    on: Vec<BTreeMap<(Timestamp, ReservationId), Timestamp>>,
+    /// The seats of the plans, by identifier.
+    plans: BTreeMap<ReservationId, usize>,
+    seats: Vec<Option<Seat>>,
+    /// Seats that nobody has.
+    vacant: Vec<usize>,
+    /// Whose seats have something on each lane: from the first start there to the last end, by that
+    /// end.
+    on: Vec<BTreeMap<(Timestamp, usize), Timestamp>>,
 }
 
 /// A plan that may move, where it is.
 #[derive(Clone, Debug)]
 pub(super) struct Seat {
+    pub(super) id: ReservationId,
     pub(super) routes: Arc<Routes>,
     pieces: Vec<Piece>,
     /// From then on its pieces are all that it has.
@@ -49,12 +55,25 @@ const KNOWN_MAX: usize = 4096;
 
 impl Movables {
     /// Every plan that may move, in the order of their identifiers.
-    pub(super) fn plans(&self) -> impl Iterator<Item = (ReservationId, &Seat)> {
-        self.plans.iter().map(|(id, seat)| (*id, seat))
+    pub(super) fn plans(&self) -> impl Iterator<Item = &Seat> {
+        self.plans.values().filter_map(|seat| self.seat(*seat))
     }
 
     pub(super) fn plan(&self, id: ReservationId) -> Option<&Seat> {
-        self.plans.get(&id)
+        self.seat(self.number_of(id)?)
+    }
+
+    pub(super) fn number_of(&self, id: ReservationId) -> Option<usize> {
+        self.plans.get(&id).copied()
+    }
+
+    pub(super) fn seat(&self, seat: usize) -> Option<&Seat> {
+        self.seats.get(seat)?.as_ref()
+    }
+
+    /// How many seats there are, vacant ones included.
+    pub(super) fn seats(&self) -> usize {
+        self.seats.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -71,35 +90,42 @@ impl Movables {
         self.numbers.get(lane).copied()
     }
 
-    /// Those who have something on a lane about then.
+    /// The seats of those who have something on a lane about then, and from when to when.
     pub(super) fn on(
         &self,
         lane: usize,
         over: Interval,
-    ) -> impl Iterator<Item = ReservationId> + use<'_> {
-        let first = (over.start(), ReservationId::from_u128(u128::MAX));
+    ) -> impl Iterator<Item = (usize, Interval)> + use<'_> {
+        let first = (over.start(), usize::MAX);
         let on = self.on.get(lane).map(|on| on.range((Excluded(first), Unbounded)));
         let begun = on.into_iter().flatten().filter(move |(_, start)| **start < over.end());
-        begun.map(|((_, id), _)| *id)
+        begun.filter_map(|((end, seat), start)| Some((*seat, Interval::new(*start, *end)?)))
     }
 
-    fn put(&mut self, id: ReservationId, seat: Seat) {
-        self.forget(id);
+    fn put(&mut self, seat: Seat) {
+        self.forget(seat.id);
+        let number = self.vacant.pop().unwrap_or(self.seats.len());
         for (lane, over) in seat.lanes() {
             if let Some(on) = self.on.get_mut(lane) {
-                on.insert((over.end(), id), over.start());
+                on.insert((over.end(), number), over.start());
             }
         }
-        self.plans.insert(id, seat);
+        self.plans.insert(seat.id, number);
+        match self.seats.get_mut(number) {
+            Some(vacant) => *vacant = Some(seat),
+            None => self.seats.push(Some(seat)),
+        }
     }
 
     pub(super) fn forget(&mut self, id: ReservationId) {
-        let Some(seat) = self.plans.remove(&id) else { return };
+        let Some(number) = self.plans.remove(&id) else { return };
+        let Some(seat) = self.seats.get_mut(number).and_then(Option::take) else { return };
         for (lane, over) in seat.lanes() {
             if let Some(on) = self.on.get_mut(lane) {
-                on.remove(&(over.end(), id));
+                on.remove(&(over.end(), number));
             }
         }
+        self.vacant.push(number);
     }
 
     /// Ways with their lanes numbered.
@@ -144,13 +170,13 @@ impl Machine {
             self.movables.known.clear();
         }
         self.movables.known.insert(key, Arc::clone(&routes));
-        let seat = Seat::of(routes, &found.plan);
-        self.movables.put(id, seat);
+        let seat = Seat::of(id, routes, &found.plan);
+        self.movables.put(seat);
     }
 }
 
 impl Seat {
-    pub(super) fn of(routes: Arc<Routes>, plan: &Plan) -> Self {
+    pub(super) fn of(id: ReservationId, routes: Arc<Routes>, plan: &Plan) -> Self {
         let places: Vec<Option<usize>> = plan.ways.iter().map(|way| routes.place_of(way)).collect();
         let (mut pieces, mut from) = (Vec::new(), Timestamp::EPOCH);
         for segment in &plan.segments {
@@ -160,7 +186,7 @@ impl Seat {
                 None => from = from.max(segment.over.end()),
             }
         }
-        Self { routes, pieces, from }
+        Self { id, routes, pieces, from }
     }
 
     /// What it has from `from` on; `None` if some of that is on none of its ways, or books there

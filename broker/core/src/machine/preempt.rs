@@ -109,7 +109,7 @@ impl Machine {
         let victims = found.into_iter().filter_map(|found| {
             let routes = Arc::new(self.victim_routes(found)?);
             let from = self.stops(now, found, None).max(self.frozen_if_movable(now, found));
-            let seat = Seat::of(Arc::clone(&routes), sight.plan(found));
+            let seat = Seat::of(found.id, Arc::clone(&routes), sight.plan(found));
             let present = seat.ahead(from)?;
             (!present.is_empty()).then_some(Victim { found, routes, from, present })
         });

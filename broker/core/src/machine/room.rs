@@ -84,23 +84,21 @@ impl Machine {
     /// Everything that may move from `from` on.
     pub(super) fn movers<'a>(&'a self, sight: &Sight<'_>, from: Timestamp) -> Vec<Mover<'a>> {
         let plans = self.movables.plans();
-        let movers = plans.filter_map(|(id, seat)| self.mover(sight, from, id, seat));
-        movers.collect()
+        plans.filter_map(|seat| self.mover(sight, from, seat)).collect()
     }
 
     fn mover<'a>(
         &'a self,
         sight: &Sight<'_>,
         from: Timestamp,
-        id: ReservationId,
         seat: &'a Seat,
     ) -> Option<Mover<'a>> {
-        let found = self.state.reservations.get(&id)?;
+        let found = self.state.reservations.get(&seat.id)?;
         let promise = found.promise.as_ref()?;
         let window = promise.what.window().from(from)?;
         // As those before it in the same batch have left it.
-        let present = match sight.moved(id) {
-            Some(plan) => Seat::of(Arc::clone(&seat.routes), plan).ahead(from)?,
+        let present = match sight.moved(seat.id) {
+            Some(plan) => Seat::of(seat.id, Arc::clone(&seat.routes), plan).ahead(from)?,
             None => seat.ahead(from)?,
         };
         let need = match promise.what {
@@ -131,7 +129,7 @@ impl Machine {
     ) -> Board {
         let mut board = Board::new(self.movables.lanes().len(), Interval::ALL);
         for lane in fans.flat_map(|fan| &fan.lanes) {
-            board.open(*lane, |over| self.profile(sight, *lane, over));
+            board.open(*lane, || self.profile(sight, *lane, Interval::ALL));
         }
         board
     }
@@ -161,10 +159,14 @@ pub(super) struct Field<'a> {
 }
 
 impl Ground for Field<'_> {
-    type Who = ReservationId;
+    type Name = ReservationId;
 
     fn lanes(&self) -> usize {
         self.machine.movables.lanes().len()
+    }
+
+    fn seats(&self) -> usize {
+        self.machine.movables.seats()
     }
 
     fn profile(&self, lane: usize, over: Interval) -> Profile {
@@ -174,15 +176,23 @@ impl Ground for Field<'_> {
         }
     }
 
-    fn on(&self, lane: usize, over: Interval) -> impl Iterator<Item = ReservationId> {
-        let on = self.machine.movables.on(lane, over);
+    fn on(&self, lane: usize, over: Interval) -> impl Iterator<Item = (usize, Option<Interval>)> {
+        let movables = &self.machine.movables;
+        let still = move |(seat, over): (usize, Interval)| {
+            let seated = movables.seat(seat)?;
+            // What is frozen is not there to be moved.
+            let known = Some(over).filter(|over| self.from <= over.start());
+            self.sight.moved(seated.id).is_none().then_some((seat, known))
+        };
         // Whoever was moved by the same batch may be anywhere.
-        let still = on.filter(|id| self.sight.moved(*id).is_none());
-        still.chain(self.sight.moved_ids())
+        let moved = self.sight.moved_ids().filter_map(|id| Some((movables.number_of(id)?, None)));
+        movables.on(lane, over).filter_map(still).chain(moved)
     }
 
-    fn job(&self, id: ReservationId) -> Option<Job> {
-        let seat = self.machine.movables.plan(id).filter(|_| !self.except.contains(&id))?;
-        self.machine.mover(self.sight, self.from, id, seat).map(|mover| mover.job)
+    fn job(&self, seat: usize) -> Option<(ReservationId, Job)> {
+        let seat = self.machine.movables.seat(seat)?;
+        let movable = Some(seat).filter(|seat| !self.except.contains(&seat.id))?;
+        let mover = self.machine.mover(self.sight, self.from, movable)?;
+        Some((seat.id, mover.job))
     }
 }

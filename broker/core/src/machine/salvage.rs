@@ -114,11 +114,11 @@ impl Machine {
         let mut board = Board::new(names.len(), Interval::ALL);
         for (number, name) in names.iter().enumerate() {
             let Some(lane) = sight.lane(name) else { continue };
-            let profile = |over| match ceilings.get(name) {
+            let profile = match ceilings.get(name) {
                 Some(ceiling) => lane.profile_under(ceiling.capacity, &ceiling.cuts),
-                None => lane.profile(over),
+                None => lane.profile(Interval::ALL),
             };
-            board.open(number, |over| profile(over).closed(lane.is_drained()));
+            board.open(number, || profile.closed(lane.is_drained()));
         }
         board
     }

@@ -97,10 +97,10 @@ impl Board {
         self.lanes.len()
     }
 
-    /// Puts a lane onto the board as it is then, if it is not there.
-    pub(crate) fn open(&mut self, lane: usize, profile: impl FnOnce(Interval) -> Profile) {
+    /// Puts a lane onto the board, if it is not there.
+    pub(crate) fn open(&mut self, lane: usize, profile: impl FnOnce() -> Profile) {
         if let Some(place @ None) = self.lanes.get_mut(lane) {
-            *place = Some(profile(self.over));
+            *place = Some(profile());
         }
     }
 

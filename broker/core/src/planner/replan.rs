@@ -16,7 +16,7 @@ use tidegate_policy::{Interval, Timestamp};
 use super::board::{Board, Profile};
 use super::prices::{PRICE, prices};
 use super::put::put;
-use super::round::{Failed, Round};
+use super::round::{Crowd, Failed, Round};
 use super::{Fan, Need, Piece};
 use crate::plan::carried;
 
@@ -44,31 +44,35 @@ pub(crate) struct Budget {
     pub(crate) moves_max: usize,
 }
 
-/// Where room is looked for.
+/// Where room is looked for. Whoever may move has a seat, which is a number.
 pub(crate) trait Ground {
-    /// What somebody who may move is called.
-    type Who: Copy + Ord;
+    /// What whoever may move is called.
+    type Name: Copy + Ord;
 
     /// How many lanes there are.
     fn lanes(&self) -> usize;
 
+    /// How many seats there are.
+    fn seats(&self) -> usize;
+
     /// What is free on a lane inside of `over`, with everybody where it is but the homeless.
     fn profile(&self, lane: usize, over: Interval) -> Profile;
 
-    /// Those who may move and may have something on a lane inside of `over`: all who have, and
-    /// perhaps others.
-    fn on(&self, lane: usize, over: Interval) -> impl Iterator<Item = Self::Who>;
+    /// The seats of those who may move and have something on a lane inside of `over`, perhaps of
+    /// others too; and from when to when, where that is known.
+    fn on(&self, lane: usize, over: Interval) -> impl Iterator<Item = (usize, Option<Interval>)>;
 
-    /// What somebody has to find another place for; `None` if it may not move after all.
-    fn job(&self, who: Self::Who) -> Option<Job>;
+    /// Who has a seat, and what it has to find another place for; `None` if it may not move after
+    /// all.
+    fn job(&self, seat: usize) -> Option<(Self::Name, Job)>;
 }
 
 /// New places.
-pub(crate) struct Places<W> {
+pub(crate) struct Places<N> {
     /// For the homeless, in their order.
     pub(crate) homeless: Vec<Vec<Piece>>,
     /// For those who move, in their order.
-    pub(crate) moved: Vec<(W, Vec<Piece>)>,
+    pub(crate) moved: Vec<(N, Vec<Piece>)>,
 }
 
 /// A place for all of the homeless, on a ground where everybody else is where it is now; `None` if
@@ -77,7 +81,7 @@ pub(crate) fn replan<G: Ground>(
     ground: &G,
     homeless: Vec<Job>,
     budget: Budget,
-) -> Option<Places<G::Who>> {
+) -> Option<Places<G::Name>> {
     if homeless.is_empty() {
         return Some(Places { homeless: Vec::new(), moved: Vec::new() });
     }
@@ -86,9 +90,9 @@ pub(crate) fn replan<G: Ground>(
     let homeless = (0..search.homeless).map(|number| found.remove(&number).unwrap_or_default());
     let homeless = homeless.collect();
     found.retain(|number, place| search.jobs[*number].present != *place);
-    let moved = found.into_iter().filter_map(|(number, place)| Some((search.who(number)?, place)));
+    let moved = found.into_iter().filter_map(|(number, place)| Some((search.name(number)?, place)));
     let mut moved: Vec<_> = moved.collect();
-    moved.sort_unstable_by_key(|(who, _)| *who);
+    moved.sort_unstable_by_key(|(name, _)| *name);
     (moved.len() <= budget.moves_max).then_some(Places { homeless, moved })
 }
 
@@ -157,10 +161,10 @@ pub(super) struct Search<'g, G: Ground> {
     pub(super) jobs: Vec<Job>,
     /// So many are homeless.
     pub(super) homeless: usize,
-    /// Who the others are.
-    names: Vec<G::Who>,
-    /// The number of each, or that it may not move.
-    numbers: BTreeMap<G::Who, Option<usize>>,
+    /// What the others are called.
+    names: Vec<G::Name>,
+    /// The number of each seat to which the search has come, or that nobody there may move.
+    numbers: Vec<Option<Option<usize>>>,
 }
 
 /// The places that a round found, by numbers: for the homeless, and for whoever did not just stay.
@@ -176,15 +180,18 @@ impl<'g, G: Ground> Search<'g, G> {
             homeless: homeless.len(),
             jobs: homeless,
             names: Vec::new(),
-            numbers: BTreeMap::new(),
+            numbers: vec![None; ground.seats()],
         }
     }
 
     fn run(&mut self) -> Option<Found> {
         let homeless = self.ordered((0..self.homeless).collect(), |job| job.window.end());
-        let near = self.near(&homeless);
+        let mut circle = Circle::new(self.ground.lanes());
+        self.widen(&mut circle, &homeless, usize::MAX);
+        let near = self.ordered(circle.members.clone(), |job| job.window.end());
         let order = [homeless.as_slice(), &near].concat();
-        let mut round = Round::new(self, &order)?;
+        let mut crowd = Crowd::new(self, &order)?;
+        let mut round = Round::new(self, &mut crowd, &order);
         // Where it does not fit among those that never move, nobody else has to be asked.
         if !homeless.iter().all(|number| round.fits(*number)) {
             return None;
@@ -192,23 +199,25 @@ impl<'g, G: Ground> Search<'g, G> {
         if let Ok(found) = round.run(true) {
             return Some(found);
         }
-        let far = self.reach(&order, near);
+        self.reach(&mut circle);
+        let far = self.ordered(circle.members, |job| job.window.end());
         let jobs =
             |some: &[usize]| some.iter().map(|number| &self.jobs[*number]).collect::<Vec<_>>();
         self.prices = prices(self.ground, &jobs(&homeless), &jobs(&far));
         let order = [homeless, far].concat();
-        if let Ok(found) = Round::new(self, &order)?.run(true) {
+        let mut crowd = Crowd::new(self, &order)?;
+        if let Ok(found) = Round::new(self, &mut crowd, &order).run(true) {
             return Some(found);
         }
-        self.anew(order)
+        self.anew(&mut crowd, order)
     }
 
     /// All of these anew.
-    fn anew(&mut self, some: Vec<usize>) -> Option<Found> {
+    fn anew(&mut self, crowd: &mut Crowd, some: Vec<usize>) -> Option<Found> {
         let by_laxity = self.ordered(some.clone(), Job::latest_start);
         let mut order = self.ordered(some, |job| job.window.end());
         for round in 0..self.budget.rounds {
-            match Round::new(self, &order)?.run(false) {
+            match Round::new(self, crowd, &order).run(false) {
                 Ok(found) => return Some(found),
                 Err(Failed::Spent) => return None,
                 Err(Failed::Squeaky(squeaky)) => {
@@ -217,7 +226,7 @@ impl<'g, G: Ground> Search<'g, G> {
                 }
             }
             if round == 0
-                && let Ok(found) = Round::new(self, &by_laxity)?.run(false)
+                && let Ok(found) = Round::new(self, crowd, &by_laxity).run(false)
             {
                 return Some(found);
             }
@@ -225,72 +234,107 @@ impl<'g, G: Ground> Search<'g, G> {
         None
     }
 
-    /// Those that are where somebody near could be, and so on, as long as they are not too many.
-    fn reach(&mut self, some: &[usize], near: Vec<usize>) -> Vec<usize> {
-        let (mut reached, mut far) = (some.to_vec(), near);
-        loop {
-            let farther = self.near(&reached);
-            if farther.len() <= far.len() || self.budget.among_max < farther.len() {
-                return far;
+    /// Takes those in that are where somebody inside could be, and so on, as long as they are not
+    /// too many.
+    fn reach(&mut self, circle: &mut Circle) {
+        let mut outermost = 0;
+        while outermost < circle.members.len() {
+            let known = circle.members.len();
+            let edge = circle.members[outermost..].to_vec();
+            self.widen(circle, &edge, self.budget.among_max);
+            if self.budget.among_max < circle.members.len() {
+                circle.members.truncate(known);
+                return;
             }
-            reached.clone_from(&farther);
-            far = farther;
+            outermost = known;
         }
     }
 
-    /// Those that are where some of these could be, by deadline.
-    fn near(&mut self, some: &[usize]) -> Vec<usize> {
-        let mut windows: Vec<Option<Interval>> = vec![None; self.ground.lanes()];
+    /// Takes those in that are where some of these could be, until there are more than `most`.
+    fn widen(&mut self, circle: &mut Circle, some: &[usize], most: usize) {
+        let mut wider: BTreeSet<usize> = BTreeSet::new();
         for job in some.iter().map(|number| &self.jobs[*number]) {
             for lane in &job.fan.lanes {
-                let Some(hull) = windows.get_mut(*lane) else { continue };
-                *hull = Some(hull.map_or(job.window, |hull| hull.hull(job.window)));
-            }
-        }
-        let mut near: BTreeSet<usize> = BTreeSet::new();
-        for (lane, window) in windows.into_iter().enumerate() {
-            let Some(window) = window else { continue };
-            for who in self.ground.on(lane, window) {
-                if let Some(number) = self.number(who)
-                    && !near.contains(&number)
-                    && self.jobs[number].meets(lane, window)
-                {
-                    near.insert(number);
+                let Some(window) = circle.windows.get_mut(*lane) else { continue };
+                let hull = Some(window.map_or(job.window, |window| window.hull(job.window)));
+                if *window != hull {
+                    *window = hull;
+                    wider.insert(*lane);
                 }
             }
         }
-        self.ordered(near.into_iter().collect(), |job| job.window.end())
+        let ground = self.ground;
+        for lane in wider {
+            let Some(window) = circle.windows[lane] else { continue };
+            for (seat, over) in ground.on(lane, window) {
+                let Some(number) = self.number(seat).filter(|number| !circle.has(*number)) else {
+                    continue;
+                };
+                // Where it begins or ends inside, it is there then.
+                let is_there = over.is_some_and(|over| {
+                    window.start() <= over.start() || over.end() <= window.end()
+                });
+                if is_there || self.jobs[number].meets(lane, window) {
+                    circle.take_in(number);
+                    if most < circle.members.len() {
+                        return;
+                    }
+                }
+            }
+        }
     }
 
     fn ordered(&self, mut order: Vec<usize>, key: impl Fn(&Job) -> Timestamp) -> Vec<usize> {
         // Of equals the homeless are last.
-        let name = |number: usize| (number < self.homeless, self.who(number), number);
+        let name = |number: usize| (number < self.homeless, self.name(number), number);
         order.sort_unstable_by_key(|number| (key(&self.jobs[*number]), name(*number)));
         order
     }
 
-    fn who(&self, number: usize) -> Option<G::Who> {
+    fn name(&self, number: usize) -> Option<G::Name> {
         self.names.get(number.checked_sub(self.homeless)?).copied()
     }
 
-    /// The number of somebody to whom the search has come before.
-    pub(super) fn known(&self, who: G::Who) -> Option<usize> {
-        self.numbers.get(&who).copied().flatten()
-    }
-
-    /// The number of somebody; `None` if it may not move.
-    fn number(&mut self, who: G::Who) -> Option<usize> {
-        if let Some(known) = self.numbers.get(&who) {
+    /// The number of whoever has a seat; `None` if it may not move.
+    fn number(&mut self, seat: usize) -> Option<usize> {
+        if let Some(known) = self.numbers.get(seat)? {
             return *known;
         }
-        let job = self.ground.job(who);
-        let number = job.is_some().then_some(self.jobs.len());
-        if let Some(job) = job {
+        let number = self.ground.job(seat).map(|(name, job)| {
             self.jobs.push(job);
-            self.names.push(who);
-        }
-        self.numbers.insert(who, number);
+            self.names.push(name);
+            self.jobs.len().saturating_sub(1)
+        });
+        self.numbers[seat] = Some(number);
         number
+    }
+}
+
+/// Those around some jobs.
+struct Circle {
+    /// On each lane, when somebody inside could be there.
+    windows: Vec<Option<Interval>>,
+    /// Those inside, in the order in which they were found.
+    members: Vec<usize>,
+    /// The same, by numbers.
+    inside: Vec<bool>,
+}
+
+impl Circle {
+    fn new(lanes: usize) -> Self {
+        Self { windows: vec![None; lanes], members: Vec::new(), inside: Vec::new() }
+    }
+
+    fn has(&self, number: usize) -> bool {
+        self.inside.get(number) == Some(&true)
+    }
+
+    fn take_in(&mut self, number: usize) {
+        if self.inside.len() <= number {
+            self.inside.resize(number.saturating_add(1), false);
+        }
+        self.inside[number] = true;
+        self.members.push(number);
     }
 }
 

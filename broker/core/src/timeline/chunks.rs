@@ -40,7 +40,7 @@ struct Body {
 }
 
 /// The place of a breakpoint.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Place {
     chunk: usize,
     step: usize,
@@ -96,8 +96,9 @@ impl Chunks {
         Some(Place { chunk, step: self.heads[chunk].length.saturating_sub(1) })
     }
 
-    /// The breakpoint after another.
-    pub(super) fn after(&self, place: Place) -> Option<Place> {
+    /// The breakpoint after another, or the first.
+    pub(super) fn after(&self, place: Option<Place>) -> Option<Place> {
+        let Some(place) = place else { return self.first() };
         let step = place.step.saturating_add(1);
         if step < self.heads[place.chunk].length {
             return Some(Place { step, ..place });
