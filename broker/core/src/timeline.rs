@@ -52,8 +52,22 @@ impl Timeline {
     /// # Errors
     /// [`Imbalance`] if a level would pass 64 bits; nothing has changed then.
     pub fn book(&mut self, over: Interval, amount: u64) -> Result<(), Imbalance> {
+        self.book_within(over, amount, u64::MAX)
+    }
+
+    /// Books `amount` more over `over`, if no level passes `ceiling` then.
+    ///
+    /// # Errors
+    /// [`Imbalance`] if one would; nothing has changed then.
+    pub(crate) fn book_within(
+        &mut self,
+        over: Interval,
+        amount: u64,
+        ceiling: u64,
+    ) -> Result<(), Imbalance> {
         let inside = self.inside(over);
-        inside.extent(&self.levels).high.checked_add(amount).ok_or(Imbalance)?;
+        let high = inside.extent(&self.levels).high.checked_add(amount);
+        high.filter(|high| *high <= ceiling).ok_or(Imbalance)?;
         self.shift(over, inside, amount);
         Ok(())
     }
@@ -163,10 +177,8 @@ impl Timeline {
     }
 
     fn inside(&self, over: Interval) -> Inside {
-        Inside {
-            from: self.levels.last_of(|at| at <= over.start()),
-            to: self.levels.last_of(|at| at < over.end()),
-        }
+        let from = self.levels.last_of(|at| at <= over.start());
+        Inside { from, to: self.levels.last_since(from, |at| at < over.end()) }
     }
 
     /// Adds to every level inside of `over`, modulo 2^64.
@@ -176,7 +188,8 @@ impl Timeline {
         }
         let levels = &mut self.levels;
         let level = |levels: &Chunks, place: Option<_>| place.map_or(0, |it| levels.level(it));
-        let begins = from.is_some_and(|from| levels.at(from) == over.start());
+        let since = from.map(|from| levels.at(from));
+        let begins = since == Some(over.start());
         let behind = level(levels, to);
         let next = levels.after(to);
         let ends = next.filter(|next| levels.at(*next) == over.end());
@@ -191,7 +204,10 @@ impl Timeline {
             Some(_) => {}
         }
         // The end may have moved it.
-        let from = levels.last_of(|at| at <= over.start());
+        let from = match from.zip(since) {
+            Some((from, since)) if levels.is_at(from, since) => Some(from),
+            _ => levels.last_of(|at| at <= over.start()),
+        };
         let before = if begins { from.and_then(|from| levels.before(from)) } else { from };
         let before = level(levels, before);
         match from {

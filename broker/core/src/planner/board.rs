@@ -75,6 +75,11 @@ impl Profile {
         debug_assert!(taken.is_ok(), "what stands on a lane together does not overflow");
     }
 
+    /// The same, if that much is left there.
+    fn take_if_free(&mut self, over: Interval, amount: u64) -> bool {
+        amount == 0 || self.load.book_within(over, amount, self.capacity).is_ok()
+    }
+
     /// Gives `amount` back over `over`, where it was taken.
     pub(crate) fn give(&mut self, over: Interval, amount: u64) {
         let given = self.load.free(over, amount);
@@ -143,19 +148,30 @@ impl Board {
     /// else nothing.
     pub(crate) fn take_all(&mut self, fan: &Fan<usize>, pieces: &[Piece]) -> bool {
         for (count, piece) in pieces.iter().enumerate() {
-            let over = piece.over.within(self.over);
-            let fits = fan.ways[piece.way].iter().all(|crossing| {
-                let lane = self.lane(fan.lanes[crossing.lane]).zip(over);
-                let amount = crossing.factor.amount(piece.rate);
-                lane.is_none_or(|(lane, over)| amount <= lane.low(over))
-            });
-            if !fits {
+            if !self.take_if_free(fan, piece) {
                 for piece in &pieces[..count] {
                     self.give(fan, piece);
                 }
                 return false;
             }
-            self.take(fan, piece);
+        }
+        true
+    }
+
+    fn take_if_free(&mut self, fan: &Fan<usize>, piece: &Piece) -> bool {
+        let Some(over) = piece.over.within(self.over) else { return true };
+        let way = &fan.ways[piece.way];
+        for (count, crossing) in way.iter().enumerate() {
+            let amount = crossing.factor.amount(piece.rate);
+            let lane = self.lane_mut(fan.lanes[crossing.lane]);
+            if lane.is_some_and(|lane| !lane.take_if_free(over, amount)) {
+                for crossing in &way[..count] {
+                    if let Some(lane) = self.lane_mut(fan.lanes[crossing.lane]) {
+                        lane.give(over, crossing.factor.amount(piece.rate));
+                    }
+                }
+                return false;
+            }
         }
         true
     }
@@ -167,17 +183,25 @@ pub(crate) struct Free<'a> {
     capacity: u64,
     /// What is booked; `None` if nothing ever is.
     booked: Option<Cursor<'a>>,
+    /// Less than this is as good as nothing.
+    least: u64,
+    /// More than this is of no use.
+    enough: u64,
+    /// Nobody looks any further.
+    end: Timestamp,
+    level: u64,
 }
 
 impl<'a> Free<'a> {
     pub(crate) fn new(capacity: u64, booked: Cursor<'a>) -> Self {
         // Where nothing can be had, nothing changes about that.
-        Self { capacity, booked: Some(booked).filter(|_| capacity != 0) }
+        Self { booked: Some(booked).filter(|_| capacity != 0), ..Self::all(capacity) }
     }
 
     /// A lane on which nothing is booked.
     pub(crate) fn all(capacity: u64) -> Self {
-        Self { capacity, booked: None }
+        let (least, enough, end) = (0, u64::MAX, Timestamp::MAX);
+        Self { capacity, booked: None, least, enough, end, level: capacity }
     }
 
     /// A lane that carries nothing.
@@ -185,20 +209,29 @@ impl<'a> Free<'a> {
         Self::all(0)
     }
 
+    /// The same as one sees it to whom less than `least` is as good as nothing and more than
+    /// `enough` of no use, and who looks no further than `end`.
+    pub(crate) fn seen(self, (least, enough): (u64, u64), end: Timestamp) -> Self {
+        let mut seen = Self { least, enough, end, ..self };
+        seen.settle();
+        seen
+    }
+
     /// What is free now.
     pub(crate) fn level(&self) -> u64 {
-        self.booked.map_or(self.capacity, |booked| self.capacity.saturating_sub(booked.level()))
+        self.level
     }
 
     /// When that changes; the last instant if it never does.
     pub(crate) fn next(&self) -> Timestamp {
-        self.booked.map_or(Timestamp::MAX, |booked| booked.next().unwrap_or(Timestamp::MAX))
+        self.booked.and_then(|booked| booked.next()).unwrap_or(Timestamp::MAX)
     }
 
     /// Goes on to then.
     pub(crate) fn advance(&mut self) {
         if let Some(booked) = &mut self.booked {
             booked.advance();
+            self.settle();
         }
     }
 
@@ -206,6 +239,29 @@ impl<'a> Free<'a> {
     pub(crate) fn skip(&mut self, instant: Timestamp) {
         if let Some(booked) = &mut self.booked {
             booked.skip(instant);
+            self.settle();
         }
+    }
+
+    /// Looks what is free now, and reads on over what does not change it.
+    fn settle(&mut self) {
+        let Self { capacity, least, enough, end, .. } = *self;
+        let seen = |booked: u64| match capacity.saturating_sub(booked) {
+            free if free < least => 0,
+            free => free.min(enough),
+        };
+        let Some(booked) = &mut self.booked else {
+            self.level = seen(0);
+            return;
+        };
+        let level = seen(booked.level());
+        while booked.next().is_some_and(|next| next < end) {
+            booked.pass(end, |extent| seen(extent.low) == level && seen(extent.high) == level);
+            if booked.peek().is_none_or(|next| seen(next) != level) {
+                break;
+            }
+            booked.advance();
+        }
+        self.level = level;
     }
 }

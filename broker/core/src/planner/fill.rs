@@ -40,7 +40,8 @@ pub(crate) fn fill<'s>(
     steps: &mut u64,
 ) -> Option<Vec<Piece>> {
     for shortest in coarser() {
-        let mut filling = Filling::new(&read, choice, volume, (shortest, segments_max));
+        let mut filling =
+            Filling::new(&read, choice, (volume, window.end()), (shortest, segments_max));
         match filling.run(window, volume, steps) {
             Filled::All => return Some(filling.pieces),
             // Coarser pieces begin and end elsewhere: one grain says nothing of the next.
@@ -61,7 +62,8 @@ pub(crate) fn most<'s>(
 ) -> u128 {
     let endless = Volume { need: u128::MAX, ..*volume };
     for shortest in coarser() {
-        let mut filling = Filling::new(&read, choice, &endless, (shortest, segments_max));
+        let mut filling =
+            Filling::new(&read, choice, (&endless, window.end()), (shortest, segments_max));
         match filling.run(window, &endless, &mut 0) {
             Filled::Crowded => {}
             Filled::All | Filled::Short => return u128::MAX.saturating_sub(filling.left),
@@ -86,9 +88,9 @@ enum Filled {
 }
 
 struct Filling<'w, 's> {
-    /// The lanes that any of the ways crosses, in the order of their places in the fan.
+    /// The lanes that any of the ways crosses, by their places in the fan.
     lanes: Vec<(usize, Free<'s>)>,
-    /// When what is free on each lane of the fan changes.
+    /// When what is free on each of them changes.
     nexts: Vec<Timestamp>,
     splitter: Splitter<'w>,
     pieces: Vec<Piece>,
@@ -102,16 +104,16 @@ impl<'w, 's> Filling<'w, 's> {
     fn new(
         read: impl Fn(usize) -> Free<'s>,
         choice: Choice<'w>,
-        volume: &Volume,
+        (volume, end): (&Volume, Timestamp),
         (shortest, segments_max): (i64, usize),
     ) -> Self {
-        let splitter = Splitter::new(choice, volume);
-        let lanes: Vec<_> = splitter.lanes().map(|lane| (lane, read(lane))).collect();
-        let count = lanes.last().map_or(0, |(lane, _)| lane.saturating_add(1));
-        let mut nexts = vec![Timestamp::MAX; count];
+        let mut splitter = Splitter::new(choice, volume);
+        let seen = splitter.lanes().map(|(lane, bounds)| (lane, read(lane).seen(bounds, end)));
+        let lanes: Vec<_> = seen.collect();
         for (lane, free) in &lanes {
-            nexts[*lane] = free.next();
+            splitter.set(*lane, free.level());
         }
+        let nexts = lanes.iter().map(|(_, free)| free.next()).collect();
         let (pieces, left) = (Vec::new(), volume.need);
         Self { lanes, nexts, splitter, pieces, left, shortest, segments_max }
     }
@@ -120,11 +122,9 @@ impl<'w, 's> Filling<'w, 's> {
         let mut here = window.start();
         while here < window.end() {
             *steps = steps.saturating_add(1);
-            for (lane, free) in &self.lanes {
-                self.splitter.set(*lane, free.level());
-            }
-            if let Some(opens) = self.opens() {
-                here = opens;
+            // Not where short pieces of time are joined: that would join others.
+            if self.shortest == 0 && self.splitter.is_closed() {
+                here = self.skip();
                 continue;
             }
             let Some(over) = self.next_piece(here, window.end()) else { break };
@@ -141,6 +141,7 @@ impl<'w, 's> Filling<'w, 's> {
                 }
             }
             here = over.end();
+            self.look(here);
         }
         Filled::Short
     }
@@ -149,35 +150,49 @@ impl<'w, 's> Filling<'w, 's> {
         if self.segments_max < self.pieces.len() { Filled::Crowded } else { Filled::All }
     }
 
-    /// Where no way is open now, reads on to when one may be. Not where short pieces of time are
-    /// joined: that would join others.
-    fn opens(&mut self) -> Option<Timestamp> {
-        let opens = self.splitter.opens(&self.nexts).filter(|_| self.shortest == 0)?;
-        for (lane, free) in &mut self.lanes {
+    /// Where every way is closed, reads on to when one may be open.
+    fn skip(&mut self) -> Timestamp {
+        let change = |lane: usize| {
+            let at = self.lanes.iter().position(|(place, _)| *place == lane);
+            at.map_or(Timestamp::MAX, |at| self.nexts[at])
+        };
+        let opens = self.splitter.opens(change);
+        for ((lane, free), next) in self.lanes.iter_mut().zip(&mut self.nexts) {
             free.skip(opens);
-            self.nexts[*lane] = free.next();
+            *next = free.next();
+            self.splitter.set(*lane, free.level());
         }
-        Some(opens)
+        opens
     }
 
-    /// Reads on to the next instant at which something changes, and tells the splitter the least
-    /// that is free until then.
+    /// The time until something changes. Where that is too short, reads on and tells the splitter
+    /// the least that is free until then.
     fn next_piece(&mut self, here: Timestamp, end: Timestamp) -> Option<Interval> {
         let least = here.as_ms().saturating_add(self.shortest);
         loop {
             let next = self.nexts.iter().copied().fold(end, Timestamp::min);
-            let long_enough = next == end || least <= next.as_ms();
-            for (lane, free) in &mut self.lanes {
-                if self.nexts[*lane] == next {
+            if next == end || least <= next.as_ms() {
+                return Interval::new(here, next);
+            }
+            for ((lane, free), at) in self.lanes.iter_mut().zip(&mut self.nexts) {
+                if *at == next {
                     free.advance();
-                    self.nexts[*lane] = free.next();
-                    if !long_enough {
-                        self.splitter.lower(*lane, free.level());
-                    }
+                    *at = free.next();
+                    self.splitter.lower(*lane, free.level());
                 }
             }
-            if long_enough {
-                return Interval::new(here, next);
+        }
+    }
+
+    /// Tells the splitter what is free from `here` on.
+    fn look(&mut self, here: Timestamp) {
+        for ((lane, free), next) in self.lanes.iter_mut().zip(&mut self.nexts) {
+            if *next == here {
+                free.advance();
+                *next = free.next();
+                self.splitter.set(*lane, free.level());
+            } else if self.shortest != 0 {
+                self.splitter.set(*lane, free.level());
             }
         }
     }

@@ -67,6 +67,9 @@ pub(crate) trait Ground {
     fn job(&self, seat: usize) -> Option<(Self::Name, Job)>;
 }
 
+/// How many times as many are in the next circle.
+const WIDER: usize = 4;
+
 /// New places.
 pub(crate) struct Places<N> {
     /// For the homeless, in their order.
@@ -186,8 +189,10 @@ impl<'g, G: Ground> Search<'g, G> {
 
     fn run(&mut self) -> Option<Found> {
         let homeless = self.ordered((0..self.homeless).collect(), |job| job.window.end());
-        let mut circle = Circle::new(self.ground.lanes());
-        self.widen(&mut circle, &homeless, usize::MAX);
+        let mut circle = Circle::around(self.ground.lanes(), self.jobs.iter());
+        while let Some(lane) = circle.wider.pop_first() {
+            self.ask(&mut circle, lane, usize::MAX);
+        }
         let near = self.ordered(circle.members.clone(), |job| job.window.end());
         let order = [homeless.as_slice(), &near].concat();
         let mut crowd = Crowd::new(self, &order)?;
@@ -199,17 +204,33 @@ impl<'g, G: Ground> Search<'g, G> {
         if let Ok(found) = round.run(true) {
             return Some(found);
         }
-        self.reach(&mut circle);
-        let far = self.ordered(circle.members, |job| job.window.end());
-        let jobs =
-            |some: &[usize]| some.iter().map(|number| &self.jobs[*number]).collect::<Vec<_>>();
-        self.prices = prices(self.ground, &jobs(&homeless), &jobs(&far));
-        let order = [homeless, far].concat();
-        let mut crowd = Crowd::new(self, &order)?;
-        if let Ok(found) = Round::new(self, &mut crowd, &order).run(true) {
-            return Some(found);
+        let (mut order, mut crowd) = (order, crowd);
+        // Ever wider circles, as long as they grow and are not too many.
+        let mut is_priced = false;
+        loop {
+            let known = circle.members.len();
+            let most = known.saturating_mul(WIDER).min(self.budget.among_max);
+            self.reach(&mut circle, most);
+            if is_priced && known == circle.members.len() {
+                break;
+            }
+            is_priced = true;
+            let far = self.ordered(circle.members.clone(), |job| job.window.end());
+            self.price(&homeless, &far);
+            order = [homeless.as_slice(), &far].concat();
+            crowd = Crowd::new(self, &order)?;
+            if let Ok(found) = Round::new(self, &mut crowd, &order).run(true) {
+                return Some(found);
+            }
         }
         self.anew(&mut crowd, order)
+    }
+
+    /// Prices what lanes are worth to these.
+    fn price(&mut self, homeless: &[usize], settled: &[usize]) {
+        let jobs =
+            |some: &[usize]| some.iter().map(|number| &self.jobs[*number]).collect::<Vec<_>>();
+        self.prices = prices(self.ground, &jobs(homeless), &jobs(settled));
     }
 
     /// All of these anew.
@@ -234,54 +255,42 @@ impl<'g, G: Ground> Search<'g, G> {
         None
     }
 
-    /// Takes those in that are where somebody inside could be, and so on, as long as they are not
-    /// too many.
-    fn reach(&mut self, circle: &mut Circle) {
-        let mut outermost = 0;
-        while outermost < circle.members.len() {
-            let known = circle.members.len();
-            let edge = circle.members[outermost..].to_vec();
-            self.widen(circle, &edge, self.budget.among_max);
-            if self.budget.among_max < circle.members.len() {
-                circle.members.truncate(known);
-                return;
+    /// Takes those in that are where somebody inside could be, and so on, until it has so many.
+    fn reach(&mut self, circle: &mut Circle, most: usize) {
+        while circle.members.len() < most {
+            if circle.wider.is_empty() {
+                let edge = circle.members[circle.asked..].iter();
+                let windows = edge.map(|number| &self.jobs[*number]);
+                circle.windows.widen(windows, &mut circle.wider);
+                circle.asked = circle.members.len();
             }
-            outermost = known;
+            let Some(lane) = circle.wider.first().copied() else { return };
+            if self.ask(circle, lane, most) {
+                circle.wider.remove(&lane);
+            }
         }
     }
 
-    /// Takes those in that are where some of these could be, until there are more than `most`.
-    fn widen(&mut self, circle: &mut Circle, some: &[usize], most: usize) {
-        let mut wider: BTreeSet<usize> = BTreeSet::new();
-        for job in some.iter().map(|number| &self.jobs[*number]) {
-            for lane in &job.fan.lanes {
-                let Some(window) = circle.windows.get_mut(*lane) else { continue };
-                let hull = Some(window.map_or(job.window, |window| window.hull(job.window)));
-                if *window != hull {
-                    *window = hull;
-                    wider.insert(*lane);
-                }
-            }
-        }
+    /// Takes those in that are on a lane when somebody inside could be, until the circle has so
+    /// many; whether that was all of them.
+    fn ask(&mut self, circle: &mut Circle, lane: usize, most: usize) -> bool {
         let ground = self.ground;
-        for lane in wider {
-            let Some(window) = circle.windows[lane] else { continue };
-            for (seat, over) in ground.on(lane, window) {
-                let Some(number) = self.number(seat).filter(|number| !circle.has(*number)) else {
-                    continue;
-                };
-                // Where it begins or ends inside, it is there then.
-                let is_there = over.is_some_and(|over| {
-                    window.start() <= over.start() || over.end() <= window.end()
-                });
-                if is_there || self.jobs[number].meets(lane, window) {
-                    circle.take_in(number);
-                    if most < circle.members.len() {
-                        return;
-                    }
+        let Some(window) = circle.windows.of(lane) else { return true };
+        for (seat, over) in ground.on(lane, window) {
+            let Some(number) = self.number(seat).filter(|number| !circle.has(*number)) else {
+                continue;
+            };
+            // Where it begins or ends inside, it is there then.
+            let is_there =
+                over.is_some_and(|it| window.start() <= it.start() || it.end() <= window.end());
+            if is_there || self.jobs[number].meets(lane, window) {
+                if most <= circle.members.len() {
+                    return false;
                 }
+                circle.take_in(number);
             }
         }
+        true
     }
 
     fn ordered(&self, mut order: Vec<usize>, key: impl Fn(&Job) -> Timestamp) -> Vec<usize> {
@@ -312,17 +321,47 @@ impl<'g, G: Ground> Search<'g, G> {
 
 /// Those around some jobs.
 struct Circle {
-    /// On each lane, when somebody inside could be there.
-    windows: Vec<Option<Interval>>,
+    /// When somebody inside could be on each lane.
+    windows: Windows,
+    /// The lanes on which that has become more since those on them were asked.
+    wider: BTreeSet<usize>,
     /// Those inside, in the order in which they were found.
     members: Vec<usize>,
-    /// The same, by numbers.
+    /// The windows have those of so many of them.
+    asked: usize,
+    /// Who is inside, by numbers.
     inside: Vec<bool>,
 }
 
+/// A window for each lane.
+struct Windows(Vec<Option<Interval>>);
+
+impl Windows {
+    fn of(&self, lane: usize) -> Option<Interval> {
+        self.0.get(lane).copied().flatten()
+    }
+
+    /// Takes the windows of some jobs in, and notes the lanes on which they did not lie inside.
+    fn widen<'a>(&mut self, jobs: impl Iterator<Item = &'a Job>, wider: &mut BTreeSet<usize>) {
+        for job in jobs {
+            for lane in &job.fan.lanes {
+                let Some(window) = self.0.get_mut(*lane) else { continue };
+                let hull = Some(window.map_or(job.window, |window| window.hull(job.window)));
+                if *window != hull {
+                    *window = hull;
+                    wider.insert(*lane);
+                }
+            }
+        }
+    }
+}
+
 impl Circle {
-    fn new(lanes: usize) -> Self {
-        Self { windows: vec![None; lanes], members: Vec::new(), inside: Vec::new() }
+    /// Nobody yet, around these.
+    fn around<'a>(lanes: usize, jobs: impl Iterator<Item = &'a Job>) -> Self {
+        let (mut windows, mut wider) = (Windows(vec![None; lanes]), BTreeSet::new());
+        windows.widen(jobs, &mut wider);
+        Self { windows, wider, members: Vec::new(), asked: 0, inside: Vec::new() }
     }
 
     fn has(&self, number: usize) -> bool {

@@ -19,6 +19,10 @@ pub(crate) struct Splitter<'w> {
     /// Below this rate a way is closed, if just one is taken.
     least: u64,
     lows: Vec<Low>,
+    /// What each of the ways carries by itself, in their order.
+    open: Vec<u64>,
+    /// Those for which that has to be looked at again: see [`bit`].
+    changed: u64,
     /// The rate on each way, after a split.
     pub(crate) rates: Vec<u64>,
     /// What ways taken before leave of what is free on each lane.
@@ -33,37 +37,70 @@ struct Low {
     /// How the first way crosses it; `None` if none does.
     factor: Option<Factor>,
     carries: u64,
+    /// The ways that cross it: see [`bit`].
+    ways: u64,
+    /// Less is as good as nothing to any of them.
+    least: u64,
+    /// More is of no use to all of them together.
+    enough: u64,
 }
 
 impl Low {
-    const UNUSED: Self = Self { free: 0, factor: None, carries: 0 };
+    const UNUSED: Self =
+        Self { free: 0, factor: None, carries: 0, ways: 0, least: u64::MAX, enough: 0 };
 
     fn carries(&self, factor: Factor) -> u64 {
         if self.factor == Some(factor) { self.carries } else { factor.rate_within(self.free).bps() }
     }
 }
 
+/// The bit of a way by its place in the order: the last stands for all from there on.
+fn bit(place: usize) -> u64 {
+    1_u64.checked_shl(u32::try_from(place).unwrap_or(u32::MAX)).unwrap_or(1 << 63)
+}
+
 impl<'w> Splitter<'w> {
     pub(crate) fn new(choice: Choice<'w>, volume: &Volume) -> Self {
         let Choice { ways, order, exact } = choice;
-        let mut lows: Vec<Low> = Vec::new();
-        for crossing in order.iter().flat_map(|place| &ways[*place]) {
-            if lows.len() <= crossing.lane {
-                lows.resize(crossing.lane.saturating_add(1), Low::UNUSED);
-            }
-            let factor = &mut lows[crossing.lane].factor;
-            *factor = factor.or(Some(crossing.factor));
-        }
-        let (max, several) = (volume.max.bps(), volume.split);
+        let several = volume.split;
         let least = if several { 1 } else { volume.min.bps().max(1) };
-        let (rates, left) = (vec![0; ways.len()], Vec::new());
-        Self { ways, order, exact, max, several, least, lows, rates, left }
+        let least_rate = BitRate::from_bps(least).unwrap_or(BitRate::MAX);
+        // Each way may round up for itself.
+        let count = u64::try_from(order.len()).unwrap_or(u64::MAX);
+        let mut lows: Vec<Low> = Vec::new();
+        for (place, way) in order.iter().enumerate() {
+            for Crossing { lane, factor } in ways[*way].iter().copied() {
+                if lows.len() <= lane {
+                    lows.resize(lane.saturating_add(1), Low::UNUSED);
+                }
+                let low = &mut lows[lane];
+                let rounded = count.saturating_mul(factor.times().into());
+                low.factor = low.factor.or(Some(factor));
+                low.ways |= bit(place);
+                low.least = low.least.min(factor.amount(least_rate));
+                low.enough = low.enough.max(factor.amount(volume.max).saturating_add(rounded));
+            }
+        }
+        Self {
+            ways,
+            order,
+            exact,
+            max: volume.max.bps(),
+            several,
+            least,
+            lows,
+            open: vec![0; order.len()],
+            changed: u64::MAX,
+            rates: vec![0; ways.len()],
+            left: Vec::new(),
+        }
     }
 
-    /// The lanes that any of the ways crosses, by their places in the fan.
-    pub(crate) fn lanes(&self) -> impl Iterator<Item = usize> {
+    /// The lanes that any of the ways crosses, by their places in the fan; and below what they are
+    /// as good as full, above what as good as empty.
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = (usize, (u64, u64))> {
         let lanes = self.lows.iter().enumerate().filter(|(_, low)| low.factor.is_some());
-        lanes.map(|(lane, _)| lane)
+        lanes.map(|(lane, low)| (lane, (low.least, low.enough)))
     }
 
     /// So much is free on a lane now.
@@ -72,6 +109,7 @@ impl<'w> Splitter<'w> {
         if low.free != free {
             low.free = free;
             low.carries = low.factor.map_or(0, |factor| factor.rate_within(free).bps());
+            self.changed |= low.ways;
         }
     }
 
@@ -80,16 +118,36 @@ impl<'w> Splitter<'w> {
         self.set(lane, free.min(self.lows[lane].free));
     }
 
-    /// If every way is closed now: the first instant at which one may be open, where what is free
-    /// on each lane changes at these.
-    pub(crate) fn opens(&self, changes: &[Timestamp]) -> Option<Timestamp> {
-        let mut first = Timestamp::MAX;
-        for place in self.order {
-            let way = self.ways[*place].iter();
+    /// Whether no way carries anything of use now.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        self.look();
+        self.open.iter().all(|carries| *carries < self.least)
+    }
+
+    /// Where that is so: the first instant at which one may carry something, if what is free on
+    /// each lane changes at these.
+    pub(crate) fn opens(&self, change: impl Fn(usize) -> Timestamp) -> Timestamp {
+        let opens = self.order.iter().filter_map(|way| {
+            let way = self.ways[*way].iter();
             let closed = way.filter(|it| self.lows[it.lane].carries(it.factor) < self.least);
-            first = first.min(closed.map(|crossing| changes[crossing.lane]).max()?);
+            closed.map(|crossing| change(crossing.lane)).max()
+        });
+        opens.min().unwrap_or(Timestamp::MAX)
+    }
+
+    /// Looks at the ways on which something has changed.
+    fn look(&mut self) {
+        if self.changed == 0 {
+            return;
         }
-        Some(first)
+        for (place, carries) in self.open.iter_mut().enumerate() {
+            if self.changed & bit(place) != 0 {
+                let way = self.ways[self.order[place]].iter();
+                let rates = way.map(|it| self.lows[it.lane].carries(it.factor));
+                *carries = rates.fold(self.max, u64::min);
+            }
+        }
+        self.changed = 0;
     }
 
     /// The most that the ways carry together of what is free, shortest first.
@@ -110,21 +168,16 @@ impl<'w> Splitter<'w> {
     }
 
     fn one(&mut self) -> BitRate {
+        self.look();
         self.rates.fill(0);
         let mut best = (0, 0);
-        for &index in self.order {
-            let way = self.ways[index].iter();
-            let rates = way.map(|it| self.lows[it.lane].carries(it.factor));
-            let rate = rates.fold(self.max, u64::min);
+        for (place, rate) in self.open.iter().copied().enumerate() {
             if best.1 < rate {
-                best = (index, rate);
-            }
-            if rate == self.max {
-                break;
+                best = (place, rate);
             }
         }
-        if let Some(rate) = self.rates.get_mut(best.0) {
-            *rate = best.1;
+        if let Some(way) = self.order.get(best.0) {
+            self.rates[*way] = best.1;
         }
         BitRate::from_bps(best.1).unwrap_or(BitRate::MAX)
     }
@@ -175,25 +228,38 @@ impl<'w> Splitter<'w> {
     /// Whether lanes that are full stand in every way, and carry no more than this together: then
     /// nothing carries more.
     fn is_most(&self, total: u64) -> bool {
-        let (mut cut, mut carries): (Vec<usize>, u64) = (Vec::new(), 0);
-        for way in self.order.iter().map(|place| &self.ways[*place]) {
-            if way.iter().any(|crossing| cut.contains(&crossing.lane)) {
-                continue;
-            }
-            let full = |crossing: &&Crossing| self.within(&[**crossing], 1) == 0;
-            let Some(crossing) = way.iter().find(full) else { return false };
-            // Other ways may cross it less often: it carries most of those that do so least.
-            let ways = self.order.iter().flat_map(|place| &self.ways[*place]);
-            let times =
-                ways.filter(|it| it.lane == crossing.lane).map(|it| it.factor.times()).min();
-            let once = crossing.factor.carries(self.lows[crossing.lane].free);
-            let limit = once.checked_div(times.unwrap_or(1).into()).unwrap_or(once);
-            cut.push(crossing.lane);
-            carries = carries.saturating_add(limit);
-        }
         // Each way rounds once on each lane.
         let slack = u64::try_from(self.order.len()).unwrap_or(0);
-        carries <= total.saturating_add(slack)
+        self.is_cut(self.order, total.saturating_add(slack), &mut Vec::new())
+    }
+
+    /// Whether full lanes that carry no more than `most` together stand in every one of these ways
+    /// on which none of `cut` does.
+    fn is_cut(&self, ways: &[usize], most: u64, cut: &mut Vec<usize>) -> bool {
+        let uncut = |place: &&usize| {
+            let mut crossings = self.ways[**place].iter();
+            !crossings.any(|crossing| cut.contains(&crossing.lane))
+        };
+        let Some(next) = ways.iter().find(uncut) else { return true };
+        self.ways[*next].iter().any(|crossing| {
+            let carries = self.carries(crossing);
+            if most < carries || self.within(&[*crossing], 1) != 0 {
+                return false;
+            }
+            cut.push(crossing.lane);
+            let is_cut = self.is_cut(ways, most.saturating_sub(carries), cut);
+            cut.pop();
+            is_cut
+        })
+    }
+
+    /// The most that all ways together carry over a lane.
+    fn carries(&self, crossing: &Crossing) -> u64 {
+        // Other ways may cross it less often: it carries most of those that do so least.
+        let ways = self.order.iter().flat_map(|place| &self.ways[*place]);
+        let times = ways.filter(|it| it.lane == crossing.lane).map(|it| it.factor.times()).min();
+        let once = crossing.factor.carries(self.lows[crossing.lane].free);
+        once.checked_div(times.unwrap_or(1).into()).unwrap_or(once)
     }
 
     /// The most in all, if that is more than `total`, which the rates are now.

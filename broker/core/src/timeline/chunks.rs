@@ -15,14 +15,14 @@ const FEW: usize = CHUNK >> 1;
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chunks {
+    /// The instant of the first breakpoint of each: by themselves, because they are searched.
+    firsts: Vec<Timestamp>,
     heads: Vec<Head>,
     bodies: Vec<Body>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Head {
-    /// The instant of its first breakpoint.
-    first: Timestamp,
     /// The place of its body.
     body: usize,
     /// How many breakpoints it has: at least one.
@@ -48,9 +48,9 @@ pub(super) struct Place {
 
 /// The lowest and the highest of some levels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Extent {
-    pub(super) low: u64,
-    pub(super) high: u64,
+pub(crate) struct Extent {
+    pub(crate) low: u64,
+    pub(crate) high: u64,
 }
 
 impl Extent {
@@ -80,11 +80,34 @@ impl Chunks {
 
     /// The last breakpoint of those at the front for which this holds.
     pub(super) fn last_of(&self, holds: impl Fn(Timestamp) -> bool) -> Option<Place> {
-        let chunk = self.heads.partition_point(|head| holds(head.first)).checked_sub(1)?;
+        let chunk = self.firsts.partition_point(|first| holds(*first)).checked_sub(1)?;
         let head = self.heads[chunk];
         let instants = &self.bodies[head.body].at[..head.length];
         let step = instants.partition_point(|at| holds(*at)).saturating_sub(1);
         Some(Place { chunk, step })
+    }
+
+    /// The same, where it holds for one of them for sure.
+    pub(super) fn last_since(
+        &self,
+        sure: Option<Place>,
+        holds: impl Fn(Timestamp) -> bool,
+    ) -> Option<Place> {
+        let near = sure.filter(|sure| {
+            let next = self.firsts.get(sure.chunk.saturating_add(1));
+            next.is_none_or(|first| !holds(*first))
+        });
+        let Some(Place { chunk, step }) = near else { return self.last_of(holds) };
+        let head = self.heads[chunk];
+        let instants = &self.bodies[head.body].at[step..head.length];
+        let more = instants.partition_point(|at| holds(*at)).saturating_sub(1);
+        Some(Place { chunk, step: step.saturating_add(more) })
+    }
+
+    /// Whether there is a breakpoint at this place and instant.
+    pub(super) fn is_at(&self, place: Place, at: Timestamp) -> bool {
+        let head = self.heads.get(place.chunk).filter(|head| place.step < head.length);
+        head.is_some_and(|head| self.bodies[head.body].at[place.step] == at)
     }
 
     /// The breakpoint before another.
@@ -158,7 +181,8 @@ impl Chunks {
     /// Puts a breakpoint behind another, or in front of all.
     pub(super) fn insert(&mut self, before: Option<Place>, at: Timestamp, level: u64) {
         let Some(before) = before.or_else(|| self.first()) else {
-            let head = Head { first: at, body: 0, length: 1, raised: 0, low: level, high: level };
+            let head = Head { body: 0, length: 1, raised: 0, low: level, high: level };
+            self.firsts.push(at);
             self.heads.push(head);
             self.bodies.push(Body { at: [at; CHUNK], levels: [level; CHUNK] });
             return;
@@ -180,7 +204,7 @@ impl Chunks {
         body.at[place.step] = at;
         body.levels[place.step] = level.wrapping_sub(head.raised);
         head.length = head.length.saturating_add(1);
-        head.first = head.first.min(at);
+        self.firsts[place.chunk] = body.at[0];
         Extent { low: head.low, high: head.high } = head.extent().and(Extent::of(level));
     }
 
@@ -196,7 +220,7 @@ impl Chunks {
         body.at.copy_within(step.saturating_add(1)..head.length, step);
         body.levels.copy_within(step.saturating_add(1)..head.length, step);
         head.length = head.length.saturating_sub(1);
-        head.first = body.at[0];
+        self.firsts[chunk] = body.at[0];
         self.refresh(chunk);
         if self.heads[chunk].length <= FEW {
             self.merge(chunk);
@@ -208,12 +232,12 @@ impl Chunks {
 
     /// The chunks of some time, whole ones: outside of it, it is another function.
     pub(super) fn part(&self, start: Timestamp, end: Timestamp) -> Self {
-        let from = self.heads.partition_point(|head| head.first <= start).saturating_sub(1);
-        let to = self.heads.partition_point(|head| head.first < end).max(from);
+        let from = self.firsts.partition_point(|first| *first <= start).saturating_sub(1);
+        let to = self.firsts.partition_point(|first| *first < end).max(from);
         let heads = self.heads[from..to].iter();
         let bodies = heads.clone().map(|head| self.bodies[head.body].clone()).collect();
         let heads = heads.enumerate().map(|(body, head)| Head { body, ..*head }).collect();
-        Self { heads, bodies }
+        Self { firsts: self.firsts[from..to].to_vec(), heads, bodies }
     }
 
     /// Halves a full chunk.
@@ -223,8 +247,9 @@ impl Chunks {
         late.at.copy_within(FEW.., 0);
         late.levels.copy_within(FEW.., 0);
         let length = head.length.saturating_sub(FEW);
-        let behind = Head { first: late.at[0], body: self.bodies.len(), length, ..head };
+        let behind = Head { body: self.bodies.len(), length, ..head };
         self.heads[chunk].length = FEW;
+        self.firsts.insert(chunk.saturating_add(1), late.at[0]);
         self.heads.insert(chunk.saturating_add(1), behind);
         self.bodies.push(late);
         self.refresh(chunk);
@@ -253,6 +278,7 @@ impl Chunks {
     }
 
     fn drop_chunk(&mut self, chunk: usize) {
+        self.firsts.remove(chunk);
         let body = self.heads.remove(chunk).body;
         self.bodies.swap_remove(body);
         let last = self.bodies.len();
@@ -303,6 +329,11 @@ impl<'a> Cursor<'a> {
         (self.next.chunk < self.chunks.heads.len()).then(|| self.chunks.at(self.next))
     }
 
+    /// What the level is from then on.
+    pub(crate) fn peek(&self) -> Option<u64> {
+        (self.next.chunk < self.chunks.heads.len()).then(|| self.chunks.level(self.next))
+    }
+
     /// Goes on to then.
     pub(crate) fn advance(&mut self) {
         let Some(head) = self.chunks.heads.get(self.next.chunk) else { return };
@@ -322,10 +353,10 @@ impl<'a> Cursor<'a> {
 
     /// Goes on to the end of the last of the next chunks for which `passes` holds and that begin
     /// before `until`, if it stands before a whole one.
-    pub(super) fn pass(&mut self, until: Timestamp, passes: impl Fn(Extent) -> bool) {
+    pub(crate) fn pass(&mut self, until: Timestamp, passes: impl Fn(Extent) -> bool) {
         while self.next.step == 0
             && let Some(head) = self.chunks.heads.get(self.next.chunk)
-            && head.first < until
+            && self.chunks.firsts[self.next.chunk] < until
             && passes(head.extent())
         {
             let step = head.length.saturating_sub(1);
