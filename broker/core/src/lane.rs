@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidegate_policy::{BitRate, Interval, MaintenanceId, Span, Timestamp};
 
 use crate::maintenance::{self, Window};
-use crate::planner::board::{Free, Profile};
+use crate::planner::board::{Free, Profile, area};
 use crate::timeline::{Imbalance, Timeline};
 
 /// The name of a lane: its resource and its direction, such as `links/spine-1/forward`.
@@ -137,7 +137,13 @@ impl Lane {
         Profile::new(self.capacity(), self.load().part(over))
     }
 
-    /// The same over all time, if it could carry this much and maintenance took away that much.
+    /// What is free for something new inside of `over` in all, in bits per second times
+    /// milliseconds.
+    pub(crate) fn area(&self, over: Interval) -> u128 {
+        area(self.open_capacity(), self.load(), over)
+    }
+
+    /// What is free over all time, to try things on, if it could carry this much and maintenance took away that much.
     pub(crate) fn profile_under(&self, capacity: u64, cuts: &Timeline) -> Profile {
         let mut load = self.timeline.clone();
         let added = load.add(cuts);

@@ -13,8 +13,10 @@ use super::Machine;
 use super::sight::Way;
 use crate::command::Ways;
 use crate::lane::{LaneName, Terms};
-use crate::plan::{Plan, PlanWay, Segment};
-use crate::planner::{Fan, Piece};
+use crate::plan::{Plan, PlanWay, Segment, carried};
+use crate::planner::replan::Job;
+use crate::planner::{Fan, Need, Piece, Steady, Volume};
+use crate::promise::Promised;
 
 /// Numbered lanes, and every plan that may move.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +40,9 @@ pub(super) struct Movables {
 pub(super) struct Seat {
     pub(super) id: ReservationId,
     pub(super) routes: Arc<Routes>,
+    promised: Promised,
+    /// When it begins.
+    start: Timestamp,
     pieces: Vec<Piece>,
     /// From then on its pieces are all that it has.
     from: Timestamp,
@@ -128,6 +133,12 @@ impl Movables {
         self.vacant.push(number);
     }
 
+    /// The ways that are asked for, if they are known and there are any.
+    pub(super) fn known(&self, asked: &Ways, terms: Terms) -> Option<&[Way]> {
+        let known = self.known.get(&(asked.clone(), terms))?;
+        Some(known.ways.as_slice()).filter(|ways| !ways.is_empty())
+    }
+
     /// Ways with their lanes numbered.
     pub(super) fn routes(&self, ways: Vec<Way>) -> Routes {
         let number = |lane: &LaneName| self.number(lane).unwrap_or(usize::MAX);
@@ -170,33 +181,45 @@ impl Machine {
             self.movables.known.clear();
         }
         self.movables.known.insert(key, Arc::clone(&routes));
-        let seat = Seat::of(id, routes, &found.plan);
+        let seat = Seat::of(id, routes, promise.what, &found.plan);
         self.movables.put(seat);
     }
 }
 
 impl Seat {
-    pub(super) fn of(id: ReservationId, routes: Arc<Routes>, plan: &Plan) -> Self {
-        let places: Vec<Option<usize>> = plan.ways.iter().map(|way| routes.place_of(way)).collect();
-        let (mut pieces, mut from) = (Vec::new(), Timestamp::EPOCH);
-        for segment in &plan.segments {
-            let way = places.get(segment.way).copied().flatten();
-            match way.and_then(|way| routes.piece(segment, way)) {
-                Some(piece) => pieces.push(piece),
-                None => from = from.max(segment.over.end()),
-            }
+    fn of(id: ReservationId, routes: Arc<Routes>, promised: Promised, plan: &Plan) -> Self {
+        let (pieces, from) = routes.pieces(plan);
+        let start = plan.interval().map_or(Timestamp::MAX, Interval::start);
+        Self { id, routes, promised, start, pieces, from }
+    }
+
+    /// The job of finding what it has from `from` on another place, under the plan that it `moved`
+    /// to in the same batch if it did; `None` if it may not move.
+    pub(super) fn job(&self, moved: Option<&Plan>, from: Timestamp) -> Option<Job> {
+        if let Some(plan) = moved {
+            let Self { id, routes, promised, .. } = self.clone();
+            return Self::of(id, routes, promised, plan).job(None, from);
         }
-        Self { id, routes, pieces, from }
+        let window = self.promised.window().from(from)?;
+        let present = self.ahead(from)?;
+        let need = match self.promised {
+            Promised::Volume { min, max, split, .. } => {
+                // What it is to carry behind the freeze, whatever was planned before it.
+                let carried = present.iter().map(|piece| carried(piece.rate, piece.over));
+                let need = carried.fold(0, u128::saturating_add);
+                Need::Volume(Volume { need, min, max, split })
+            }
+            // What has begun, or will before it hears, stays.
+            Promised::Span { .. } if self.start < from => return None,
+            Promised::Span { min, max, span, .. } => Need::Steady(Steady { min, max, span }),
+        };
+        Some(Job { fan: Arc::clone(&self.routes.fan), need, window, present })
     }
 
     /// What it has from `from` on; `None` if some of that is on none of its ways, or books there
     /// other than it would today.
-    pub(super) fn ahead(&self, from: Timestamp) -> Option<Vec<Piece>> {
-        if from < self.from {
-            return None;
-        }
-        let rest = |piece: &Piece| Some(Piece { over: piece.over.from(from)?, ..*piece });
-        Some(self.pieces.iter().filter_map(rest).collect())
+    fn ahead(&self, from: Timestamp) -> Option<Vec<Piece>> {
+        (self.from <= from).then(|| self.pieces.iter().filter_map(|it| it.from(from)).collect())
     }
 
     /// The lanes that it is on, each from its first start to its last end there.
@@ -215,6 +238,21 @@ impl Seat {
 }
 
 impl Routes {
+    /// A plan as pieces on these ways, and from when on they are all that it has: what comes before
+    /// is on none of them, or books there other than it would today.
+    pub(super) fn pieces(&self, plan: &Plan) -> (Vec<Piece>, Timestamp) {
+        let places: Vec<Option<usize>> = plan.ways.iter().map(|way| self.place_of(way)).collect();
+        let (mut pieces, mut from) = (Vec::new(), Timestamp::EPOCH);
+        for segment in &plan.segments {
+            let way = places.get(segment.way).copied().flatten();
+            match way.and_then(|way| self.piece(segment, way)) {
+                Some(piece) => pieces.push(piece),
+                None => from = from.max(segment.over.end()),
+            }
+        }
+        (pieces, from)
+    }
+
     /// A segment as a piece on one of these ways; `None` if it books there other than it would
     /// today.
     fn piece(&self, segment: &Segment, way: usize) -> Option<Piece> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tidegate_policy::{Interval, ReservationId, Timestamp};
 
 use super::Machine;
-use super::movables::{Routes, Seat, plan_of};
+use super::movables::{Routes, plan_of};
 use super::sight::{Sight, Way};
 use super::wanted::Wish;
 use crate::command::Ask;
@@ -32,7 +32,7 @@ const VICTIMS_MAX: usize = 512;
 /// One that can be preempted.
 struct Victim<'a> {
     found: &'a Reservation,
-    routes: Arc<Routes>,
+    routes: Routes,
     /// From when on its lanes can be taken.
     from: Timestamp,
     /// What it has from then on.
@@ -107,10 +107,11 @@ impl Machine {
         found.sort_by_key(|it| (it.standing.priority, Reverse(it.created), Reverse(it.id)));
         found.truncate(VICTIMS_MAX);
         let victims = found.into_iter().filter_map(|found| {
-            let routes = Arc::new(self.victim_routes(found)?);
+            let routes = self.victim_routes(found)?;
             let from = self.stops(now, found, None).max(self.frozen_if_movable(now, found));
-            let seat = Seat::of(found.id, Arc::clone(&routes), sight.plan(found));
-            let present = seat.ahead(from)?;
+            let (pieces, since) = routes.pieces(sight.plan(found));
+            let present = pieces.iter().filter_map(|piece| piece.from(from));
+            let present: Vec<Piece> = present.filter(|_| since <= from).collect();
             (!present.is_empty()).then_some(Victim { found, routes, from, present })
         });
         victims.collect()

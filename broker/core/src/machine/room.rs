@@ -15,11 +15,10 @@ use super::wanted::Wish;
 use super::{Machine, SILENCE_MARGIN};
 use crate::event::{MoveWhy, Moved};
 use crate::lane::Lane;
-use crate::plan::{Plan, carried};
+use crate::plan::Plan;
 use crate::planner::board::{Board, Profile};
 use crate::planner::replan::{Budget, Ground, Job, Places, replan};
-use crate::planner::{Fan, Need, Steady, Volume};
-use crate::promise::Promised;
+use crate::planner::Fan;
 use crate::reservation::Reservation;
 
 /// Room for a request: its plan, and what moves for it.
@@ -94,31 +93,7 @@ impl Machine {
         seat: &'a Seat,
     ) -> Option<Mover<'a>> {
         let found = self.state.reservations.get(&seat.id)?;
-        let promise = found.promise.as_ref()?;
-        let window = promise.what.window().from(from)?;
-        // As those before it in the same batch have left it.
-        let present = match sight.moved(seat.id) {
-            Some(plan) => Seat::of(seat.id, Arc::clone(&seat.routes), plan).ahead(from)?,
-            None => seat.ahead(from)?,
-        };
-        let need = match promise.what {
-            Promised::Volume { min, max, split, .. } => {
-                // What it is to carry behind the freeze, whatever was planned before it.
-                let carried = present.iter().map(|piece| carried(piece.rate, piece.over));
-                let need = carried.fold(0, u128::saturating_add);
-                Need::Volume(Volume { need, min, max, split })
-            }
-            Promised::Span { min, max, span, .. } => {
-                // What has begun, or will before it hears, stays.
-                if sight.plan(found).interval()?.start() < from {
-                    return None;
-                }
-                Need::Steady(Steady { min, max, span })
-            }
-        };
-        let routes = &seat.routes;
-        let job = Job { fan: Arc::clone(&routes.fan), need, window, present };
-        Some(Mover { found, routes, job })
+        Some(Mover { found, routes: &seat.routes, job: seat.job(sight.moved(seat.id), from)? })
     }
 
     /// What is free on the lanes of some ways, with everybody where it is.
@@ -176,6 +151,14 @@ impl Ground for Field<'_> {
         }
     }
 
+    fn area(&self, lane: usize, over: Interval) -> u128 {
+        let name = self.machine.movables.lanes().get(lane);
+        match self.board {
+            Some(board) => board.lane(lane).map_or(0, |lane| lane.area(over)),
+            None => name.and_then(|name| self.sight.lane(name)).map_or(0, |lane| lane.area(over)),
+        }
+    }
+
     fn on(&self, lane: usize, over: Interval) -> impl Iterator<Item = (usize, Option<Interval>)> {
         let movables = &self.machine.movables;
         let still = move |(seat, over): (usize, Interval)| {
@@ -191,8 +174,8 @@ impl Ground for Field<'_> {
 
     fn job(&self, seat: usize) -> Option<(ReservationId, Job)> {
         let seat = self.machine.movables.seat(seat)?;
-        let movable = Some(seat).filter(|seat| !self.except.contains(&seat.id))?;
-        let mover = self.machine.mover(self.sight, self.from, movable)?;
-        Some((seat.id, mover.job))
+        let movable = Some(seat).filter(|seat| !self.except.contains(&seat.id));
+        let job = movable?.job(self.sight.moved(seat.id), self.from)?;
+        Some((seat.id, job))
     }
 }

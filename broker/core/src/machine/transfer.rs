@@ -1,6 +1,6 @@
 //! Volumes by a deadline: where they fit, and if they do not, why and what would.
 
-use tidegate_policy::{BitRate, Interval};
+use tidegate_policy::{BitRate, Interval, Timestamp};
 
 use super::movables::plan_of;
 use super::sight::{Sight, Way};
@@ -36,13 +36,13 @@ impl Sight<'_> {
         segments_max: usize,
     ) -> Option<Vec<Piece>> {
         let fan = Fan::of(ways.iter().map(|way| way.crossings(|lane| lane)));
-        let read = |lane: usize| self.read(fan.lanes[lane], window);
+        let read = |lane: usize, from| self.read(fan.lanes[lane], from);
         let choice = Choice { ways: &fan.ways, order: &fan.order(), exact: true };
         fill(read, choice, (volume, window), segments_max, &mut 0)
     }
 
-    fn read(&self, lane: &LaneName, window: Interval) -> Free<'_> {
-        self.lane(lane).map_or_else(Free::none, |lane| lane.read(window.start()))
+    fn read(&self, lane: &LaneName, from: Timestamp) -> Free<'_> {
+        self.lane(lane).map_or_else(Free::none, |lane| lane.read(from))
     }
 
     /// Why none of these ways carries a volume, without offers.
@@ -56,7 +56,8 @@ impl Sight<'_> {
     fn reason_of(&self, ways: &[Way], sought: &Sought) -> Reason {
         let Sought { volume, window, .. } = sought;
         let fan = Fan::of(ways.iter().map(|way| way.crossings(|lane| lane)));
-        let empty = |lane: usize| Free::all(self.lane(fan.lanes[lane]).map_or(0, Lane::capacity));
+        let empty =
+            |lane: usize, _| Free::all(self.lane(fan.lanes[lane]).map_or(0, Lane::capacity));
         let choice = Choice { ways: &fan.ways, order: &fan.order(), exact: true };
         let fits = fill(empty, choice, (volume, *window), usize::MAX, &mut 0).is_some();
         self.first_reason(ways, fits)
@@ -75,7 +76,7 @@ impl Sight<'_> {
             let one = Way { needs: vec![need.clone()], ..way.clone() };
             let fan = Fan::of([one.crossings(|lane| lane)]);
             let choice = Choice { ways: &fan.ways, order: &fan.order(), exact: true };
-            let read = |lane: usize| self.read(fan.lanes[lane], window);
+            let read = |lane: usize, from| self.read(fan.lanes[lane], from);
             (need, most(read, choice, (&volume, window), usize::MAX))
         });
         let carries: Vec<_> = carries.collect();
@@ -142,7 +143,7 @@ impl Sight<'_> {
         let window = sought.window.from(sought.offered)?;
         let fan = Fan::of(ways.iter().map(|way| way.crossings(|lane| lane)));
         let choice = Choice { ways: &fan.ways, order: &fan.order(), exact: true };
-        let read = |lane: usize| self.read(fan.lanes[lane], window);
+        let read = |lane: usize, from| self.read(fan.lanes[lane], from);
         let most = most(read, choice, (volume, window), segments_max);
         // As much less as is planned less: the margin stays what it is.
         let promised = u128::from(bytes.bytes()).saturating_mul(most.min(volume.need));

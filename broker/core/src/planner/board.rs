@@ -61,12 +61,7 @@ impl Profile {
 
     /// What is free for something new over `over` in all, in bits per second times milliseconds.
     pub(crate) fn area(&self, over: Interval) -> u128 {
-        let capacity = self.open_capacity();
-        let parts = self.load.pieces(over).map(|(piece, level)| {
-            let free = u128::from(capacity.saturating_sub(level));
-            free.saturating_mul(piece.span().as_ms().into())
-        });
-        parts.fold(0, u128::saturating_add)
+        area(self.open_capacity(), &self.load, over)
     }
 
     /// Takes `amount` away over `over`.
@@ -175,6 +170,15 @@ impl Board {
         }
         true
     }
+}
+
+/// What is left of a capacity over `over` in all, in bits per second times milliseconds.
+pub(crate) fn area(capacity: u64, load: &Timeline, over: Interval) -> u128 {
+    let parts = load.pieces(over).map(|(piece, level)| {
+        let free = u128::from(capacity.saturating_sub(level));
+        free.saturating_mul(piece.span().as_ms().into())
+    });
+    parts.fold(0, u128::saturating_add)
 }
 
 /// What is free on a lane, as it is read from left to right.

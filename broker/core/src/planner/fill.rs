@@ -28,20 +28,19 @@ pub(crate) struct Choice<'w> {
     pub(crate) exact: bool,
 }
 
-/// Fills the window over some ways, whose lanes `read` reads from its start by their places in the
-/// fan. `steps` counts what was looked at, in pieces of time.
+/// Fills the window over some ways, whose lanes `read` reads by their places in the fan, from some
+/// instant on. `steps` counts what was looked at, in pieces of time.
 ///
 /// `None` if it does not fit.
 pub(crate) fn fill<'s>(
-    read: impl Fn(usize) -> Free<'s>,
+    read: impl Fn(usize, Timestamp) -> Free<'s>,
     choice: Choice<'_>,
     (volume, window): (&Volume, Interval),
     segments_max: usize,
     steps: &mut u64,
 ) -> Option<Vec<Piece>> {
     for shortest in coarser() {
-        let mut filling =
-            Filling::new(&read, choice, (volume, window.end()), (shortest, segments_max));
+        let mut filling = Filling::new(&read, choice, volume, (shortest, segments_max));
         match filling.run(window, volume, steps) {
             Filled::All => return Some(filling.pieces),
             // Coarser pieces begin and end elsewhere: one grain says nothing of the next.
@@ -55,15 +54,14 @@ pub(crate) fn fill<'s>(
 /// The most that a plan of so many segments carries inside of a window, in bits per second times
 /// milliseconds.
 pub(crate) fn most<'s>(
-    read: impl Fn(usize) -> Free<'s>,
+    read: impl Fn(usize, Timestamp) -> Free<'s>,
     choice: Choice<'_>,
     (volume, window): (&Volume, Interval),
     segments_max: usize,
 ) -> u128 {
     let endless = Volume { need: u128::MAX, ..*volume };
     for shortest in coarser() {
-        let mut filling =
-            Filling::new(&read, choice, (&endless, window.end()), (shortest, segments_max));
+        let mut filling = Filling::new(&read, choice, &endless, (shortest, segments_max));
         match filling.run(window, &endless, &mut 0) {
             Filled::Crowded => {}
             Filled::All | Filled::Short => return u128::MAX.saturating_sub(filling.left),
@@ -87,8 +85,9 @@ enum Filled {
     Crowded,
 }
 
-struct Filling<'w, 's> {
-    /// The lanes that any of the ways crosses, by their places in the fan.
+struct Filling<'w, 's, R> {
+    read: R,
+    /// The lanes that are read, by their places in the fan.
     lanes: Vec<(usize, Free<'s>)>,
     /// When what is free on each of them changes.
     nexts: Vec<Timestamp>,
@@ -100,35 +99,31 @@ struct Filling<'w, 's> {
     segments_max: usize,
 }
 
-impl<'w, 's> Filling<'w, 's> {
+impl<'w, 's, R: Fn(usize, Timestamp) -> Free<'s>> Filling<'w, 's, R> {
     fn new(
-        read: impl Fn(usize) -> Free<'s>,
+        read: R,
         choice: Choice<'w>,
-        (volume, end): (&Volume, Timestamp),
+        volume: &Volume,
         (shortest, segments_max): (i64, usize),
     ) -> Self {
-        let mut splitter = Splitter::new(choice, volume);
-        let seen = splitter.lanes().map(|(lane, bounds)| (lane, read(lane).seen(bounds, end)));
-        let lanes: Vec<_> = seen.collect();
-        for (lane, free) in &lanes {
-            splitter.set(*lane, free.level());
-        }
-        let nexts = lanes.iter().map(|(_, free)| free.next()).collect();
-        let (pieces, left) = (Vec::new(), volume.need);
-        Self { lanes, nexts, splitter, pieces, left, shortest, segments_max }
+        let splitter = Splitter::new(choice, volume);
+        let (lanes, nexts, pieces, left) = (Vec::new(), Vec::new(), Vec::new(), volume.need);
+        Self { read, lanes, nexts, splitter, pieces, left, shortest, segments_max }
     }
 
     fn run(&mut self, window: Interval, volume: &Volume, steps: &mut u64) -> Filled {
         let mut here = window.start();
+        // Where short pieces of time are joined, what is free later counts too.
+        let joins = self.shortest != 0;
+        while joins && self.open(here, window.end()) {}
         while here < window.end() {
             *steps = steps.saturating_add(1);
-            // Not where short pieces of time are joined: that would join others.
-            if self.shortest == 0 && self.splitter.is_closed() {
+            if !joins && self.most_at(here, window.end()) == BitRate::ZERO {
                 here = self.skip();
                 continue;
             }
             let Some(over) = self.next_piece(here, window.end()) else { break };
-            let total = self.splitter.split();
+            let total = if joins { self.splitter.split() } else { self.splitter.total() };
             if BitRate::ZERO < total && volume.min <= total {
                 if self.left <= carried(total, over) {
                     self.finish(over, total, volume.min);
@@ -144,6 +139,28 @@ impl<'w, 's> Filling<'w, 's> {
             self.look(here);
         }
         Filled::Short
+    }
+
+    /// The most that can be had now. The lanes of a way are read only once those before it do not
+    /// carry all that is of use.
+    fn most_at(&mut self, here: Timestamp, end: Timestamp) -> BitRate {
+        while !self.splitter.is_enough() && self.open(here, end) {}
+        self.splitter.split()
+    }
+
+    /// Reads one more way; whether there was one.
+    fn open(&mut self, here: Timestamp, end: Timestamp) -> bool {
+        let Some(way) = self.splitter.open() else { return false };
+        for crossing in way {
+            if self.lanes.iter().all(|(lane, _)| *lane != crossing.lane) {
+                let free = (self.read)(crossing.lane, here);
+                let free = free.seen(self.splitter.bounds(crossing.lane), end);
+                self.splitter.set(crossing.lane, free.level());
+                self.nexts.push(free.next());
+                self.lanes.push((crossing.lane, free));
+            }
+        }
+        true
     }
 
     fn checked(&self) -> Filled {

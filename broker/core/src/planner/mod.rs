@@ -6,11 +6,13 @@
 //! - [`board`] is what is free on many lanes, to try things on;
 //! - [`prices`] says what lanes are worth to many jobs together;
 //! - [`put`] finds one plan its first place, over the cheapest ways;
-//! - [`replan`] finds many plans new places, all of them or none, [`round`] by round.
+//! - [`replan`] finds many plans new places, all of them or none, [`round`] by round, in an ever
+//!   wider [`circle`].
 //!
 //! Nothing here knows reservations, sessions or names: lanes are places in a list.
 
 pub(crate) mod board;
+mod circle;
 pub(crate) mod fill;
 mod flow;
 pub(crate) mod place;
@@ -20,7 +22,7 @@ pub(crate) mod replan;
 mod round;
 pub(crate) mod split;
 
-use tidegate_policy::{BitRate, Interval, Span};
+use tidegate_policy::{BitRate, Interval, Span, Timestamp};
 
 use crate::lane::Factor;
 
@@ -49,6 +51,13 @@ pub(crate) struct Piece {
     pub(crate) way: usize,
     pub(crate) over: Interval,
     pub(crate) rate: BitRate,
+}
+
+impl Piece {
+    /// What is left of it from `from` on.
+    pub(crate) fn from(&self, from: Timestamp) -> Option<Self> {
+        Some(Self { over: self.over.from(from)?, ..*self })
+    }
 }
 
 /// A volume to be moved.

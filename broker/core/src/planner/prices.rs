@@ -64,9 +64,8 @@ fn carries<G: Ground>(ground: &G, homeless: &[&Job], settled: &[&Job]) -> Vec<(u
         }
     }
     let used = carries.into_iter().enumerate();
-    let used = used.filter_map(|(lane, own)| {
-        Some((lane, ground.profile(lane, over).area(over).saturating_add(own?)))
-    });
+    let used =
+        used.filter_map(|(lane, own)| Some((lane, own?.saturating_add(ground.area(lane, over)))));
     used.collect()
 }
 

@@ -46,7 +46,7 @@ fn put_volume(
     order: &[usize],
     (budget, steps): (&Budget, &mut u64),
 ) -> Option<Vec<Piece>> {
-    let read = |lane: usize| board.read(job.fan.lanes[lane], job.window.start());
+    let read = |lane: usize, from| board.read(job.fan.lanes[lane], from);
     let choice = Choice { ways: &job.fan.ways, order, exact: false };
     fill(read, choice, (volume, job.window), budget.segments_max, steps)
 }

@@ -8,12 +8,13 @@
 //!
 //! Nobody and no lane is looked at before the search comes to it ([`Ground`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate_policy::{Interval, Timestamp};
 
 use super::board::{Board, Profile};
+use super::circle::Circle;
 use super::prices::{PRICE, prices};
 use super::put::put;
 use super::round::{Crowd, Failed, Round};
@@ -58,6 +59,9 @@ pub(crate) trait Ground {
     /// What is free on a lane inside of `over`, with everybody where it is but the homeless.
     fn profile(&self, lane: usize, over: Interval) -> Profile;
 
+    /// What is free there in all, in bits per second times milliseconds.
+    fn area(&self, lane: usize, over: Interval) -> u128;
+
     /// The seats of those who may move and have something on a lane inside of `over`, perhaps of
     /// others too; and from when to when, where that is known.
     fn on(&self, lane: usize, over: Interval) -> impl Iterator<Item = (usize, Option<Interval>)>;
@@ -68,7 +72,7 @@ pub(crate) trait Ground {
 }
 
 /// How many times as many are in the next circle.
-const WIDER: usize = 4;
+const WIDER: usize = 2;
 
 /// New places.
 pub(crate) struct Places<N> {
@@ -132,7 +136,7 @@ impl Job {
     }
 
     /// Whether it is on a lane inside of `over`.
-    fn meets(&self, lane: usize, over: Interval) -> bool {
+    pub(super) fn meets(&self, lane: usize, over: Interval) -> bool {
         self.present.iter().any(|piece| {
             let mut crossings = self.fan.ways[piece.way].iter();
             piece.over.overlaps(over) && crossings.any(|it| self.fan.lanes[it.lane] == lane)
@@ -255,44 +259,6 @@ impl<'g, G: Ground> Search<'g, G> {
         None
     }
 
-    /// Takes those in that are where somebody inside could be, and so on, until it has so many.
-    fn reach(&mut self, circle: &mut Circle, most: usize) {
-        while circle.members.len() < most {
-            if circle.wider.is_empty() {
-                let edge = circle.members[circle.asked..].iter();
-                let windows = edge.map(|number| &self.jobs[*number]);
-                circle.windows.widen(windows, &mut circle.wider);
-                circle.asked = circle.members.len();
-            }
-            let Some(lane) = circle.wider.first().copied() else { return };
-            if self.ask(circle, lane, most) {
-                circle.wider.remove(&lane);
-            }
-        }
-    }
-
-    /// Takes those in that are on a lane when somebody inside could be, until the circle has so
-    /// many; whether that was all of them.
-    fn ask(&mut self, circle: &mut Circle, lane: usize, most: usize) -> bool {
-        let ground = self.ground;
-        let Some(window) = circle.windows.of(lane) else { return true };
-        for (seat, over) in ground.on(lane, window) {
-            let Some(number) = self.number(seat).filter(|number| !circle.has(*number)) else {
-                continue;
-            };
-            // Where it begins or ends inside, it is there then.
-            let is_there =
-                over.is_some_and(|it| window.start() <= it.start() || it.end() <= window.end());
-            if is_there || self.jobs[number].meets(lane, window) {
-                if most <= circle.members.len() {
-                    return false;
-                }
-                circle.take_in(number);
-            }
-        }
-        true
-    }
-
     fn ordered(&self, mut order: Vec<usize>, key: impl Fn(&Job) -> Timestamp) -> Vec<usize> {
         // Of equals the homeless are last.
         let name = |number: usize| (number < self.homeless, self.name(number), number);
@@ -305,7 +271,7 @@ impl<'g, G: Ground> Search<'g, G> {
     }
 
     /// The number of whoever has a seat; `None` if it may not move.
-    fn number(&mut self, seat: usize) -> Option<usize> {
+    pub(super) fn number(&mut self, seat: usize) -> Option<usize> {
         if let Some(known) = self.numbers.get(seat)? {
             return *known;
         }
@@ -316,64 +282,6 @@ impl<'g, G: Ground> Search<'g, G> {
         });
         self.numbers[seat] = Some(number);
         number
-    }
-}
-
-/// Those around some jobs.
-struct Circle {
-    /// When somebody inside could be on each lane.
-    windows: Windows,
-    /// The lanes on which that has become more since those on them were asked.
-    wider: BTreeSet<usize>,
-    /// Those inside, in the order in which they were found.
-    members: Vec<usize>,
-    /// The windows have those of so many of them.
-    asked: usize,
-    /// Who is inside, by numbers.
-    inside: Vec<bool>,
-}
-
-/// A window for each lane.
-struct Windows(Vec<Option<Interval>>);
-
-impl Windows {
-    fn of(&self, lane: usize) -> Option<Interval> {
-        self.0.get(lane).copied().flatten()
-    }
-
-    /// Takes the windows of some jobs in, and notes the lanes on which they did not lie inside.
-    fn widen<'a>(&mut self, jobs: impl Iterator<Item = &'a Job>, wider: &mut BTreeSet<usize>) {
-        for job in jobs {
-            for lane in &job.fan.lanes {
-                let Some(window) = self.0.get_mut(*lane) else { continue };
-                let hull = Some(window.map_or(job.window, |window| window.hull(job.window)));
-                if *window != hull {
-                    *window = hull;
-                    wider.insert(*lane);
-                }
-            }
-        }
-    }
-}
-
-impl Circle {
-    /// Nobody yet, around these.
-    fn around<'a>(lanes: usize, jobs: impl Iterator<Item = &'a Job>) -> Self {
-        let (mut windows, mut wider) = (Windows(vec![None; lanes]), BTreeSet::new());
-        windows.widen(jobs, &mut wider);
-        Self { windows, wider, members: Vec::new(), asked: 0, inside: Vec::new() }
-    }
-
-    fn has(&self, number: usize) -> bool {
-        self.inside.get(number) == Some(&true)
-    }
-
-    fn take_in(&mut self, number: usize) {
-        if self.inside.len() <= number {
-            self.inside.resize(number.saturating_add(1), false);
-        }
-        self.inside[number] = true;
-        self.members.push(number);
     }
 }
 

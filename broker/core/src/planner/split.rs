@@ -19,7 +19,7 @@ pub(crate) struct Splitter<'w> {
     /// Below this rate a way is closed, if just one is taken.
     least: u64,
     lows: Vec<Low>,
-    /// What each of the ways carries by itself, in their order.
+    /// What each of the ways that are open carries by itself, in their order.
     open: Vec<u64>,
     /// Those for which that has to be looked at again: see [`bit`].
     changed: u64,
@@ -89,18 +89,26 @@ impl<'w> Splitter<'w> {
             several,
             least,
             lows,
-            open: vec![0; order.len()],
-            changed: u64::MAX,
+            open: Vec::with_capacity(order.len()),
+            changed: 0,
             rates: vec![0; ways.len()],
             left: Vec::new(),
         }
     }
 
-    /// The lanes that any of the ways crosses, by their places in the fan; and below what they are
-    /// as good as full, above what as good as empty.
-    pub(crate) fn lanes(&self) -> impl Iterator<Item = (usize, (u64, u64))> {
-        let lanes = self.lows.iter().enumerate().filter(|(_, low)| low.factor.is_some());
-        lanes.map(|(lane, low)| (lane, (low.least, low.enough)))
+    /// Takes one more way into account, if there is one: what is free on its lanes has to be set.
+    pub(crate) fn open(&mut self) -> Option<&'w [Crossing]> {
+        let place = self.open.len();
+        let way = &self.ways[*self.order.get(place)?];
+        self.open.push(0);
+        self.changed |= bit(place);
+        Some(way)
+    }
+
+    /// Below what a lane is as good as full, and above what as good as empty.
+    pub(crate) fn bounds(&self, lane: usize) -> (u64, u64) {
+        let low = &self.lows[lane];
+        (low.least, low.enough)
     }
 
     /// So much is free on a lane now.
@@ -118,13 +126,12 @@ impl<'w> Splitter<'w> {
         self.set(lane, free.min(self.lows[lane].free));
     }
 
-    /// Whether no way carries anything of use now.
-    pub(crate) fn is_closed(&mut self) -> bool {
-        self.look();
-        self.open.iter().all(|carries| *carries < self.least)
+    /// Whether the ways that are open carry all that is of use now.
+    pub(crate) fn is_enough(&mut self) -> bool {
+        self.greedily() == self.max
     }
 
-    /// Where that is so: the first instant at which one may carry something, if what is free on
+    /// Where no way carries anything of use: the first instant at which one may, if what is free on
     /// each lane changes at these.
     pub(crate) fn opens(&self, change: impl Fn(usize) -> Timestamp) -> Timestamp {
         let opens = self.order.iter().filter_map(|way| {
@@ -150,8 +157,26 @@ impl<'w> Splitter<'w> {
         self.changed = 0;
     }
 
-    /// The most that the ways carry together of what is free, shortest first.
+    /// The most that the ways that are open carry together of what is free, shortest first.
     pub(crate) fn split(&mut self) -> BitRate {
+        let total = self.greedily();
+        let may_be_more = self.exact && self.several && 1 < self.open.len() && total < self.max;
+        if may_be_more && !self.is_most(total) {
+            self.exactly(total);
+        }
+        self.total()
+    }
+
+    /// What the ways carry together, after a split.
+    pub(crate) fn total(&self) -> BitRate {
+        let total = self.rates.iter().fold(0, |sum: u64, rate| sum.saturating_add(*rate));
+        BitRate::from_bps(total).unwrap_or(BitRate::MAX)
+    }
+
+    /// The same, each way taking what those before it leave.
+    fn greedily(&mut self) -> u64 {
+        self.look();
+        self.rates.fill(0);
         if self.several { self.together() } else { self.one() }
     }
 
@@ -167,9 +192,7 @@ impl<'w> Splitter<'w> {
         }
     }
 
-    fn one(&mut self) -> BitRate {
-        self.look();
-        self.rates.fill(0);
+    fn one(&mut self) -> u64 {
         let mut best = (0, 0);
         for (place, rate) in self.open.iter().copied().enumerate() {
             if best.1 < rate {
@@ -179,14 +202,17 @@ impl<'w> Splitter<'w> {
         if let Some(way) = self.order.get(best.0) {
             self.rates[*way] = best.1;
         }
-        BitRate::from_bps(best.1).unwrap_or(BitRate::MAX)
+        best.1
     }
 
-    fn together(&mut self) -> BitRate {
-        self.rates.fill(0);
-        self.reset();
+    fn together(&mut self) -> u64 {
         let mut total = 0_u64;
-        for &index in self.order {
+        if let [only] = self.open.as_slice() {
+            self.rates[self.order[0]] = *only;
+            return *only;
+        }
+        self.reset();
+        for &index in &self.order[..self.open.len()] {
             let way = &self.ways[index];
             let rate = self.within(way, self.max.saturating_sub(total));
             self.rates[index] = rate;
@@ -196,10 +222,7 @@ impl<'w> Splitter<'w> {
             }
             book(way, rate, &mut self.left);
         }
-        if self.exact && total < self.max && !self.is_most(total) {
-            total = self.exactly(total);
-        }
-        BitRate::from_bps(total).unwrap_or(BitRate::MAX)
+        total
     }
 
     /// Nothing is taken of what is free.
@@ -262,8 +285,8 @@ impl<'w> Splitter<'w> {
         once.checked_div(times.unwrap_or(1).into()).unwrap_or(once)
     }
 
-    /// The most in all, if that is more than `total`, which the rates are now.
-    fn exactly(&mut self, total: u64) -> u64 {
+    /// Takes the most in all, if that is more than `total`, which the rates are now.
+    fn exactly(&mut self, total: u64) {
         let mut lanes: Vec<Shared> = Vec::new();
         for lane in 0..self.lows.len() {
             let crossing = |place: &usize| self.ways[*place].iter().find(|it| it.lane == lane);
@@ -273,7 +296,7 @@ impl<'w> Splitter<'w> {
             lanes.push(Shared { times, limit: any.factor.carries(self.lows[lane].free) });
         }
         lanes.push(Shared { times: vec![1; self.order.len()], limit: self.max });
-        let Some(most) = most(self.order.len(), &lanes) else { return total };
+        let Some(most) = most(self.order.len(), &lanes) else { return };
         let before = self.rates.clone();
         self.reset();
         let mut sum = 0_u64;
@@ -286,9 +309,7 @@ impl<'w> Splitter<'w> {
         }
         if sum < total {
             self.rates = before;
-            return total;
         }
-        sum
     }
 }
 

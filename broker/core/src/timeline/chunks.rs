@@ -210,7 +210,7 @@ impl Chunks {
 
     /// Takes a breakpoint out.
     pub(super) fn remove(&mut self, place: Place) {
-        let Place { chunk, step } = place;
+        let (Place { chunk, step }, level) = (place, self.level(place));
         let head = &mut self.heads[chunk];
         if head.length == 1 {
             self.drop_chunk(chunk);
@@ -221,7 +221,10 @@ impl Chunks {
         body.levels.copy_within(step.saturating_add(1)..head.length, step);
         head.length = head.length.saturating_sub(1);
         self.firsts[chunk] = body.at[0];
-        self.refresh(chunk);
+        let extent = head.extent();
+        if level == extent.low || level == extent.high {
+            self.refresh(chunk);
+        }
         if self.heads[chunk].length <= FEW {
             self.merge(chunk);
             if let Some(before) = chunk.checked_sub(1) {
