@@ -16,9 +16,9 @@ use super::{Machine, SILENCE_MARGIN};
 use crate::event::{MoveWhy, Moved};
 use crate::lane::Lane;
 use crate::plan::Plan;
+use crate::planner::Fan;
 use crate::planner::board::{Board, Profile};
 use crate::planner::replan::{Budget, Ground, Job, Places, replan};
-use crate::planner::Fan;
 use crate::reservation::Reservation;
 
 /// Room for a request: its plan, and what moves for it.

@@ -171,10 +171,19 @@ impl Chunks {
                 head.high = head.high.wrapping_add(more);
                 continue;
             }
-            for level in &mut self.bodies[head.body].levels[start..end] {
+            let (raised, all) = (head.raised, head.extent());
+            let part = &mut self.bodies[head.body].levels[start..end];
+            let before = extent_of(raised, part);
+            for level in &mut *part {
                 *level = level.wrapping_add(more);
             }
-            self.refresh(chunk);
+            // Who was neither the lowest nor the highest says all about who is.
+            if all.low < before.low && before.high < all.high {
+                let Extent { low, high } = extent_of(raised, part).and(all);
+                (head.low, head.high) = (low, high);
+            } else {
+                self.refresh(chunk);
+            }
         }
     }
 
@@ -210,19 +219,21 @@ impl Chunks {
 
     /// Takes a breakpoint out.
     pub(super) fn remove(&mut self, place: Place) {
-        let (Place { chunk, step }, level) = (place, self.level(place));
+        let Place { chunk, step } = place;
         let head = &mut self.heads[chunk];
         if head.length == 1 {
             self.drop_chunk(chunk);
             return;
         }
         let body = &mut self.bodies[head.body];
+        let twin = step.checked_sub(1).map(|before| body.levels[before]);
+        let has_twin = twin == Some(body.levels[step]);
         body.at.copy_within(step.saturating_add(1)..head.length, step);
         body.levels.copy_within(step.saturating_add(1)..head.length, step);
         head.length = head.length.saturating_sub(1);
         self.firsts[chunk] = body.at[0];
-        let extent = head.extent();
-        if level == extent.low || level == extent.high {
+        // The lowest and the highest are still there where the one before is equal.
+        if !has_twin {
             self.refresh(chunk);
         }
         if self.heads[chunk].length <= FEW {
