@@ -2,7 +2,7 @@
 
 use tidegate_policy::{Interval, Span, Timestamp};
 
-use super::{Fan, Piece};
+use super::{Crossing, Fan, Piece};
 use crate::timeline::{Cursor, Timeline};
 
 /// What is free on a lane; by default it carries nothing.
@@ -16,10 +16,19 @@ pub(crate) struct Profile {
     closed: bool,
 }
 
-/// What is free for a time on those lanes that somebody looks at, by their numbers.
+/// What is free on those lanes that somebody looks at, by their numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Board {
-    lanes: Vec<Option<Profile>>,
+    lanes: Vec<Option<Seen>>,
+    /// Nobody looks at anything outside.
+    over: Interval,
+}
+
+/// A lane that somebody looks at.
+#[derive(Clone, Debug)]
+struct Seen {
+    profile: Profile,
+    /// When somebody looks at it. What lies outside of that altogether is taken from nobody.
     over: Interval,
 }
 
@@ -99,18 +108,41 @@ impl Board {
 
     /// Puts a lane onto the board, if it is not there.
     pub(crate) fn open(&mut self, lane: usize, profile: impl FnOnce() -> Profile) {
-        if let Some(place @ None) = self.lanes.get_mut(lane) {
-            *place = Some(profile());
+        self.look(lane, self.over, profile);
+    }
+
+    /// Looks at a lane over some time, and puts it onto the board if it is not there. When it was
+    /// looked at before, and when it is now; `None` if nothing changes.
+    pub(crate) fn look(
+        &mut self,
+        lane: usize,
+        over: Interval,
+        profile: impl FnOnce() -> Profile,
+    ) -> Option<(Option<Interval>, Interval)> {
+        let seen = self.lanes.get_mut(lane)?;
+        if let Some(seen) = seen {
+            let (before, now) = (seen.over, seen.over.hull(over));
+            seen.over = now;
+            return (before != now).then_some((Some(before), now));
         }
+        *seen = Some(Seen { profile: profile(), over });
+        Some((None, over))
     }
 
     /// A lane that is on the board.
     pub(crate) fn lane(&self, lane: usize) -> Option<&Profile> {
-        self.lanes.get(lane)?.as_ref()
+        self.lanes.get(lane)?.as_ref().map(|seen| &seen.profile)
     }
 
     pub(crate) fn lane_mut(&mut self, lane: usize) -> Option<&mut Profile> {
-        self.lanes.get_mut(lane)?.as_mut()
+        self.lanes.get_mut(lane)?.as_mut().map(|seen| &mut seen.profile)
+    }
+
+    /// A lane that somebody looks at sometime in `over`, which is cut to what the board is about.
+    pub(crate) fn seen(&mut self, lane: usize, over: Interval) -> Option<(&mut Profile, Interval)> {
+        let seen = self.lanes.get_mut(lane)?.as_mut();
+        let seen = seen.filter(|seen| seen.over.overlaps(over))?;
+        Some((&mut seen.profile, over.within(self.over)?))
     }
 
     /// What is free for something new on a lane from `instant` on: nothing if it is not on the
@@ -119,11 +151,10 @@ impl Board {
         self.lane(lane).map_or_else(Free::none, |lane| lane.read(instant))
     }
 
-    /// Takes what a piece books on its lanes, as far as they are on the board.
+    /// Takes what a piece books on its lanes, as far as somebody looks at them then.
     pub(crate) fn take(&mut self, fan: &Fan<usize>, piece: &Piece) {
-        let Some(over) = piece.over.within(self.over) else { return };
         for crossing in &fan.ways[piece.way] {
-            if let Some(lane) = self.lane_mut(fan.lanes[crossing.lane]) {
+            if let Some((lane, over)) = self.seen(fan.lanes[crossing.lane], piece.over) {
                 lane.take(over, crossing.factor.amount(piece.rate));
             }
         }
@@ -131,16 +162,18 @@ impl Board {
 
     /// Gives it back.
     pub(crate) fn give(&mut self, fan: &Fan<usize>, piece: &Piece) {
-        let Some(over) = piece.over.within(self.over) else { return };
-        for crossing in &fan.ways[piece.way] {
-            if let Some(lane) = self.lane_mut(fan.lanes[crossing.lane]) {
+        self.give_some(fan, piece, &fan.ways[piece.way]);
+    }
+
+    fn give_some(&mut self, fan: &Fan<usize>, piece: &Piece, crossings: &[Crossing]) {
+        for crossing in crossings {
+            if let Some((lane, over)) = self.seen(fan.lanes[crossing.lane], piece.over) {
                 lane.give(over, crossing.factor.amount(piece.rate));
             }
         }
     }
 
-    /// Takes what all these pieces book, if they fit together on the lanes that are on the board;
-    /// else nothing.
+    /// Takes what all these pieces book, if they fit together where somebody looks; else nothing.
     pub(crate) fn take_all(&mut self, fan: &Fan<usize>, pieces: &[Piece]) -> bool {
         for (count, piece) in pieces.iter().enumerate() {
             if !self.take_if_free(fan, piece) {
@@ -154,17 +187,12 @@ impl Board {
     }
 
     fn take_if_free(&mut self, fan: &Fan<usize>, piece: &Piece) -> bool {
-        let Some(over) = piece.over.within(self.over) else { return true };
         let way = &fan.ways[piece.way];
         for (count, crossing) in way.iter().enumerate() {
             let amount = crossing.factor.amount(piece.rate);
-            let lane = self.lane_mut(fan.lanes[crossing.lane]);
-            if lane.is_some_and(|lane| !lane.take_if_free(over, amount)) {
-                for crossing in &way[..count] {
-                    if let Some(lane) = self.lane_mut(fan.lanes[crossing.lane]) {
-                        lane.give(over, crossing.factor.amount(piece.rate));
-                    }
-                }
+            let seen = self.seen(fan.lanes[crossing.lane], piece.over);
+            if seen.is_some_and(|(lane, over)| !lane.take_if_free(over, amount)) {
+                self.give_some(fan, piece, &way[..count]);
                 return false;
             }
         }

@@ -118,7 +118,7 @@ impl<'w, 's, R: Fn(usize, Timestamp) -> Free<'s>> Filling<'w, 's, R> {
         while joins && self.open(here, window.end()) {}
         while here < window.end() {
             *steps = steps.saturating_add(1);
-            if !joins && self.most_at(here, window.end()) == BitRate::ZERO {
+            if !joins && self.most_at(here, window, volume.max) == BitRate::ZERO {
                 here = self.skip();
                 continue;
             }
@@ -143,9 +143,12 @@ impl<'w, 's, R: Fn(usize, Timestamp) -> Free<'s>> Filling<'w, 's, R> {
 
     /// The most that can be had now. The lanes of a way are read only once those before it do not
     /// carry all that is of use.
-    fn most_at(&mut self, here: Timestamp, end: Timestamp) -> BitRate {
-        while !self.splitter.is_enough() && self.open(here, end) {}
-        self.splitter.split()
+    fn most_at(&mut self, here: Timestamp, window: Interval, max: BitRate) -> BitRate {
+        let mut total = self.splitter.split();
+        while total < max && self.open(here, window.end()) {
+            total = self.splitter.split();
+        }
+        total
     }
 
     /// Reads one more way; whether there was one.

@@ -1,9 +1,10 @@
 //! One round of a search: some jobs find their places in an order, and all others stay.
 //!
-//! A lane is put onto the board when somebody looks for a place there. Whoever stands only on lanes
-//! that nobody has looked at can stay without a look: nobody has taken anything there.
+//! A lane is put onto the board when somebody looks for a place there, and only over the time in
+//! which it looks are those taken off who come later. Whoever stands only where nobody looks can stay
+//! without a look: nobody has taken anything there.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use tidegate_policy::Interval;
 
@@ -27,6 +28,8 @@ struct Stand {
     number: usize,
     way: usize,
     factor: Factor,
+    /// From its first start to its last end on that way.
+    over: Interval,
 }
 
 impl Crowd {
@@ -38,12 +41,14 @@ impl Crowd {
         lanes.resize_with(count, Vec::new);
         for number in some.iter().filter(|number| search.homeless <= **number) {
             let job = &search.jobs[*number];
-            let mut ways: Vec<usize> = job.present.iter().map(|piece| piece.way).collect();
-            ways.sort_unstable();
-            ways.dedup();
-            for way in ways {
+            let mut ways: BTreeMap<usize, Interval> = BTreeMap::new();
+            for piece in &job.present {
+                let hull = ways.entry(piece.way).or_insert(piece.over);
+                *hull = hull.hull(piece.over);
+            }
+            for (way, over) in ways {
                 for crossing in &job.fan.ways[way] {
-                    let stand = Stand { number: *number, way, factor: crossing.factor };
+                    let stand = Stand { number: *number, way, factor: crossing.factor, over };
                     lanes[job.fan.lanes[crossing.lane]].push(stand);
                 }
             }
@@ -51,23 +56,28 @@ impl Crowd {
         Some(Self { over, lanes, bare: vec![None; count] })
     }
 
-    /// What is free on a lane if some of them are gone.
-    fn without<G: Ground>(
+    /// Gives back what those who are gone have on a lane now that somebody looks at it over some
+    /// time, but for what was given back when somebody looked at it before.
+    fn leave<G: Ground>(
         &self,
         search: &Search<'_, G>,
-        lane: usize,
+        (lane, profile): (usize, &mut Profile),
+        (before, now): (Option<Interval>, Interval),
         gone: impl Fn(usize) -> bool,
-    ) -> Profile {
-        let mut profile = search.ground.profile(lane, self.over);
-        for stand in self.lanes[lane].iter().filter(|stand| gone(stand.number)) {
-            let pieces = search.jobs[stand.number].present.iter();
-            for piece in pieces.filter(|piece| piece.way == stand.way) {
+    ) {
+        let was_seen = |over: Interval| before.is_some_and(|before| before.overlaps(over));
+        for Stand { number, way, factor, over } in &self.lanes[lane] {
+            let all_seen = before.is_some_and(|before| before.hull(*over) == before);
+            if all_seen || !now.overlaps(*over) || !gone(*number) {
+                continue;
+            }
+            let pieces = search.jobs[*number].present.iter().filter(|piece| piece.way == *way);
+            for piece in pieces.filter(|it| now.overlaps(it.over) && !was_seen(it.over)) {
                 if let Some(over) = piece.over.within(self.over) {
-                    profile.give(over, stand.factor.amount(piece.rate));
+                    profile.give(over, factor.amount(piece.rate));
                 }
             }
         }
-        profile
     }
 }
 
@@ -106,7 +116,7 @@ impl<'r, 'g, G: Ground> Round<'r, 'g, G> {
 
     /// Whether somebody homeless fits where all others of the round are gone.
     pub(super) fn fits(&mut self, number: usize) -> bool {
-        self.open(number, 0);
+        self.look(number, 0);
         self.put(number).is_some()
     }
 
@@ -115,9 +125,11 @@ impl<'r, 'g, G: Ground> Round<'r, 'g, G> {
     pub(super) fn run(mut self, stay: bool) -> Result<Found, Failed> {
         for (turn, number) in self.order.iter().enumerate() {
             let homeless = *number < self.search.homeless;
-            // Of the others, only what somebody has looked at can be taken.
-            if !stay || homeless {
-                self.open(*number, if stay { turn } else { 0 });
+            match stay {
+                false => self.clear(*number),
+                // Of the others, only what somebody looks at can be taken.
+                true if homeless => self.look(*number, turn),
+                true => {}
             }
             let job = &self.search.jobs[*number];
             if stay && job.is_kept() && self.board.take_all(&job.fan, &job.present) {
@@ -130,7 +142,7 @@ impl<'r, 'g, G: Ground> Round<'r, 'g, G> {
                 return Err(Failed::Spent);
             }
             if stay {
-                self.open(*number, turn);
+                self.look(*number, turn);
             }
             let pieces = self.put(*number).ok_or(Failed::Squeaky(*number))?;
             let job = &self.search.jobs[*number];
@@ -147,20 +159,31 @@ impl<'r, 'g, G: Ground> Round<'r, 'g, G> {
         put(&self.board, &jobs[number], prices, budget, spent)
     }
 
-    /// Puts the lanes of a job onto the board, as they are at its turn: those before it are where
-    /// they have stayed, or were put onto the lanes that are there.
-    fn open(&mut self, number: usize, turn: usize) {
-        let fan = Arc::clone(&self.search.jobs[number].fan);
-        let Self { search, crowd, turns, found, .. } = self;
-        for lane in &fan.lanes {
-            self.board.open(*lane, || {
-                if turn == 0 {
-                    let bare = crowd.bare[*lane].take();
-                    let bare = bare.unwrap_or_else(|| crowd.without(search, *lane, |_| true));
-                    return crowd.bare[*lane].insert(bare).clone();
-                }
-                let gone = |number: usize| turn <= turns[number] || found.contains_key(&number);
-                crowd.without(search, *lane, gone)
+    /// Looks at the lanes of a job over its window, as they are at its turn: those before it are
+    /// where they have stayed, or were put; it and those behind it are gone.
+    fn look(&mut self, number: usize, turn: usize) {
+        let Self { search, crowd, turns, board, found, .. } = self;
+        let job = &search.jobs[number];
+        let gone = |number: usize| turn <= turns[number] || found.contains_key(&number);
+        for lane in &job.fan.lanes {
+            let profile = || search.ground.profile(*lane, crowd.over);
+            let Some(looks) = board.look(*lane, job.window, profile) else { continue };
+            let Some(profile) = board.lane_mut(*lane) else { continue };
+            crowd.leave(search, (*lane, profile), looks, gone);
+        }
+    }
+
+    /// Puts the lanes of a job onto the board, with nobody of the crowd there.
+    fn clear(&mut self, number: usize) {
+        let Self { search, crowd, board, .. } = self;
+        for lane in &search.jobs[number].fan.lanes {
+            board.open(*lane, || {
+                let bare = crowd.bare[*lane].take().unwrap_or_else(|| {
+                    let mut profile = search.ground.profile(*lane, crowd.over);
+                    crowd.leave(search, (*lane, &mut profile), (None, crowd.over), |_| true);
+                    profile
+                });
+                crowd.bare[*lane].insert(bare).clone()
             });
         }
     }

@@ -126,11 +126,6 @@ impl<'w> Splitter<'w> {
         self.set(lane, free.min(self.lows[lane].free));
     }
 
-    /// Whether the ways that are open carry all that is of use now.
-    pub(crate) fn is_enough(&mut self) -> bool {
-        self.greedily() == self.max
-    }
-
     /// Where no way carries anything of use: the first instant at which one may, if what is free on
     /// each lane changes at these.
     pub(crate) fn opens(&self, change: impl Fn(usize) -> Timestamp) -> Timestamp {
@@ -160,8 +155,9 @@ impl<'w> Splitter<'w> {
     /// The most that the ways that are open carry together of what is free, shortest first.
     pub(crate) fn split(&mut self) -> BitRate {
         let total = self.greedily();
-        let may_be_more = self.exact && self.several && 1 < self.open.len() && total < self.max;
-        if may_be_more && !self.is_most(total) {
+        let ways = self.open.len();
+        let all_together = self.several && 1 < ways && ways == self.order.len();
+        if self.exact && all_together && total < self.max && !self.is_most(total) {
             self.exactly(total);
         }
         self.total()
