@@ -4,7 +4,7 @@
 //! nothing is booked. Neighbours always differ, so equal functions have equal breakpoints, and a
 //! timeline from which everything was freed is empty again. Never slots: instants are exact.
 //!
-//! Breakpoints stand in [`chunks`] that know their lowest and highest level, so a look over a long
+//! Breakpoints stand in chunks that know their lowest and highest level, so a look over a long
 //! time, or for the first time that does, passes over most of them.
 
 mod chunks;

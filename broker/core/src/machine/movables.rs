@@ -17,6 +17,7 @@ use crate::plan::{Plan, PlanWay, Segment, carried};
 use crate::planner::replan::Job;
 use crate::planner::{Fan, Need, Piece, Steady, Volume};
 use crate::promise::Promised;
+use crate::reservation::Reservation;
 
 /// Numbered lanes, and every plan that may move.
 #[derive(Clone, Debug, Default)]
@@ -159,6 +160,30 @@ impl Machine {
         for id in ids {
             self.number(id);
         }
+    }
+
+    /// Whether the seats are those of the plans that may move, and the index says where they are.
+    pub(crate) fn is_seating_sound(&self) -> bool {
+        let movables = &self.movables;
+        let mut movable = 0_usize;
+        let mut entries = 0_usize;
+        let sits = |found: &Reservation, entries: &mut usize| {
+            let number = movables.number_of(found.id)?;
+            let seat = movables.seat(number)?;
+            let is_there = (seat.pieces.clone(), seat.from) == seat.routes.pieces(&found.plan);
+            for (lane, over) in seat.lanes() {
+                let start = movables.on.get(lane)?.get(&(over.end(), number))?;
+                *entries = entries.saturating_add(usize::from(*start == over.start()));
+            }
+            is_there.then_some(())
+        };
+        for found in self.state.reservations.values().filter(|found| found.is_movable()) {
+            movable = movable.saturating_add(1);
+            if sits(found, &mut entries).is_none() {
+                return false;
+            }
+        }
+        movable == movables.plans.len() && entries == movables.on.iter().map(BTreeMap::len).sum()
     }
 
     /// Remembers the ways of a plan that may move, and where it is.
