@@ -198,6 +198,9 @@ impl TryFrom<String> for Span {
 // === impl Interval ===
 
 impl Interval {
+    /// All instants but the last.
+    pub const ALL: Self = Self { start: Timestamp::EPOCH, end: Timestamp::MAX };
+
     /// The interval `[start, end)`, or `None` where it would be empty or inverted.
     #[must_use]
     pub fn new(start: Timestamp, end: Timestamp) -> Option<Self> {
@@ -232,6 +235,12 @@ impl Interval {
     #[must_use]
     pub fn within(self, other: Self) -> Option<Self> {
         Self::new(self.start.max(other.start), self.end.min(other.end))
+    }
+
+    /// From the first start to the last end of both.
+    #[must_use]
+    pub fn hull(self, other: Self) -> Self {
+        Self { start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 
     /// What is left of it from `now` on.
@@ -318,6 +327,8 @@ mod tests {
         assert!(!first.overlaps(Interval::new(at(5), at(9)).unwrap()));
         assert!(first.overlaps(Interval::new(at(4), at(9)).unwrap()));
         assert_eq!(first.from(at(5)), None);
+        let apart = Interval::new(at(7), at(9)).unwrap();
+        assert_eq!(apart.hull(first), Interval::new(at(0), at(9)).unwrap());
     }
 
     proptest! {

@@ -49,6 +49,9 @@ fn timelines(machine: &Machine, faults: &mut Vec<String>) {
     for name in expected.keys() {
         faults.push(format!("{name}: booked, but there is no such lane"));
     }
+    if !machine.is_seating_sound() {
+        faults.push("the index of plans that may move is not that of the reservations".into());
+    }
 }
 
 /// What is live fits, at every instant from `now` on.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tidegate_policy::{BitRate, Interval, MaintenanceId, Span, Timestamp};
 
 use crate::maintenance::{self, Window};
+use crate::planner::board::{Free, Profile, area};
 use crate::timeline::{Imbalance, Timeline};
 
 /// The name of a lane: its resource and its direction, such as `links/spine-1/forward`.
@@ -125,28 +126,29 @@ impl Lane {
         self.load().earliest(after, latest, span, ceiling)
     }
 
-    /// What is free from each instant on, from `from`, in bits per second; below zero where more is
-    /// booked than it can carry. Of a drained lane it is left to those who are on it.
-    pub(crate) fn balance(&self, from: Timestamp) -> Vec<(Timestamp, i64)> {
-        let signed = |bps: u64| i64::try_from(bps).unwrap_or(i64::MAX);
-        let Some(ahead) = Interval::new(from, Timestamp::MAX) else { return Vec::new() };
-        let capacity = signed(self.capacity());
-        let steps = self.load().steps_over(ahead);
-        steps.map(|(at, level)| (at, capacity.saturating_sub(signed(level)))).collect()
+    /// What is free for something new from `from` on, as it is read from left to right.
+    pub(crate) fn read(&self, from: Timestamp) -> Free<'_> {
+        Free::new(self.open_capacity(), self.load().cursor(from))
     }
 
-    /// The same, if it could carry this much and maintenance took away that much.
-    pub(crate) fn balance_under(
-        &self,
-        from: Timestamp,
-        capacity: u64,
-        cuts: &Timeline,
-    ) -> Vec<(Timestamp, i64)> {
+    /// What is free inside of `over`, to try things on. Of a drained lane it is left to those who
+    /// are on it.
+    pub(crate) fn profile(&self, over: Interval) -> Profile {
+        Profile::new(self.capacity(), self.load().part(over))
+    }
+
+    /// What is free for something new inside of `over` in all, in bits per second times
+    /// milliseconds.
+    pub(crate) fn area(&self, over: Interval) -> u128 {
+        area(self.open_capacity(), self.load(), over)
+    }
+
+    /// What is free over all time, to try things on, if it could carry this much and maintenance took away that much.
+    pub(crate) fn profile_under(&self, capacity: u64, cuts: &Timeline) -> Profile {
         let mut load = self.timeline.clone();
         let added = load.add(cuts);
         debug_assert!(added.is_ok(), "what stands on a lane and is cut from it does not overflow");
-        let def = self.def.clone().map(|def| LaneDef { capacity, ..def });
-        Self { def, timeline: load, drained: self.drained, ..Self::default() }.balance(from)
+        Profile::new(capacity, load)
     }
 
     /// What is free for something new from each instant of `over` on, in bits per second: at its
@@ -309,6 +311,9 @@ pub struct LaneNeed {
 /// Parts per million of one.
 pub(crate) const PPM: u128 = 1_000_000;
 
+/// All of something, in parts per million of it.
+const ALL: u64 = 1_000_000;
+
 impl LaneNeed {
     /// What a path that crosses a lane so often needs of it.
     #[must_use]
@@ -339,11 +344,16 @@ impl LaneNeed {
     /// What a payload rate books of it under these terms; `None` if nothing.
     pub(crate) fn factor(&self, terms: Terms) -> Option<Factor> {
         let share = match self.spread {
-            Some(spread) if spread.streams_min <= terms.streams => u128::from(spread.share_ppm),
-            Some(_) | None => PPM,
+            Some(spread) if spread.streams_min <= terms.streams => spread.share_ppm.into(),
+            Some(_) | None => ALL,
         };
-        let wire = share.saturating_mul(PPM.saturating_add(u128::from(self.overhead_ppm)));
-        self.applies(terms).then_some(Factor { wire, times: self.times })
+        let wire = ALL.saturating_add(self.overhead_ppm.into());
+        // Where nothing is shared, small numbers do.
+        let (wire, payload) = match share {
+            ALL => (wire, ALL),
+            share => (wire.saturating_mul(share), UNIT),
+        };
+        self.applies(terms).then_some(Factor { wire, payload, times: self.times })
     }
 }
 
@@ -351,32 +361,45 @@ impl LaneNeed {
 /// so that both together round once, times how often the lane is crossed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Factor {
-    /// Wire bits for 10^12 bits of payload.
-    wire: u128,
+    /// So many bits on the wire
+    wire: u64,
+    /// for so many of payload.
+    payload: u64,
     times: u32,
 }
 
-const UNIT: u128 = PPM * PPM;
+const UNIT: u64 = ALL.pow(2);
 
 impl Factor {
     /// The amount booked for a payload rate, rounded up: the only place where bookings round.
     pub(crate) fn amount(self, rate: BitRate) -> u64 {
-        if self.wire == UNIT {
-            return rate.bps().saturating_mul(self.times.into());
-        }
-        let wire = u128::from(rate.bps()).saturating_mul(self.wire).div_ceil(UNIT);
-        u64::try_from(wire.saturating_mul(u128::from(self.times))).unwrap_or(u64::MAX)
+        let once = match rate.bps().checked_mul(self.wire) {
+            _ if self.wire == self.payload => rate.bps(),
+            Some(product) => product.div_ceil(self.payload.max(1)),
+            None => {
+                let product = u128::from(rate.bps()).saturating_mul(self.wire.into());
+                u64::try_from(product.div_ceil(self.payload.max(1).into())).unwrap_or(u64::MAX)
+            }
+        };
+        once.saturating_mul(self.times.into())
     }
 
     /// The highest payload rate whose amount fits into `free`, rounded down: the only place where
     /// headroom rounds.
     pub(crate) fn rate_within(self, free: u64) -> BitRate {
-        let once = free.checked_div(self.times.into()).unwrap_or(0);
-        if self.wire == UNIT {
-            return BitRate::from_bps(once).unwrap_or(BitRate::MAX);
-        }
-        let bps = u128::from(once).saturating_mul(UNIT).checked_div(self.wire).unwrap_or(0);
-        u64::try_from(bps).ok().and_then(BitRate::from_bps).unwrap_or(BitRate::MAX)
+        let once = match self.times {
+            1 => free,
+            times => free.checked_div(times.into()).unwrap_or(0),
+        };
+        let bps = match once.checked_mul(self.payload) {
+            _ if self.wire == self.payload => Some(once),
+            Some(product) => Some(product.checked_div(self.wire).unwrap_or(0)),
+            None => {
+                let product = u128::from(once).saturating_mul(self.payload.into());
+                u64::try_from(product.checked_div(self.wire.into()).unwrap_or(0)).ok()
+            }
+        };
+        bps.and_then(BitRate::from_bps).unwrap_or(BitRate::MAX)
     }
 
     /// How often the lane is crossed.

@@ -1,36 +1,50 @@
 //! The exact step function of what is booked on one lane.
 //!
 //! A breakpoint holds the level from its instant on; before the first and after the last one
-//! nothing is booked. Neighbours always differ, so equal functions are equal maps, and a timeline
-//! from which everything was freed is empty again. Never slots: instants are exact.
+//! nothing is booked. Neighbours always differ, so equal functions have equal breakpoints, and a
+//! timeline from which everything was freed is empty again. Never slots: instants are exact.
+//!
+//! Breakpoints stand in chunks that know their lowest and highest level, so a look over a long
+//! time, or for the first time that does, passes over most of them.
 
-use std::collections::BTreeMap;
-use std::ops::Bound::{Excluded, Included, Unbounded};
+mod chunks;
 
 use tidegate_policy::{Interval, Span, Timestamp};
 
+pub(crate) use chunks::Cursor;
+use chunks::{Chunks, Extent, Place};
+
 /// What is booked on a lane, in bits per second of that lane, over time.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Timeline {
-    levels: BTreeMap<Timestamp, u64>,
+    levels: Chunks,
 }
 
 /// An amount that cannot be booked or freed: the caller's ledger and this one disagree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Imbalance;
 
+/// The same function, whatever chunks it stands in.
+impl PartialEq for Timeline {
+    fn eq(&self, other: &Self) -> bool {
+        self.steps().eq(other.steps())
+    }
+}
+
+impl Eq for Timeline {}
+
 impl Timeline {
     /// The most that is booked at one instant of `over`.
     #[must_use]
     pub fn peak(&self, over: Interval) -> u64 {
-        let inside = self.levels.range((Excluded(over.start()), Excluded(over.end())));
-        inside.map(|(_, level)| *level).fold(self.level_at(over.start()), u64::max)
+        self.inside(over).extent(&self.levels).high
     }
 
     /// What is booked at `instant`.
     #[must_use]
     pub fn level_at(&self, instant: Timestamp) -> u64 {
-        self.levels.range(..=instant).next_back().map_or(0, |(_, level)| *level)
+        let place = self.levels.last_of(|at| at <= instant);
+        place.map_or(0, |place| self.levels.level(place))
     }
 
     /// Books `amount` more over `over`.
@@ -38,8 +52,23 @@ impl Timeline {
     /// # Errors
     /// [`Imbalance`] if a level would pass 64 bits; nothing has changed then.
     pub fn book(&mut self, over: Interval, amount: u64) -> Result<(), Imbalance> {
-        self.peak(over).checked_add(amount).ok_or(Imbalance)?;
-        self.shift(over, |level| level.saturating_add(amount));
+        self.book_within(over, amount, u64::MAX)
+    }
+
+    /// Books `amount` more over `over`, if no level passes `ceiling` then.
+    ///
+    /// # Errors
+    /// [`Imbalance`] if one would; nothing has changed then.
+    pub(crate) fn book_within(
+        &mut self,
+        over: Interval,
+        amount: u64,
+        ceiling: u64,
+    ) -> Result<(), Imbalance> {
+        let inside = self.inside(over);
+        let high = inside.extent(&self.levels).high.checked_add(amount);
+        high.filter(|high| *high <= ceiling).ok_or(Imbalance)?;
+        self.shift(over, inside, amount);
         Ok(())
     }
 
@@ -48,12 +77,9 @@ impl Timeline {
     /// # Errors
     /// [`Imbalance`] if less than that is booked somewhere; nothing has changed then.
     pub fn free(&mut self, over: Interval, amount: u64) -> Result<(), Imbalance> {
-        let inside = self.levels.range((Excluded(over.start()), Excluded(over.end())));
-        let floor = inside.map(|(_, level)| *level).fold(self.level_at(over.start()), u64::min);
-        if floor < amount {
-            return Err(Imbalance);
-        }
-        self.shift(over, |level| level.saturating_sub(amount));
+        let inside = self.inside(over);
+        inside.extent(&self.levels).low.checked_sub(amount).ok_or(Imbalance)?;
+        self.shift(over, inside, amount.wrapping_neg());
         Ok(())
     }
 
@@ -62,10 +88,10 @@ impl Timeline {
     /// # Errors
     /// [`Imbalance`] if a level would pass 64 bits; what fitted is booked then.
     pub fn add(&mut self, other: &Self) -> Result<(), Imbalance> {
-        let edges = other.levels.iter().zip(other.levels.keys().skip(1));
-        for ((from, level), to) in edges {
-            let over = Interval::new(*from, *to).filter(|_| *level != 0);
-            over.map_or(Ok(()), |over| self.book(over, *level))?;
+        let edges = other.steps().zip(other.steps().skip(1));
+        for ((from, level), (to, _)) in edges {
+            let over = Interval::new(from, to).filter(|_| level != 0);
+            over.map_or(Ok(()), |over| self.book(over, level))?;
         }
         Ok(())
     }
@@ -81,33 +107,47 @@ impl Timeline {
         ceiling: u64,
     ) -> Option<Timestamp> {
         // One pass: a level above the ceiling rules out every start up to its end, and the first
-        // start that no such level reaches within its span is the answer.
+        // start that no such level reaches within its span is the answer. Chunks in which nothing
+        // changes about that are passed over.
+        let mut cursor = self.cursor(after);
         let mut candidate = after;
-        let mut blocked = ceiling < self.level_at(after);
-        for (&instant, &level) in self.levels.range((Excluded(after), Unbounded)) {
-            if blocked {
-                candidate = instant;
-            } else if candidate.plus(span) <= instant {
-                break;
+        while candidate <= latest {
+            let blocked = ceiling < cursor.level();
+            let until = if blocked { latest } else { candidate.plus(span) };
+            cursor.pass(until, |extent| match blocked {
+                true => ceiling < extent.low,
+                false => extent.high <= ceiling,
+            });
+            match cursor.next() {
+                Some(next) if blocked => candidate = next,
+                Some(next) if next < until => {}
+                _ => return (!blocked).then_some(candidate),
             }
-            blocked = ceiling < level;
-            if latest < candidate {
-                return None;
-            }
+            cursor.advance();
         }
-        (!blocked && candidate <= latest).then_some(candidate)
+        None
     }
 
     /// The breakpoints: the level from each instant on.
     pub fn steps(&self) -> impl Iterator<Item = (Timestamp, u64)> + '_ {
-        self.levels.iter().map(|(instant, level)| (*instant, *level))
+        let mut place = self.levels.first();
+        std::iter::from_fn(move || {
+            let here = place?;
+            place = self.levels.after(place);
+            Some((self.levels.at(here), self.levels.level(here)))
+        })
     }
 
     /// The level from each instant of `over` on: at its start, then at every breakpoint inside.
     pub fn steps_over(&self, over: Interval) -> impl Iterator<Item = (Timestamp, u64)> + '_ {
-        let inside = self.levels.range((Excluded(over.start()), Excluded(over.end())));
-        let inside = inside.map(|(instant, level)| (*instant, *level));
-        std::iter::once((over.start(), self.level_at(over.start()))).chain(inside)
+        let mut cursor = self.cursor(over.start());
+        let mut here = Some(over.start());
+        std::iter::from_fn(move || {
+            let step = (here?, cursor.level());
+            here = cursor.next().filter(|next| *next < over.end());
+            cursor.advance();
+            Some(step)
+        })
     }
 
     /// The level over each piece of `over` between two breakpoints.
@@ -126,101 +166,80 @@ impl Timeline {
         self.levels.is_empty()
     }
 
-    /// Moves every level inside of `over`, which must not make neighbours equal there.
-    fn shift(&mut self, over: Interval, moved: impl Fn(u64) -> u64) {
-        for edge in [over.start(), over.end()] {
-            let level = self.level_at(edge);
-            self.levels.entry(edge).or_insert(level);
+    /// What is booked at `instant` and from then on.
+    pub(crate) fn cursor(&self, instant: Timestamp) -> Cursor<'_> {
+        Cursor::new(&self.levels, instant)
+    }
+
+    /// A copy that is the same inside of `over` and may be anything outside.
+    pub(crate) fn part(&self, over: Interval) -> Self {
+        Self { levels: self.levels.part(over.start(), over.end()) }
+    }
+
+    fn inside(&self, over: Interval) -> Inside {
+        let from = self.levels.last_of(|at| at <= over.start());
+        Inside { from, to: self.levels.last_since(from, |at| at < over.end()) }
+    }
+
+    /// Adds to every level inside of `over`, modulo 2^64.
+    fn shift(&mut self, over: Interval, Inside { from, to }: Inside, more: u64) {
+        if more == 0 {
+            return;
         }
-        for (_, level) in self.levels.range_mut((Included(over.start()), Excluded(over.end()))) {
-            *level = moved(*level);
+        let levels = &mut self.levels;
+        let level = |levels: &Chunks, place: Option<_>| place.map_or(0, |it| levels.level(it));
+        let since = from.map(|from| levels.at(from));
+        let begins = since == Some(over.start());
+        let behind = level(levels, to);
+        let next = levels.after(to);
+        let ends = next.filter(|next| levels.at(*next) == over.end());
+        let inner = if begins { from } else { levels.after(from) };
+        if let (Some(inner), Some(to)) = (inner.filter(|inner| Some(*inner) <= to), to) {
+            levels.raise(inner, to, more);
         }
         // Inside, all levels moved alike, so only the two edges can have become superfluous.
-        for edge in [over.start(), over.end()] {
-            let before = self.levels.range(..edge).next_back().map_or(0, |(_, level)| *level);
-            if self.levels.get(&edge) == Some(&before) {
-                self.levels.remove(&edge);
-            }
+        match ends {
+            None => levels.insert(to, over.end(), behind),
+            Some(end) if levels.level(end) == behind.wrapping_add(more) => levels.remove(end),
+            Some(_) => {}
+        }
+        // The end may have moved it.
+        let from = match from.zip(since) {
+            Some((from, since)) if levels.is_at(from, since) => Some(from),
+            _ => levels.last_of(|at| at <= over.start()),
+        };
+        let before = if begins { from.and_then(|from| levels.before(from)) } else { from };
+        let before = level(levels, before);
+        match from {
+            Some(start) if begins && levels.level(start) == before => levels.remove(start),
+            _ if begins => {}
+            from => levels.insert(from, over.start(), before.wrapping_add(more)),
+        }
+    }
+}
+
+/// Where an interval stands among the breakpoints.
+#[derive(Clone, Copy, Debug)]
+struct Inside {
+    /// The last one at its start or before it.
+    from: Option<Place>,
+    /// The last one before its end.
+    to: Option<Place>,
+}
+
+impl Inside {
+    /// The least and the most that is booked at one instant of it.
+    fn extent(self, levels: &Chunks) -> Extent {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) => levels.extent(from, to),
+            // It begins before anything is booked.
+            (None, to) => to
+                .zip(levels.first())
+                .map_or(Extent::of(0), |(to, first)| levels.extent(first, to).and(Extent::of(0))),
+            (Some(_), None) => Extent::of(0),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn at(ms: i64) -> Timestamp {
-        Timestamp::from_ms(ms).unwrap()
-    }
-
-    fn over(start: i64, end: i64) -> Interval {
-        Interval::new(at(start), at(end)).unwrap()
-    }
-
-    fn span(ms: u64) -> Span {
-        Span::from_ms(ms).unwrap()
-    }
-
-    #[test]
-    fn touching_bookings_do_not_add_up() {
-        let mut line = Timeline::default();
-        line.book(over(0, 10), 4).unwrap();
-        line.book(over(10, 20), 4).unwrap();
-        assert_eq!(line.peak(over(0, 20)), 4);
-        assert_eq!(line.steps().count(), 2, "equal neighbours are one step");
-    }
-
-    #[test]
-    fn equal_bookings_add_up() {
-        let mut line = Timeline::default();
-        line.book(over(0, 10), 4).unwrap();
-        line.book(over(0, 10), 4).unwrap();
-        assert_eq!(line.peak(over(9, 10)), 8);
-        line.free(over(0, 10), 4).unwrap();
-        line.free(over(0, 10), 4).unwrap();
-        assert!(line.is_empty());
-    }
-
-    #[test]
-    fn what_is_not_booked_cannot_be_freed() {
-        let mut line = Timeline::default();
-        line.book(over(0, 10), 4).unwrap();
-        let before = line.clone();
-        assert_eq!(line.free(over(5, 11), 1), Err(Imbalance));
-        assert_eq!(line.book(over(5, 11), u64::MAX), Err(Imbalance));
-        assert_eq!(line, before);
-    }
-
-    proptest! {
-        /// Every answer equals one computed instant by instant from the list of bookings.
-        #[test]
-        fn equals_the_list_of_bookings(
-            bookings in prop::collection::vec((0..40_i64, 1..20_i64, 1..5_u64, any::<bool>()), 0..24),
-            (start, length, ceiling) in (0..50_i64, 1..20_i64, 0..12_u64),
-        ) {
-            let mut line = Timeline::default();
-            let mut list = Vec::new();
-            for (from, length, amount, kept) in bookings {
-                line.book(over(from, from + length), amount).unwrap();
-                if kept {
-                    list.push((over(from, from + length), amount));
-                } else {
-                    line.free(over(from, from + length), amount).unwrap();
-                }
-            }
-            let level = |ms: i64| -> u64 {
-                let inside = |(over, _): &&(Interval, u64)| over.overlaps(self::over(ms, ms + 1));
-                list.iter().filter(inside).map(|(_, amount)| amount).sum()
-            };
-            let asked = over(start, start + length);
-            prop_assert_eq!(line.peak(asked), (start..start + length).map(level).max().unwrap());
-            let fits = |from: &i64| (*from..from + length).all(|ms| level(ms) <= ceiling);
-            let expected = (start..=90).find(fits).map(at);
-            let found = line.earliest(at(start), at(90), span(length.try_into().unwrap()), ceiling);
-            prop_assert_eq!(found, expected);
-            let levels: Vec<u64> = line.steps().map(|(_, level)| level).collect();
-            prop_assert!(levels.windows(2).all(|pair| pair[0] != pair[1]));
-        }
-    }
-}
+mod tests;

@@ -201,6 +201,7 @@ impl Machine {
         self.state.ends.insert(after.ends(self.limits.lease));
         self.rebook(&before, &after)?;
         self.state.reservations.insert(id, after);
+        self.number(id);
         Ok(())
     }
 
@@ -215,6 +216,7 @@ impl Machine {
         self.state.ends.insert(after.ends(self.limits.lease));
         self.rebook(&before, &after)?;
         self.state.reservations.insert(after.id, after);
+        self.number(moved.id);
         self.recent.count(|counts| &mut counts.moved);
         self.recent.no_last_word(moved.id);
         self.watch_for_use(moved.id, at);

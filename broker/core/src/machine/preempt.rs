@@ -19,7 +19,8 @@ use crate::event::{Change, CloseWhy, MoveWhy, Moved};
 use crate::lane::LaneName;
 use crate::plan::Plan;
 use crate::planner::board::Board;
-use crate::planner::replan::{Budget, Job, put};
+use crate::planner::put::put_alone;
+use crate::planner::replan::{Budget, Job};
 use crate::planner::{Need, Piece, Steady, Volume};
 use crate::promise::Promised;
 use crate::refusal::CounterOffer;
@@ -62,8 +63,9 @@ impl Machine {
         }
         let newcomer = self.movables.routes(ways.to_vec());
         let fan = Arc::clone(&newcomer.fan);
-        let job = Job { fan, need, window, present: Vec::new(), homeless: true };
-        let board = self.board(sight, now);
+        let job = Job { fan, need, window, present: Vec::new() };
+        let fans = victims.iter().map(|victim| &*victim.routes.fan).chain([&*job.fan]);
+        let board = self.board(sight, fans);
         // As few of them as it takes, in their order.
         let mut few = 1;
         loop {
@@ -107,7 +109,9 @@ impl Machine {
         let victims = found.into_iter().filter_map(|found| {
             let routes = self.victim_routes(found)?;
             let from = self.stops(now, found, None).max(self.frozen_if_movable(now, found));
-            let present = routes.pieces(sight.plan(found), from)?;
+            let (pieces, since) = routes.pieces(sight.plan(found));
+            let present = pieces.iter().filter_map(|piece| piece.from(from));
+            let present: Vec<Piece> = present.filter(|_| since <= from).collect();
             (!present.is_empty()).then_some(Victim { found, routes, from, present })
         });
         victims.collect()
@@ -140,7 +144,7 @@ impl Machine {
             }
         }
         let budget = self.budget();
-        let place = put(&board, newcomer, budget)?;
+        let place = put_alone(&board, newcomer, &budget)?;
         for piece in &place {
             board.take(&newcomer.fan, piece);
         }
@@ -159,7 +163,7 @@ impl Machine {
             return Fate::Stays;
         }
         let Some(job) = victim.job() else { return Fate::Closes };
-        let Some(pieces) = put(board, &job, budget) else { return Fate::Closes };
+        let Some(pieces) = put_alone(board, &job, &budget) else { return Fate::Closes };
         for piece in &pieces {
             board.take(fan, piece);
         }
@@ -222,6 +226,6 @@ impl Victim<'_> {
                 (Need::Steady(Steady { min, max, span }), rest)
             }
         };
-        Some(Job { fan, need, window, present, homeless: true })
+        Some(Job { fan, need, window, present })
     }
 }

@@ -1,5 +1,7 @@
 //! Decides a new booking: every lane of one way, or a refusal that says why and what would fit.
 
+use std::borrow::Cow;
+
 use tidegate_policy::{BitRate, Endpoint, Interval, ReservationId, Span, Timestamp};
 
 use super::batch::Pending;
@@ -36,15 +38,19 @@ impl Machine {
         ask: &Ask,
         wish: &Wish,
     ) -> Result<Decision, Fault> {
-        let ways = self.ways(&ask.ways, ask.terms)?;
-        let (plan, changes) = match sight.plan_for(&ways, wish, self.limits.segments_max) {
+        let ways = match self.movables.known(&ask.ways, ask.terms) {
+            Some(known) => Cow::Borrowed(known),
+            None => Cow::Owned(self.ways(&ask.ways, ask.terms)?),
+        };
+        let ways: &[Way] = &ways;
+        let (plan, changes) = match sight.plan_for(ways, wish, self.limits.segments_max) {
             Some(plan) => (plan, Vec::new()),
-            None => match self.room_or_preempt(stamp.now, sight, (&ways, wish), ask.standing) {
+            None => match self.room_or_preempt(stamp.now, sight, (ways, wish), ask.standing) {
                 Some(made) => made,
                 None => {
-                    let mut refusal = sight.refuse(&ways, wish);
+                    let mut refusal = sight.refuse(ways, wish);
                     let offered = self.offered_wish(stamp.now, ask, wish);
-                    refusal.offers = self.ranked_offers(sight, ask, &ways, &offered);
+                    refusal.offers = self.ranked_offers(sight, ask, ways, &offered);
                     return self.hold_best(sight, stamp, ask, refusal);
                 }
             },

@@ -4,21 +4,21 @@
 //! Nothing before now, a lease and a second is touched: whoever does not hear of its new plan by
 //! then has stopped by its own count, so no instant is ever given to two.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tidegate_policy::{Interval, ReservationId, Timestamp};
 
-use super::movables::{Routes, plan_of};
+use super::movables::{Routes, Seat, plan_of};
 use super::sight::{Sight, Way};
 use super::wanted::Wish;
 use super::{Machine, SILENCE_MARGIN};
 use crate::event::{MoveWhy, Moved};
-use crate::lane::{Lane, LaneName};
+use crate::lane::Lane;
 use crate::plan::Plan;
+use crate::planner::Fan;
 use crate::planner::board::{Board, Profile};
-use crate::planner::replan::{Budget, Job, Places, replan};
-use crate::planner::{Fan, Need, Steady, Volume};
-use crate::promise::Promised;
+use crate::planner::replan::{Budget, Ground, Job, Places, replan};
 use crate::reservation::Reservation;
 
 /// Room for a request: its plan, and what moves for it.
@@ -52,19 +52,16 @@ impl Machine {
         let except = except.map(|(id, _)| id);
         let newcomer = self.movables.routes(ways.to_vec());
         let (need, window) = wish.need()?;
-        let mut movers = self.movers_near(sight, from, (&newcomer.fan, window));
-        movers.retain(|mover| !mover.job.present.is_empty() && Some(mover.found.id) != except);
-        if movers.is_empty() {
-            return None;
-        }
-        let board = self.board(sight, now);
-        let mut jobs: Vec<Job> = movers.iter().map(|mover| mover.job.clone()).collect();
-        let fan = Arc::clone(&newcomer.fan);
-        jobs.push(Job { fan, need, window, present: Vec::new(), homeless: true });
-        let mut places = replan(&board, &jobs, self.budget())?;
-        let plan = plan_of(ways, &places.pop()?);
-        let moved = moves(from, &movers, &places, MoveWhy::Room);
-        Some(Room { plan, moved })
+        let job = Job { fan: newcomer.fan, need, window, present: Vec::new() };
+        let except = except.into_iter().collect();
+        let field = Field { machine: self, sight, from, except, board: None };
+        let Places { mut homeless, moved } = replan(&field, vec![job], self.budget())?;
+        let plan = plan_of(ways, &homeless.pop()?);
+        let moved = moved.into_iter().filter_map(|(id, pieces)| {
+            let plan = plan_of(&self.movables.plan(id)?.routes.ways, &pieces);
+            Some(Moved::new(id, from, plan, MoveWhy::Room))
+        });
+        Some(Room { plan, moved: moved.collect() })
     }
 
     /// Nothing before this instant moves.
@@ -86,88 +83,99 @@ impl Machine {
     /// Everything that may move from `from` on.
     pub(super) fn movers<'a>(&'a self, sight: &Sight<'_>, from: Timestamp) -> Vec<Mover<'a>> {
         let plans = self.movables.plans();
-        let movers = plans.filter_map(|(id, routes)| self.mover(sight, from, id, routes));
-        movers.collect()
-    }
-
-    /// Everything that may move from `from` on; where that is more than room is looked for among,
-    /// only what may cross a lane of these ways and stands in this window.
-    fn movers_near<'a>(
-        &'a self,
-        sight: &Sight<'_>,
-        from: Timestamp,
-        (fan, window): (&Fan<usize>, Interval),
-    ) -> Vec<Mover<'a>> {
-        if self.movables.plans().count() <= self.budget().among_max {
-            return self.movers(sight, from);
-        }
-        let mut crossed = vec![false; self.movables.lanes().count()];
-        for lane in &fan.lanes {
-            if let Some(crossed) = crossed.get_mut(*lane) {
-                *crossed = true;
-            }
-        }
-        let near = self.movables.plans().filter(|(id, routes)| {
-            let found = self.state.reservations.get(id);
-            routes.fan.lanes.iter().any(|lane| crossed.get(*lane) == Some(&true))
-                && found.is_some_and(|found| found.interval.overlaps(window))
-        });
-        near.filter_map(|(id, routes)| self.mover(sight, from, id, routes)).collect()
+        plans.filter_map(|seat| self.mover(sight, from, seat)).collect()
     }
 
     fn mover<'a>(
         &'a self,
         sight: &Sight<'_>,
         from: Timestamp,
-        id: ReservationId,
-        routes: &'a Arc<Routes>,
+        seat: &'a Seat,
     ) -> Option<Mover<'a>> {
-        let found = self.state.reservations.get(&id)?;
-        let promise = found.promise.as_ref()?;
-        let window = promise.what.window().from(from)?;
-        // As those before it in the same batch have left it.
-        let plan = sight.plan(found);
-        let present = routes.pieces(plan, from)?;
-        let need = match promise.what {
-            Promised::Volume { min, max, split, .. } => {
-                let ahead = Interval::new(from, Timestamp::MAX)?;
-                // What it is to carry behind the freeze, whatever was planned before it.
-                Need::Volume(Volume { need: plan.carries(ahead), min, max, split })
-            }
-            Promised::Span { min, max, span, .. } => {
-                // What has begun, or will before it hears, stays.
-                if plan.interval()?.start() < from {
-                    return None;
-                }
-                Need::Steady(Steady { min, max, span })
-            }
-        };
-        let job = Job { fan: Arc::clone(&routes.fan), need, window, present, homeless: false };
-        Some(Mover { found, routes, job })
+        let found = self.state.reservations.get(&seat.id)?;
+        Some(Mover { found, routes: &seat.routes, job: seat.job(sight.moved(seat.id), from)? })
     }
 
-    /// What is free on every lane from `now` on, with everybody where it is.
-    pub(super) fn board(&self, sight: &Sight<'_>, now: Timestamp) -> Board {
-        let profile = |name: &LaneName| match sight.lane(name) {
-            Some(lane) => {
-                // Also where one that stands on a drained lane may have its own again.
-                let drained = self.state.lanes.get(name).is_some_and(Lane::is_drained);
-                Profile::new(lane.balance(now)).closed(drained)
-            }
-            None => Profile::new(Vec::new()),
-        };
-        Board { lanes: self.movables.lanes().map(profile).collect() }
+    /// What is free on the lanes of some ways, with everybody where it is.
+    pub(super) fn board<'f>(
+        &self,
+        sight: &Sight<'_>,
+        fans: impl Iterator<Item = &'f Fan<usize>>,
+    ) -> Board {
+        let mut board = Board::new(self.movables.lanes().len(), Interval::ALL);
+        for lane in fans.flat_map(|fan| &fan.lanes) {
+            board.open(*lane, || self.profile(sight, *lane, Interval::ALL));
+        }
+        board
+    }
+
+    /// What is free on a lane, with everybody where it is.
+    fn profile(&self, sight: &Sight<'_>, lane: usize, over: Interval) -> Profile {
+        let name = self.movables.lanes().get(lane);
+        let profile = name.and_then(|name| {
+            // Also where one that stands on a drained lane may have its own again.
+            let drained = self.state.lanes.get(name).is_some_and(Lane::is_drained);
+            Some(sight.lane(name)?.profile(over).closed(drained))
+        });
+        profile.unwrap_or_default()
     }
 }
 
-/// What changes for those who move.
-fn moves(from: Timestamp, movers: &[Mover<'_>], places: &Places, why: MoveWhy) -> Vec<Moved> {
-    let pairs = movers.iter().zip(places);
-    let moved = pairs.filter(|(mover, pieces)| mover.job.present != **pieces);
-    moved
-        .map(|(mover, pieces)| {
-            let plan = plan_of(&mover.routes.ways, pieces);
-            Moved::new(mover.found.id, from, plan, why)
-        })
-        .collect()
+/// The plans that may move, as the planner looks at them.
+pub(super) struct Field<'a> {
+    pub(super) machine: &'a Machine,
+    pub(super) sight: &'a Sight<'a>,
+    /// Nothing before this instant moves.
+    pub(super) from: Timestamp,
+    /// These do not move.
+    pub(super) except: BTreeSet<ReservationId>,
+    /// What is free, where that is not what `sight` shows.
+    pub(super) board: Option<&'a Board>,
+}
+
+impl Ground for Field<'_> {
+    type Name = ReservationId;
+
+    fn lanes(&self) -> usize {
+        self.machine.movables.lanes().len()
+    }
+
+    fn seats(&self) -> usize {
+        self.machine.movables.seats()
+    }
+
+    fn profile(&self, lane: usize, over: Interval) -> Profile {
+        match self.board {
+            Some(board) => board.lane(lane).cloned().unwrap_or_default(),
+            None => self.machine.profile(self.sight, lane, over),
+        }
+    }
+
+    fn area(&self, lane: usize, over: Interval) -> u128 {
+        let name = self.machine.movables.lanes().get(lane);
+        match self.board {
+            Some(board) => board.lane(lane).map_or(0, |lane| lane.area(over)),
+            None => name.and_then(|name| self.sight.lane(name)).map_or(0, |lane| lane.area(over)),
+        }
+    }
+
+    fn on(&self, lane: usize, over: Interval) -> impl Iterator<Item = (usize, Option<Interval>)> {
+        let movables = &self.machine.movables;
+        let still = move |(seat, over): (usize, Interval)| {
+            let seated = movables.seat(seat)?;
+            // What is frozen is not there to be moved.
+            let known = Some(over).filter(|over| self.from <= over.start());
+            self.sight.moved(seated.id).is_none().then_some((seat, known))
+        };
+        // Whoever was moved by the same batch may be anywhere.
+        let moved = self.sight.moved_ids().filter_map(|id| Some((movables.number_of(id)?, None)));
+        movables.on(lane, over).filter_map(still).chain(moved)
+    }
+
+    fn job(&self, seat: usize) -> Option<(ReservationId, Job)> {
+        let seat = self.machine.movables.seat(seat)?;
+        let movable = Some(seat).filter(|seat| !self.except.contains(&seat.id));
+        let job = movable?.job(self.sight.moved(seat.id), self.from)?;
+        Some((seat.id, job))
+    }
 }

@@ -8,11 +8,11 @@ use tidegate_policy::{ByteCount, Interval, ReservationId, Timestamp};
 use super::Machine;
 use super::capacity::{Ceiling, Ceilings, Loss};
 use super::movables::plan_of;
-use super::room::Mover;
+use super::room::{Field, Mover};
 use super::sight::Sight;
 use crate::event::{Kept, MoveWhy, Moved};
 use crate::lane::LaneName;
-use crate::planner::board::{Board, Profile};
+use crate::planner::board::Board;
 use crate::planner::fill::{Choice, fill, most};
 use crate::planner::replan::{Job, replan, salvage};
 use crate::planner::{Need, Piece, Volume};
@@ -53,7 +53,7 @@ impl Machine {
     ) -> Salvaged {
         let from = self.frozen_until(now);
         let sight = Sight::of(self);
-        let mut board = self.board_under(&sight, now, ceilings);
+        let mut board = self.board_under(&sight, ceilings);
         let ids: BTreeSet<ReservationId> = displaced.iter().map(|mover| mover.found.id).collect();
         let hurried: BTreeSet<ReservationId> =
             gone.iter().map(|loss| loss.reservation.id).collect();
@@ -62,7 +62,6 @@ impl Machine {
         }
         let mut jobs: Vec<Job> = displaced.iter().map(|mover| mover.job.clone()).collect();
         for (job, mover) in jobs.iter_mut().zip(displaced) {
-            job.homeless = true;
             for piece in &job.present {
                 board.give(&job.fan, piece);
             }
@@ -74,20 +73,21 @@ impl Machine {
                 volume.need = ahead.map_or(volume.need, |ahead| mover.found.plan.carries(ahead));
             }
         }
-        let settled: Vec<Mover<'_>> = {
-            let mut movers = self.movers(&sight, from);
-            movers.retain(|mover| !ids.contains(&mover.found.id));
-            movers
+        let field = Field { machine: self, sight: &sight, from, except: ids, board: Some(&board) };
+        let found = replan(&field, jobs.clone(), self.budget());
+        let (places, others, mut parts) = match found {
+            Some(places) => {
+                let homeless: Vec<_> = places.homeless.into_iter().map(Some).collect();
+                (homeless, places.moved, BTreeMap::new())
+            }
+            None => {
+                let places = salvage(board.clone(), &jobs, &self.budget());
+                let parts = self.in_part(board, &jobs, &places);
+                (places, Vec::new(), parts)
+            }
         };
-        jobs.extend(settled.iter().map(|mover| mover.job.clone()));
-        let places = match replan(&board, &jobs, self.budget()) {
-            Some(places) => places.into_iter().map(Some).collect(),
-            None => salvage(&board, &jobs, self.budget()),
-        };
-        let mut parts = self.in_part(board, &jobs, &places);
         let mut salvaged = Salvaged { moved: Vec::new(), lost: BTreeMap::new() };
-        let movers = displaced.iter().chain(&settled);
-        for (index, (mover, pieces)) in movers.zip(places).enumerate() {
+        for (index, (mover, pieces)) in displaced.iter().zip(places).enumerate() {
             let id = mover.found.id;
             let at_once = hurried.contains(&id);
             let from = if at_once { now } else { from };
@@ -113,6 +113,11 @@ impl Machine {
                 Some(_) => {}
             }
         }
+        for (id, pieces) in others {
+            let Some(seat) = self.movables.plan(id) else { continue };
+            let plan = plan_of(&seat.routes.ways, &pieces);
+            salvaged.moved.push(Moved::new(id, from, plan, MoveWhy::CapacityLost));
+        }
         salvaged
     }
 
@@ -127,10 +132,7 @@ impl Machine {
         let mut homeless = Vec::new();
         for (index, (job, place)) in jobs.iter().zip(places).enumerate() {
             match place {
-                Some(pieces) if job.homeless => {
-                    pieces.iter().for_each(|piece| board.take(&job.fan, piece));
-                }
-                Some(_) => {}
+                Some(pieces) => pieces.iter().for_each(|piece| board.take(&job.fan, piece)),
                 None => homeless.push((job.window.end(), index, job)),
             }
         }
@@ -152,10 +154,7 @@ impl Machine {
         let (fan, window, segments_max) = (&job.fan, job.window, self.limits.segments_max);
         let order = fan.order();
         let choice = Choice { ways: &fan.ways, order: &order, exact: true };
-        let read = || -> Vec<_> {
-            let lanes = fan.lanes.iter().filter_map(|lane| board.lanes.get(*lane));
-            lanes.map(|lane| lane.from(window.start())).collect()
-        };
+        let read = |lane: usize, from| board.read(fan.lanes[lane], from);
         let need = most(read, choice, (&volume, window), segments_max).min(volume.need);
         let part = Volume { need, ..volume };
         let pieces = fill(read, choice, (&part, window), segments_max, &mut 0);
@@ -173,16 +172,18 @@ impl Machine {
     }
 
     /// What is free under these ceilings, with everybody where it is.
-    fn board_under(&self, sight: &Sight<'_>, now: Timestamp, ceilings: &Ceilings) -> Board {
-        let profile = |name: &LaneName| {
-            let Some(lane) = sight.lane(name) else { return Profile::new(Vec::new()) };
-            let steps = match ceilings.get(name) {
-                Some(ceiling) => lane.balance_under(now, ceiling.capacity, &ceiling.cuts),
-                None => lane.balance(now),
+    fn board_under(&self, sight: &Sight<'_>, ceilings: &Ceilings) -> Board {
+        let names = self.movables.lanes();
+        let mut board = Board::new(names.len(), Interval::ALL);
+        for (number, name) in names.iter().enumerate() {
+            let Some(lane) = sight.lane(name) else { continue };
+            let profile = match ceilings.get(name) {
+                Some(ceiling) => lane.profile_under(ceiling.capacity, &ceiling.cuts),
+                None => lane.profile(Interval::ALL),
             };
-            Profile::new(steps).closed(lane.is_drained())
-        };
-        Board { lanes: self.movables.lanes().map(profile).collect() }
+            board.open(number, || profile.closed(lane.is_drained()));
+        }
+        board
     }
 
     /// What a loss frees, once its holder must have stopped.
@@ -190,7 +191,7 @@ impl Machine {
         let free_from = self.stops(now, loss.reservation, None).max(loss.at);
         let Some(ahead) = Interval::new(free_from, Timestamp::MAX) else { return };
         for (lane, over, amount) in loss.reservation.plan.bookings() {
-            let lane = self.movables.number(lane).and_then(|number| board.lanes.get_mut(number));
+            let lane = self.movables.number(lane).and_then(|number| board.lane_mut(number));
             if let Some((lane, over)) = lane.zip(over.within(ahead)) {
                 lane.give(over, amount);
             }

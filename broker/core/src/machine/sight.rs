@@ -11,6 +11,7 @@ use super::wanted::Wanted;
 use crate::event::{Moved, Route};
 use crate::lane::{Lane, LaneName, LaneNeed, Terms};
 use crate::plan::Plan;
+use crate::planner::place::leap_frog;
 use crate::reservation::Reservation;
 use crate::timeline::Timeline;
 
@@ -66,6 +67,16 @@ impl<'a> Sight<'a> {
     /// The plan of a reservation, as those before it in the same batch have left it.
     pub(super) fn plan<'s>(&'s self, found: &'s Reservation) -> &'s Plan {
         self.moved.get(&found.id).unwrap_or(&found.plan)
+    }
+
+    /// The plan that a reservation has got in the same batch.
+    pub(super) fn moved(&self, id: ReservationId) -> Option<&Plan> {
+        self.moved.get(&id)
+    }
+
+    /// Those whose plans were replaced in the same batch.
+    pub(super) fn moved_ids(&self) -> impl Iterator<Item = ReservationId> {
+        self.moved.keys().copied()
     }
 
     /// Sees a plan replaced from some instant on.
@@ -151,8 +162,7 @@ impl<'a> Sight<'a> {
     }
 
     /// The earliest start from the first wanted one to `latest` at which every lane of a way
-    /// carries `rate` for the whole span, by leap-frog: each lane in turn moves the candidate on,
-    /// until none does any more.
+    /// carries `rate` for the whole span.
     pub(super) fn earliest(
         &self,
         way: &Way,
@@ -160,21 +170,10 @@ impl<'a> Sight<'a> {
         wanted: &Wanted,
         latest: Timestamp,
     ) -> Option<Timestamp> {
-        let mut candidate = wanted.first;
-        if latest < candidate {
-            return None;
-        }
-        let mut agreed = 0_usize;
-        for need in way.needs.iter().cycle() {
-            if way.needs.len() <= agreed {
-                break;
-            }
+        leap_frog(&way.needs, (wanted.first, latest), |need, candidate| {
             let (lane, amount) = (self.lane(&need.lane)?, need.amount(rate, way.terms));
-            let start = lane.earliest(candidate, latest, wanted.span, amount)?;
-            agreed = if start == candidate { agreed.saturating_add(1) } else { 1 };
-            candidate = start;
-        }
-        Some(candidate)
+            lane.earliest(candidate, latest, wanted.span, amount)
+        })
     }
 
     /// The least that is free on a lane during `over`.

@@ -1,7 +1,5 @@
 //! Volumes by a deadline: where they fit, and if they do not, why and what would.
 
-use std::iter::Peekable;
-
 use tidegate_policy::{BitRate, Interval, Timestamp};
 
 use super::movables::plan_of;
@@ -9,7 +7,7 @@ use super::sight::{Sight, Way};
 use super::wanted::{Sought, Wish};
 use crate::lane::{Lane, LaneName};
 use crate::plan::Plan;
-use crate::planner::board::Steps;
+use crate::planner::board::Free;
 use crate::planner::fill::{Choice, fill, most};
 use crate::planner::{Fan, Piece, Volume};
 use crate::refusal::{BLOCKERS_MAX, Blocker, CounterOffer, OfferKind, Reason, Refusal};
@@ -38,13 +36,13 @@ impl Sight<'_> {
         segments_max: usize,
     ) -> Option<Vec<Piece>> {
         let fan = Fan::of(ways.iter().map(|way| way.crossings(|lane| lane)));
-        let read = || self.read(&fan, window);
+        let read = |lane: usize, from| self.read(fan.lanes[lane], from);
         let choice = Choice { ways: &fan.ways, order: &fan.order(), exact: true };
         fill(read, choice, (volume, window), segments_max, &mut 0)
     }
 
-    fn read<'s>(&'s self, fan: &Fan<&LaneName>, over: Interval) -> Vec<LaneSteps<'s>> {
-        fan.lanes.iter().map(|lane| LaneSteps::of(self.lane(lane), over)).collect()
+    fn read(&self, lane: &LaneName, from: Timestamp) -> Free<'_> {
+        self.lane(lane).map_or_else(Free::none, |lane| lane.read(from))
     }
 
     /// Why none of these ways carries a volume, without offers.
@@ -57,12 +55,9 @@ impl Sight<'_> {
 
     fn reason_of(&self, ways: &[Way], sought: &Sought) -> Reason {
         let Sought { volume, window, .. } = sought;
-        let lane = |name: &LaneName| self.lane(name);
         let fan = Fan::of(ways.iter().map(|way| way.crossings(|lane| lane)));
-        let empty = || {
-            let empty = |name: &&LaneName| Empty(lane(name).map_or(0, Lane::capacity));
-            fan.lanes.iter().map(empty).collect()
-        };
+        let empty =
+            |lane: usize, _| Free::all(self.lane(fan.lanes[lane]).map_or(0, Lane::capacity));
         let choice = Choice { ways: &fan.ways, order: &fan.order(), exact: true };
         let fits = fill(empty, choice, (volume, *window), usize::MAX, &mut 0).is_some();
         self.first_reason(ways, fits)
@@ -81,7 +76,8 @@ impl Sight<'_> {
             let one = Way { needs: vec![need.clone()], ..way.clone() };
             let fan = Fan::of([one.crossings(|lane| lane)]);
             let choice = Choice { ways: &fan.ways, order: &fan.order(), exact: true };
-            (need, most(|| self.read(&fan, window), choice, (&volume, window), usize::MAX))
+            let read = |lane: usize, from| self.read(fan.lanes[lane], from);
+            (need, most(read, choice, (&volume, window), usize::MAX))
         });
         let carries: Vec<_> = carries.collect();
         let least = carries.iter().map(|(_, carries)| *carries).min();
@@ -147,7 +143,8 @@ impl Sight<'_> {
         let window = sought.window.from(sought.offered)?;
         let fan = Fan::of(ways.iter().map(|way| way.crossings(|lane| lane)));
         let choice = Choice { ways: &fan.ways, order: &fan.order(), exact: true };
-        let most = most(|| self.read(&fan, window), choice, (volume, window), segments_max);
+        let read = |lane: usize, from| self.read(fan.lanes[lane], from);
+        let most = most(read, choice, (volume, window), segments_max);
         // As much less as is planned less: the margin stays what it is.
         let promised = u128::from(bytes.bytes()).saturating_mul(most.min(volume.need));
         let promised = promised.checked_div(volume.need)?;
@@ -171,53 +168,4 @@ pub(super) fn offer(
     let route = plan.route().unwrap_or(&first.route).clone();
     let (terms, rate) = (first.terms, sought.volume.max);
     Some(CounterOffer { kind, route, terms, rate, interval: over, volume: Some(sought.bytes) })
-}
-
-/// A lane as it is read from left to right.
-struct LaneSteps<'s> {
-    level: u64,
-    rest: Peekable<Box<dyn Iterator<Item = (Timestamp, u64)> + 's>>,
-}
-
-impl<'s> LaneSteps<'s> {
-    fn of(lane: Option<&'s Lane>, over: Interval) -> Self {
-        let steps: Box<dyn Iterator<Item = (Timestamp, u64)> + 's> = match lane {
-            Some(lane) => Box::new(lane.steps(over)),
-            None => Box::new(std::iter::empty()),
-        };
-        let mut rest = steps.peekable();
-        let level = rest.next().map_or(0, |(_, level)| level);
-        Self { level, rest }
-    }
-}
-
-impl Steps for LaneSteps<'_> {
-    fn level(&self) -> u64 {
-        self.level
-    }
-
-    fn next(&mut self) -> Option<Timestamp> {
-        self.rest.peek().map(|(at, _)| *at)
-    }
-
-    fn advance(&mut self) {
-        if let Some((_, level)) = self.rest.next() {
-            self.level = level;
-        }
-    }
-}
-
-/// A lane on which nothing is booked.
-struct Empty(u64);
-
-impl Steps for Empty {
-    fn level(&self) -> u64 {
-        self.0
-    }
-
-    fn next(&mut self) -> Option<Timestamp> {
-        None
-    }
-
-    fn advance(&mut self) {}
 }

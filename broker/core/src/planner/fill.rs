@@ -9,7 +9,7 @@
 
 use tidegate_policy::{BitRate, Interval, Timestamp};
 
-use super::board::Steps;
+use super::board::Free;
 use super::split::Splitter;
 use super::{Crossing, Piece, Volume};
 use crate::plan::carried;
@@ -28,19 +28,19 @@ pub(crate) struct Choice<'w> {
     pub(crate) exact: bool,
 }
 
-/// Fills the window over some ways, whose lanes `read` reads from its start. `steps` counts what
-/// was looked at, in pieces of time.
+/// Fills the window over some ways, whose lanes `read` reads by their places in the fan, from some
+/// instant on. `steps` counts what was looked at, in pieces of time.
 ///
 /// `None` if it does not fit.
-pub(crate) fn fill<S: Steps>(
-    read: impl Fn() -> Vec<S>,
+pub(crate) fn fill<'s>(
+    read: impl Fn(usize, Timestamp) -> Free<'s>,
     choice: Choice<'_>,
     (volume, window): (&Volume, Interval),
     segments_max: usize,
     steps: &mut u64,
 ) -> Option<Vec<Piece>> {
     for shortest in coarser() {
-        let mut filling = Filling::new(read(), choice, volume, (shortest, segments_max));
+        let mut filling = Filling::new(&read, choice, volume, (shortest, segments_max));
         match filling.run(window, volume, steps) {
             Filled::All => return Some(filling.pieces),
             // Coarser pieces begin and end elsewhere: one grain says nothing of the next.
@@ -53,15 +53,15 @@ pub(crate) fn fill<S: Steps>(
 
 /// The most that a plan of so many segments carries inside of a window, in bits per second times
 /// milliseconds.
-pub(crate) fn most<S: Steps>(
-    read: impl Fn() -> Vec<S>,
+pub(crate) fn most<'s>(
+    read: impl Fn(usize, Timestamp) -> Free<'s>,
     choice: Choice<'_>,
     (volume, window): (&Volume, Interval),
     segments_max: usize,
 ) -> u128 {
     let endless = Volume { need: u128::MAX, ..*volume };
     for shortest in coarser() {
-        let mut filling = Filling::new(read(), choice, &endless, (shortest, segments_max));
+        let mut filling = Filling::new(&read, choice, &endless, (shortest, segments_max));
         match filling.run(window, &endless, &mut 0) {
             Filled::Crowded => {}
             Filled::All | Filled::Short => return u128::MAX.saturating_sub(filling.left),
@@ -85,8 +85,12 @@ enum Filled {
     Crowded,
 }
 
-struct Filling<'w, S> {
-    cursors: Vec<S>,
+struct Filling<'w, 's, R> {
+    read: R,
+    /// The lanes that are read, by their places in the fan.
+    lanes: Vec<(usize, Free<'s>)>,
+    /// When what is free on each of them changes.
+    nexts: Vec<Timestamp>,
     splitter: Splitter<'w>,
     pieces: Vec<Piece>,
     left: u128,
@@ -95,23 +99,31 @@ struct Filling<'w, S> {
     segments_max: usize,
 }
 
-impl<'w, S: Steps> Filling<'w, S> {
+impl<'w, 's, R: Fn(usize, Timestamp) -> Free<'s>> Filling<'w, 's, R> {
     fn new(
-        cursors: Vec<S>,
+        read: R,
         choice: Choice<'w>,
         volume: &Volume,
         (shortest, segments_max): (i64, usize),
     ) -> Self {
         let splitter = Splitter::new(choice, volume);
-        let (pieces, left) = (Vec::new(), volume.need);
-        Self { cursors, splitter, pieces, left, shortest, segments_max }
+        let (lanes, nexts, pieces, left) = (Vec::new(), Vec::new(), Vec::new(), volume.need);
+        Self { read, lanes, nexts, splitter, pieces, left, shortest, segments_max }
     }
 
     fn run(&mut self, window: Interval, volume: &Volume, steps: &mut u64) -> Filled {
         let mut here = window.start();
-        while let Some(over) = self.next_piece(here, window.end()) {
+        // Where short pieces of time are joined, what is free later counts too.
+        let joins = self.shortest != 0;
+        while joins && self.open(here, window.end()) {}
+        while here < window.end() {
             *steps = steps.saturating_add(1);
-            let total = self.splitter.split();
+            if !joins && self.most_at(here, window, volume.max) == BitRate::ZERO {
+                here = self.skip();
+                continue;
+            }
+            let Some(over) = self.next_piece(here, window.end()) else { break };
+            let total = if joins { self.splitter.split() } else { self.splitter.total() };
             if BitRate::ZERO < total && volume.min <= total {
                 if self.left <= carried(total, over) {
                     self.finish(over, total, volume.min);
@@ -124,36 +136,83 @@ impl<'w, S: Steps> Filling<'w, S> {
                 }
             }
             here = over.end();
+            self.look(here);
         }
         Filled::Short
+    }
+
+    /// The most that can be had now. The lanes of a way are read only once those before it do not
+    /// carry all that is of use.
+    fn most_at(&mut self, here: Timestamp, window: Interval, max: BitRate) -> BitRate {
+        let mut total = self.splitter.split();
+        while total < max && self.open(here, window.end()) {
+            total = self.splitter.split();
+        }
+        total
+    }
+
+    /// Reads one more way; whether there was one.
+    fn open(&mut self, here: Timestamp, end: Timestamp) -> bool {
+        let Some(way) = self.splitter.open() else { return false };
+        for crossing in way {
+            if self.lanes.iter().all(|(lane, _)| *lane != crossing.lane) {
+                let free = (self.read)(crossing.lane, here);
+                let free = free.seen(self.splitter.bounds(crossing.lane), end);
+                self.splitter.set(crossing.lane, free.level());
+                self.nexts.push(free.next());
+                self.lanes.push((crossing.lane, free));
+            }
+        }
+        true
     }
 
     fn checked(&self) -> Filled {
         if self.segments_max < self.pieces.len() { Filled::Crowded } else { Filled::All }
     }
 
-    /// Reads on to the next instant at which something changes, and tells the splitter the least
-    /// that is free until then.
-    fn next_piece(&mut self, here: Timestamp, end: Timestamp) -> Option<Interval> {
-        let changed = self.splitter.lows.iter_mut().zip(&self.cursors);
-        for (low, cursor) in changed {
-            *low = cursor.level();
+    /// Where every way is closed, reads on to when one may be open.
+    fn skip(&mut self) -> Timestamp {
+        let change = |lane: usize| {
+            let at = self.lanes.iter().position(|(place, _)| *place == lane);
+            at.map_or(Timestamp::MAX, |at| self.nexts[at])
+        };
+        let opens = self.splitter.opens(change);
+        for ((lane, free), next) in self.lanes.iter_mut().zip(&mut self.nexts) {
+            free.skip(opens);
+            *next = free.next();
+            self.splitter.set(*lane, free.level());
         }
+        opens
+    }
+
+    /// The time until something changes. Where that is too short, reads on and tells the splitter
+    /// the least that is free until then.
+    fn next_piece(&mut self, here: Timestamp, end: Timestamp) -> Option<Interval> {
         let least = here.as_ms().saturating_add(self.shortest);
         loop {
-            let next = self.cursors.iter_mut().filter_map(Steps::next).min();
-            let next = next.filter(|next| *next < end).unwrap_or(end);
-            let long_enough = next == end || least <= next.as_ms();
-            for (low, cursor) in self.splitter.lows.iter_mut().zip(&mut self.cursors) {
-                if cursor.next() == Some(next) {
-                    cursor.advance();
-                    if !long_enough {
-                        *low = cursor.level().min(*low);
-                    }
+            let next = self.nexts.iter().copied().fold(end, Timestamp::min);
+            if next == end || least <= next.as_ms() {
+                return Interval::new(here, next);
+            }
+            for ((lane, free), at) in self.lanes.iter_mut().zip(&mut self.nexts) {
+                if *at == next {
+                    free.advance();
+                    *at = free.next();
+                    self.splitter.lower(*lane, free.level());
                 }
             }
-            if long_enough {
-                return Interval::new(here, next);
+        }
+    }
+
+    /// Tells the splitter what is free from `here` on.
+    fn look(&mut self, here: Timestamp) {
+        for ((lane, free), next) in self.lanes.iter_mut().zip(&mut self.nexts) {
+            if *next == here {
+                free.advance();
+                *next = free.next();
+                self.splitter.set(*lane, free.level());
+            } else if self.shortest != 0 {
+                self.splitter.set(*lane, free.level());
             }
         }
     }

@@ -5,24 +5,29 @@
 //! - [`place`] finds a constant rate its earliest place;
 //! - [`board`] is what is free on many lanes, to try things on;
 //! - [`prices`] says what lanes are worth to many jobs together;
-//! - [`replan`] finds many plans new places, all of them or none.
+//! - [`put`] finds one plan its first place, over the cheapest ways;
+//! - [`replan`] finds many plans new places, all of them or none, [`round`] by round, in an ever
+//!   wider [`circle`].
 //!
 //! Nothing here knows reservations, sessions or names: lanes are places in a list.
 
 pub(crate) mod board;
+mod circle;
 pub(crate) mod fill;
 mod flow;
 pub(crate) mod place;
 pub(crate) mod prices;
+pub(crate) mod put;
 pub(crate) mod replan;
+mod round;
 pub(crate) mod split;
 
-use tidegate_policy::{BitRate, Interval, Span};
+use tidegate_policy::{BitRate, Interval, Span, Timestamp};
 
 use crate::lane::Factor;
 
 /// Ways, and the lanes that they are made of.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Fan<L> {
     /// Every lane that a way crosses, once.
     pub(crate) lanes: Vec<L>,
@@ -31,7 +36,7 @@ pub(crate) struct Fan<L> {
 }
 
 /// A lane on a way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Crossing {
     /// The place of the lane among those of the fan.
     pub(crate) lane: usize,
@@ -46,6 +51,13 @@ pub(crate) struct Piece {
     pub(crate) way: usize,
     pub(crate) over: Interval,
     pub(crate) rate: BitRate,
+}
+
+impl Piece {
+    /// What is left of it from `from` on.
+    pub(crate) fn from(&self, from: Timestamp) -> Option<Self> {
+        Some(Self { over: self.over.from(from)?, ..*self })
+    }
 }
 
 /// A volume to be moved.

@@ -2,8 +2,8 @@
 
 use tidegate_policy::{BitRate, Interval, Timestamp};
 
-use super::board::{Board, Steps};
-use super::{Fan, Piece, Steady};
+use super::board::Board;
+use super::{Crossing, Fan, Piece, Steady};
 
 /// The earliest place within a window, on the first way that has it, and there the highest rate
 /// that is of use.
@@ -31,45 +31,43 @@ pub(crate) fn place(
     let (start, way) = best?;
     let over = Interval::new(start, start.plus(steady.span))?;
     let low = fan.ways[way].iter().map(|crossing| {
-        crossing.factor.rate_within(board.lanes[fan.lanes[crossing.lane]].low(over))
+        let low = board.lane(fan.lanes[crossing.lane]).map_or(0, |lane| lane.low(over));
+        crossing.factor.rate_within(low)
     });
     let rate = low.min().unwrap_or(BitRate::ZERO).min(steady.max);
     Some(Piece { way, over, rate })
 }
 
-/// The earliest start on one way, by leap-frog: each lane in turn moves the candidate on, until
-/// none does any more.
+/// The earliest start on one way.
 fn earliest(
     (board, fan, way): (&Board, &Fan<usize>, usize),
     steady: &Steady,
     (from, latest): (Timestamp, Timestamp),
     steps: &mut u64,
 ) -> Option<Timestamp> {
-    let (mut candidate, way) = (from, &fan.ways[way]);
+    leap_frog(&fan.ways[way], (from, latest), |crossing: &Crossing, candidate| {
+        *steps = steps.saturating_add(1);
+        let lane = board.lane(fan.lanes[crossing.lane])?;
+        lane.earliest(candidate, latest, steady.span, crossing.factor.amount(steady.min))
+    })
+}
+
+/// The earliest start on several lanes together: each in turn moves the candidate on to the
+/// `earliest` that it has from there, until none does any more.
+pub(crate) fn leap_frog<L>(
+    lanes: &[L],
+    (from, latest): (Timestamp, Timestamp),
+    mut earliest: impl FnMut(&L, Timestamp) -> Option<Timestamp>,
+) -> Option<Timestamp> {
+    let (mut candidate, mut agreed) = (from, 0_usize);
     if latest < candidate {
         return None;
     }
-    let mut agreed = 0_usize;
-    for crossing in way.iter().cycle() {
-        if way.len() <= agreed {
+    for lane in lanes.iter().cycle() {
+        if lanes.len() <= agreed {
             break;
         }
-        let lane = &board.lanes[fan.lanes[crossing.lane]];
-        let amount = crossing.factor.amount(steady.min);
-        let mut cursor = lane.from(candidate);
-        let mut start = candidate;
-        loop {
-            *steps = steps.saturating_add(1);
-            if cursor.level() < amount {
-                start = cursor.next()?;
-                if latest < start {
-                    return None;
-                }
-            } else if cursor.next().is_none_or(|next| start.plus(steady.span) <= next) {
-                break;
-            }
-            cursor.advance();
-        }
+        let start = earliest(lane, candidate)?;
         agreed = if start == candidate { agreed.saturating_add(1) } else { 1 };
         candidate = start;
     }

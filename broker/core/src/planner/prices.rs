@@ -5,11 +5,10 @@
 //! 2007, which come close to the dual of the linear program). What a lane costs in the later rounds
 //! tells those who could go elsewhere from those who could not, which how full it is does not.
 
-use tidegate_policy::Interval;
+use std::collections::BTreeMap;
 
-use super::board::Board;
-use super::replan::Job;
-use super::volume_of;
+use super::replan::{Ground, Job, hull};
+use super::{Crossing, Fan, volume_of};
 
 /// What a lane costs at first.
 pub(crate) const PRICE: u64 = 1 << 16;
@@ -23,21 +22,14 @@ const FAIR_PPM: u128 = 500_000;
 /// One that is asked for all of it becomes dearer by a twentieth in each round.
 const STEP_PPM: u128 = 10_000_000;
 
-/// What each lane of a board costs, on which nobody of these is.
-pub(crate) fn prices(bare: &Board, jobs: Vec<&Job>) -> Vec<u64> {
-    let lanes = bare.lanes.len();
-    let Some(all) = hull(&jobs) else { return vec![PRICE; lanes] };
-    let mut used = vec![false; lanes];
-    for lane in jobs.iter().flat_map(|job| &job.fan.lanes) {
-        used[*lane] = true;
-    }
-    let used: Vec<usize> = (0..lanes).filter(|lane| used[*lane]).collect();
-    let carries: Vec<u128> = used.iter().map(|lane| bare.lanes[*lane].area(all)).collect();
-    let wanted: Vec<u128> = jobs.iter().map(|job| volume_of(&job.need)).collect();
-    let (mut prices, mut sums) = (vec![PRICE; lanes], vec![0_u64; lanes]);
+/// What each lane costs where all of these could be: some who are homeless, and some who settled.
+pub(crate) fn prices<G: Ground>(ground: &G, homeless: &[&Job], settled: &[&Job]) -> Vec<u64> {
+    let (mut prices, mut sums) = (vec![PRICE; ground.lanes()], vec![0_u64; ground.lanes()]);
+    let carries = carries(ground, homeless, settled);
+    let wanted = wanted(homeless.iter().chain(settled));
     for round in 0..ROUNDS {
-        let loads = loads(&jobs, &wanted, &prices);
-        for (lane, carries) in used.iter().zip(&carries) {
+        let loads = loads(&wanted, &prices);
+        for (lane, carries) in &carries {
             let price = &mut prices[*lane];
             *price = changed(*price, loads[*lane], *carries);
             if ROUNDS <= round.saturating_mul(2) {
@@ -46,10 +38,45 @@ pub(crate) fn prices(bare: &Board, jobs: Vec<&Job>) -> Vec<u64> {
         }
     }
     let later = u64::try_from(ROUNDS.div_ceil(2)).unwrap_or(1);
-    for lane in used {
+    for (lane, _) in carries {
         prices[lane] = sums[lane].checked_div(later).unwrap_or(PRICE);
     }
     prices
+}
+
+/// What each lane that any of these may take carries for them, in bits per second times
+/// milliseconds: what is free there, and what they have there now.
+fn carries<G: Ground>(ground: &G, homeless: &[&Job], settled: &[&Job]) -> Vec<(usize, u128)> {
+    let all = homeless.iter().chain(settled).copied();
+    let Some(over) = hull(all.clone()) else { return Vec::new() };
+    let mut carries: Vec<Option<u128>> = vec![None; ground.lanes()];
+    for lane in all.flat_map(|job| &job.fan.lanes) {
+        carries[*lane].get_or_insert(0);
+    }
+    for job in settled {
+        for piece in &job.present {
+            for crossing in &job.fan.ways[piece.way] {
+                let amount = crossing.factor.amount(piece.rate);
+                let area = u128::from(amount).saturating_mul(piece.over.span().as_ms().into());
+                let carries = carries[job.fan.lanes[crossing.lane]].get_or_insert(0);
+                *carries = carries.saturating_add(area);
+            }
+        }
+    }
+    let used = carries.into_iter().enumerate();
+    let used =
+        used.filter_map(|(lane, own)| Some((lane, own?.saturating_add(ground.area(lane, over)))));
+    used.collect()
+}
+
+/// How much all those want that have the same ways.
+fn wanted<'a>(jobs: impl Iterator<Item = &'a &'a Job>) -> Vec<(&'a Fan<usize>, u128)> {
+    let mut wanted: BTreeMap<&Fan<usize>, u128> = BTreeMap::new();
+    for job in jobs {
+        let sum = wanted.entry(&job.fan).or_default();
+        *sum = sum.saturating_add(volume_of(&job.need));
+    }
+    wanted.into_iter().collect()
 }
 
 /// What a lane costs next, of which so much is wanted and which carries so much.
@@ -68,26 +95,19 @@ fn changed(price: u64, load: u128, carries: u128) -> u64 {
 }
 
 /// What is wanted of each lane, if everybody takes its cheapest way.
-fn loads(jobs: &[&Job], wanted: &[u128], prices: &[u64]) -> Vec<u128> {
+fn loads(wanted: &[(&Fan<usize>, u128)], prices: &[u64]) -> Vec<u128> {
     let mut loads = vec![0_u128; prices.len()];
-    for (job, wanted) in jobs.iter().zip(wanted) {
-        let cheapest = job.fan.ways.iter().min_by_key(|way| {
-            let lanes = way.iter().map(|it| prices[job.fan.lanes[it.lane]]);
+    for (fan, wanted) in wanted {
+        let cost = |way: &&Vec<Crossing>| {
+            let lanes = way.iter().map(|it| prices[fan.lanes[it.lane]]);
             lanes.fold(0, u64::saturating_add)
-        });
-        for crossing in cheapest.into_iter().flatten() {
-            let load = &mut loads[job.fan.lanes[crossing.lane]];
+        };
+        for crossing in fan.ways.iter().min_by_key(cost).into_iter().flatten() {
+            let load = &mut loads[fan.lanes[crossing.lane]];
             *load = load.saturating_add(*wanted);
         }
     }
     loads
-}
-
-/// From the first start to the last end.
-fn hull(jobs: &[&Job]) -> Option<Interval> {
-    let start = jobs.iter().map(|job| job.window.start()).min()?;
-    let end = jobs.iter().map(|job| job.window.end()).max()?;
-    Interval::new(start, end)
 }
 
 #[cfg(test)]

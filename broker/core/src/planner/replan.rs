@@ -2,17 +2,22 @@
 //!
 //! Whoever is homeless goes first, then those around it by deadline, each where it is now if that
 //! is still free: so few move. If that does not do, the same with those around them and so on; then
-//! all of these anew, by deadline and by laxity. Then, each time somebody finds no place, it goes first in the next round
-//! (squeaky wheel optimisation, Joslin and Clements 1999). Ways are taken by what their lanes are
-//! worth to all together, so that detours over what others need more die out.
+//! all of these anew, by deadline and by laxity. Then, each time somebody finds no place, it goes
+//! first in the next round (squeaky wheel optimisation, Joslin and Clements 1999). Ways are taken by
+//! what their lanes are worth to all together, so that detours over what others need more die out.
+//!
+//! Nobody and no lane is looked at before the search comes to it ([`Ground`]).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate_policy::{Interval, Timestamp};
 
-use super::board::Board;
-use super::fill::{Choice, fill};
+use super::board::{Board, Profile};
+use super::circle::Circle;
 use super::prices::{PRICE, prices};
+use super::put::put;
+use super::round::{Crowd, Failed, Round};
 use super::{Fan, Need, Piece};
 use crate::plan::carried;
 
@@ -24,8 +29,6 @@ pub(crate) struct Job {
     pub(crate) window: Interval,
     /// Where it is now, or was; empty if it is new.
     pub(crate) present: Vec<Piece>,
-    /// It is on the board no more, and may find its place taken.
-    pub(crate) homeless: bool,
 }
 
 /// How much may be spent.
@@ -42,249 +45,247 @@ pub(crate) struct Budget {
     pub(crate) moves_max: usize,
 }
 
-/// New places for all jobs, in their order.
-pub(crate) type Places = Vec<Vec<Piece>>;
+/// Where room is looked for. Whoever may move has a seat, which is a number.
+pub(crate) trait Ground {
+    /// What whoever may move is called.
+    type Name: Copy + Ord;
 
-/// A place for every job, on a board on which everybody is where it is now but the homeless; `None` if none was
-/// found within the budget.
-pub(crate) fn replan(board: &Board, jobs: &[Job], budget: Budget) -> Option<Places> {
-    let prices = vec![PRICE; board.lanes.len()];
-    let mut search = Search { jobs, budget, prices, spent: 0 };
-    let places = search.run(board)?;
-    let pairs = jobs.iter().zip(&places);
-    let moved = pairs.filter(|(job, place)| !job.homeless && job.present != **place);
-    (moved.count() <= budget.moves_max).then_some(places)
+    /// How many lanes there are.
+    fn lanes(&self) -> usize;
+
+    /// How many seats there are.
+    fn seats(&self) -> usize;
+
+    /// What is free on a lane inside of `over`, with everybody where it is but the homeless.
+    fn profile(&self, lane: usize, over: Interval) -> Profile;
+
+    /// What is free there in all, in bits per second times milliseconds.
+    fn area(&self, lane: usize, over: Interval) -> u128;
+
+    /// The seats of those who may move and have something on a lane inside of `over`, perhaps of
+    /// others too; and from when to when, where that is known.
+    fn on(&self, lane: usize, over: Interval) -> impl Iterator<Item = (usize, Option<Interval>)>;
+
+    /// Who has a seat, and what it has to find another place for; `None` if it may not move after
+    /// all.
+    fn job(&self, seat: usize) -> Option<(Self::Name, Job)>;
 }
 
-/// Places for as many of the homeless as fit, the most urgent first; all others stay.
-pub(crate) fn salvage(board: &Board, jobs: &[Job], budget: Budget) -> Vec<Option<Vec<Piece>>> {
-    let prices = vec![PRICE; board.lanes.len()];
-    let mut search = Search { jobs, budget, prices, spent: 0 };
-    let mut board = board.clone();
-    let mut places: Vec<Option<Vec<Piece>>> =
-        jobs.iter().map(|job| (!job.homeless).then(|| job.present.clone())).collect();
-    let all = (0..jobs.len()).collect();
-    for place in search.ordered(all, |job| job.window.end()) {
-        let job = &jobs[place];
-        if !job.homeless {
+/// How many times as many are in the next circle.
+const WIDER: usize = 2;
+
+/// New places.
+pub(crate) struct Places<N> {
+    /// For the homeless, in their order.
+    pub(crate) homeless: Vec<Vec<Piece>>,
+    /// For those who move, in their order.
+    pub(crate) moved: Vec<(N, Vec<Piece>)>,
+}
+
+/// A place for all of the homeless, on a ground where everybody else is where it is now; `None` if
+/// none was found within the budget.
+pub(crate) fn replan<G: Ground>(
+    ground: &G,
+    homeless: Vec<Job>,
+    budget: Budget,
+) -> Option<Places<G::Name>> {
+    if homeless.is_empty() {
+        return Some(Places { homeless: Vec::new(), moved: Vec::new() });
+    }
+    let mut search = Search::new(ground, homeless, budget);
+    let mut found = search.run()?;
+    let homeless = (0..search.homeless).map(|number| found.remove(&number).unwrap_or_default());
+    let homeless = homeless.collect();
+    found.retain(|number, place| search.jobs[*number].present != *place);
+    let moved = found.into_iter().filter_map(|(number, place)| Some((search.name(number)?, place)));
+    let mut moved: Vec<_> = moved.collect();
+    moved.sort_unstable_by_key(|(name, _)| *name);
+    (moved.len() <= budget.moves_max).then_some(Places { homeless, moved })
+}
+
+/// Places for as many of these as fit, the most urgent first, on a board that has all of their
+/// lanes.
+pub(crate) fn salvage(mut board: Board, jobs: &[Job], budget: &Budget) -> Vec<Option<Vec<Piece>>> {
+    let prices = vec![PRICE; board.lanes()];
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    order.sort_by_key(|number| (jobs[*number].window.end(), *number));
+    let mut places = vec![None; jobs.len()];
+    for number in order {
+        let job = &jobs[number];
+        if job.is_kept() && board.take_all(&job.fan, &job.present) {
+            places[number] = Some(job.present.clone());
             continue;
         }
-        let stays = job.is_kept(&job.present) && board.take_all(&job.fan, &job.present);
-        places[place] = if stays { Some(job.present.clone()) } else { search.put(&board, place) };
-        for piece in places[place].iter().flatten().filter(|_| !stays) {
+        let place = put(&board, job, &prices, budget, &mut 0);
+        for piece in place.iter().flatten() {
             board.take(&job.fan, piece);
         }
+        places[number] = place;
     }
     places
 }
 
-/// The first place of one job on a board.
-pub(crate) fn put(board: &Board, job: &Job, budget: Budget) -> Option<Vec<Piece>> {
-    let prices = vec![PRICE; board.lanes.len()];
-    let jobs = [job.clone()];
-    Search { jobs: &jobs, budget, prices, spent: 0 }.put(board, 0)
-}
-
 impl Job {
-    /// Whether these pieces do all that it wants.
-    fn is_kept(&self, pieces: &[Piece]) -> bool {
-        let carried = pieces.iter().map(|piece| carried(piece.rate, piece.over));
+    /// Whether its present place does all that it wants.
+    pub(super) fn is_kept(&self) -> bool {
+        let carried = self.present.iter().map(|piece| carried(piece.rate, piece.over));
         match &self.need {
             Need::Volume(volume) => volume.need <= carried.fold(0, u128::saturating_add),
-            Need::Steady(_) => !pieces.is_empty(),
+            Need::Steady(_) => !self.present.is_empty(),
         }
+    }
+
+    /// Whether it is on a lane inside of `over`.
+    pub(super) fn meets(&self, lane: usize, over: Interval) -> bool {
+        self.present.iter().any(|piece| {
+            let mut crossings = self.fan.ways[piece.way].iter();
+            piece.over.overlaps(over) && crossings.any(|it| self.fan.lanes[it.lane] == lane)
+        })
+    }
+
+    /// The latest instant at which it could start at its highest rate.
+    fn latest_start(&self) -> Timestamp {
+        let ms = match &self.need {
+            Need::Volume(volume) => {
+                let ms = volume.need.div_ceil(u128::from(volume.max.bps()).max(1));
+                i64::try_from(ms).unwrap_or(i64::MAX)
+            }
+            Need::Steady(steady) => i64::try_from(steady.span.as_ms()).unwrap_or(i64::MAX),
+        };
+        let start = self.window.end().as_ms().saturating_sub(ms);
+        Timestamp::from_ms(start).unwrap_or(Timestamp::EPOCH)
     }
 }
 
-/// Ways that cost this much of the cheapest are taken with it, in percent; dearer ones only if it
-/// does not fit there.
-const ABOUT_AS_CHEAP: u64 = 120;
-
-struct Search<'a> {
-    jobs: &'a [Job],
-    budget: Budget,
+/// A search, and everybody whom it has come to.
+pub(super) struct Search<'g, G: Ground> {
+    pub(super) ground: &'g G,
+    pub(super) budget: Budget,
     /// What each lane costs.
-    prices: Vec<u64>,
-    spent: u64,
+    pub(super) prices: Vec<u64>,
+    pub(super) spent: u64,
+    /// The homeless, then everybody in the order in which the search came to it.
+    pub(super) jobs: Vec<Job>,
+    /// So many are homeless.
+    pub(super) homeless: usize,
+    /// What the others are called.
+    names: Vec<G::Name>,
+    /// The number of each seat to which the search has come, or that nobody there may move.
+    numbers: Vec<Option<Option<usize>>>,
 }
 
-/// Why a round failed.
-enum Failed {
-    /// This one found no place.
-    Squeaky(usize),
-    /// The budget is spent.
-    Spent,
-}
+/// The places that a round found, by numbers: for the homeless, and for whoever did not just stay.
+pub(super) type Found = BTreeMap<usize, Vec<Piece>>;
 
-impl Search<'_> {
-    fn run(&mut self, board: &Board) -> Option<Places> {
-        let all: Vec<usize> = (0..self.jobs.len()).collect();
-        let by_deadline = self.ordered(all, |job| job.window.end());
-        let homeless = |place: &usize| self.jobs[*place].homeless;
-        let (homeless, settled): (Vec<usize>, Vec<usize>) =
-            by_deadline.into_iter().partition(homeless);
-        let near = self.near(&homeless, &settled);
-        let around = self.without(board, &near);
+impl<'g, G: Ground> Search<'g, G> {
+    fn new(ground: &'g G, homeless: Vec<Job>, budget: Budget) -> Self {
+        Self {
+            ground,
+            budget,
+            prices: vec![PRICE; ground.lanes()],
+            spent: 0,
+            homeless: homeless.len(),
+            jobs: homeless,
+            names: Vec::new(),
+            numbers: vec![None; ground.seats()],
+        }
+    }
+
+    fn run(&mut self) -> Option<Found> {
+        let homeless = self.ordered((0..self.homeless).collect(), |job| job.window.end());
+        let mut circle = Circle::around(self.ground.lanes(), self.jobs.iter());
+        while let Some(lane) = circle.wider.pop_first() {
+            self.ask(&mut circle, lane, usize::MAX);
+        }
+        let near = self.ordered(circle.members.clone(), |job| job.window.end());
+        let order = [homeless.as_slice(), &near].concat();
+        let mut crowd = Crowd::new(self, &order)?;
+        let mut round = Round::new(self, &mut crowd, &order);
         // Where it does not fit among those that never move, nobody else has to be asked.
-        if !homeless.iter().all(|place| self.put(&around, *place).is_some()) {
+        if !homeless.iter().all(|number| round.fits(*number)) {
             return None;
         }
-        let mut order: Vec<usize> = homeless.iter().chain(&near).copied().collect();
-        if let Ok(places) = self.round(&around, &order, true) {
-            return Some(places);
+        if let Ok(found) = round.run(true) {
+            return Some(found);
         }
-        let far = self.reach(&order, near, &settled);
-        let around = self.without(board, &far);
-        order.truncate(homeless.len());
-        order.extend(far);
-        self.prices = prices(&around, order.iter().map(|place| &self.jobs[*place]).collect());
-        if let Ok(places) = self.round(&around, &order, true) {
-            return Some(places);
+        let (mut order, mut crowd) = (order, crowd);
+        // Ever wider circles, as long as they grow and are not too many.
+        let mut is_priced = false;
+        loop {
+            let known = circle.members.len();
+            let most = known.saturating_mul(WIDER).min(self.budget.among_max);
+            self.reach(&mut circle, most);
+            if is_priced && known == circle.members.len() {
+                break;
+            }
+            is_priced = true;
+            let far = self.ordered(circle.members.clone(), |job| job.window.end());
+            self.price(&homeless, &far);
+            order = [homeless.as_slice(), &far].concat();
+            crowd = Crowd::new(self, &order)?;
+            if let Ok(found) = Round::new(self, &mut crowd, &order).run(true) {
+                return Some(found);
+            }
         }
-        self.anew(&around, order)
+        self.anew(&mut crowd, order)
+    }
+
+    /// Prices what lanes are worth to these.
+    fn price(&mut self, homeless: &[usize], settled: &[usize]) {
+        let jobs =
+            |some: &[usize]| some.iter().map(|number| &self.jobs[*number]).collect::<Vec<_>>();
+        self.prices = prices(self.ground, &jobs(homeless), &jobs(settled));
     }
 
     /// All of these anew.
-    fn anew(&mut self, board: &Board, some: Vec<usize>) -> Option<Places> {
-        let by_laxity = self.ordered(some.clone(), latest_start);
+    fn anew(&mut self, crowd: &mut Crowd, some: Vec<usize>) -> Option<Found> {
+        let by_laxity = self.ordered(some.clone(), Job::latest_start);
         let mut order = self.ordered(some, |job| job.window.end());
         for round in 0..self.budget.rounds {
-            match self.round(board, &order, false) {
-                Ok(places) => return Some(places),
+            match Round::new(self, crowd, &order).run(false) {
+                Ok(found) => return Some(found),
                 Err(Failed::Spent) => return None,
                 Err(Failed::Squeaky(squeaky)) => {
-                    order.retain(|place| *place != squeaky);
+                    order.retain(|number| *number != squeaky);
                     order.insert(0, squeaky);
                 }
             }
             if round == 0
-                && let Ok(places) = self.round(board, &by_laxity, false)
+                && let Ok(found) = Round::new(self, crowd, &by_laxity).run(false)
             {
-                return Some(places);
+                return Some(found);
             }
         }
         None
     }
 
-    /// Those that are where somebody near could be, and so on, as long as they are not too many.
-    fn reach(&self, some: &[usize], near: Vec<usize>, settled: &[usize]) -> Vec<usize> {
-        let (mut reached, mut far) = (some.to_vec(), near);
-        while far.len() < settled.len() {
-            let farther = self.near(&reached, settled);
-            if farther.len() <= far.len() || self.budget.among_max < farther.len() {
-                break;
-            }
-            reached.clone_from(&farther);
-            far = farther;
-        }
-        far
-    }
-
-    /// The board without some of them.
-    fn without(&self, board: &Board, some: &[usize]) -> Board {
-        let mut board = board.clone();
-        for place in some {
-            let job = &self.jobs[*place];
-            for piece in &job.present {
-                board.give(&job.fan, piece);
-            }
-        }
-        board
-    }
-
     fn ordered(&self, mut order: Vec<usize>, key: impl Fn(&Job) -> Timestamp) -> Vec<usize> {
-        order.sort_by_key(|place| (key(&self.jobs[*place]), *place));
+        // Of equals the homeless are last.
+        let name = |number: usize| (number < self.homeless, self.name(number), number);
+        order.sort_unstable_by_key(|number| (key(&self.jobs[*number]), name(*number)));
         order
     }
 
-    /// Those that are where somebody homeless could be.
-    fn near(&self, homeless: &[usize], settled: &[usize]) -> Vec<usize> {
-        let mut lanes: Vec<Option<Interval>> = vec![None; self.prices.len()];
-        for job in homeless.iter().map(|place| &self.jobs[*place]) {
-            for lane in &job.fan.lanes {
-                let hull = lanes[*lane].map_or(Some(job.window), |known| {
-                    let start = known.start().min(job.window.start());
-                    Interval::new(start, known.end().max(job.window.end()))
-                });
-                lanes[*lane] = hull;
-            }
+    fn name(&self, number: usize) -> Option<G::Name> {
+        self.names.get(number.checked_sub(self.homeless)?).copied()
+    }
+
+    /// The number of whoever has a seat; `None` if it may not move.
+    pub(super) fn number(&mut self, seat: usize) -> Option<usize> {
+        if let Some(known) = self.numbers.get(seat)? {
+            return *known;
         }
-        let meets = |job: &Job, piece: &Piece| {
-            let mut crossings = job.fan.ways[piece.way].iter();
-            crossings.any(|crossing| {
-                lanes[job.fan.lanes[crossing.lane]].is_some_and(|over| over.overlaps(piece.over))
-            })
-        };
-        let near = settled.iter().copied().filter(|place| {
-            let job = &self.jobs[*place];
-            job.present.iter().any(|piece| meets(job, piece))
+        let number = self.ground.job(seat).map(|(name, job)| {
+            self.jobs.push(job);
+            self.names.push(name);
+            self.jobs.len().saturating_sub(1)
         });
-        near.collect()
-    }
-
-    /// Puts some jobs onto a board in an order; all others stay where they are.
-    fn round(&mut self, board: &Board, order: &[usize], stay: bool) -> Result<Places, Failed> {
-        let mut board = board.clone();
-        let mut places: Places = self.jobs.iter().map(|job| job.present.clone()).collect();
-        for place in order {
-            let job = &self.jobs[*place];
-            if stay && job.is_kept(&job.present) && board.take_all(&job.fan, &job.present) {
-                places[*place].clone_from(&job.present);
-                continue;
-            }
-            if self.budget.steps <= self.spent {
-                return Err(Failed::Spent);
-            }
-            let Some(pieces) = self.put(&board, *place) else {
-                return Err(Failed::Squeaky(*place));
-            };
-            for piece in &pieces {
-                board.take(&job.fan, piece);
-            }
-            places[*place] = pieces;
-        }
-        Ok(places)
-    }
-
-    /// The first place of a job, over the cheapest ways first.
-    fn put(&mut self, board: &Board, place: usize) -> Option<Vec<Piece>> {
-        let job = &self.jobs[place];
-        let (fan, window, most) = (&job.fan, job.window, self.budget.segments_max);
-        let volume = match &job.need {
-            Need::Steady(steady) => {
-                let piece = super::place::place(board, fan, steady, window, &mut self.spent);
-                return piece.map(|piece| vec![piece]);
-            }
-            Need::Volume(volume) => volume,
-        };
-        let cost = |place: &usize| -> u64 {
-            let lanes = fan.ways[*place].iter().map(|it| self.prices[fan.lanes[it.lane]]);
-            lanes.fold(0, u64::saturating_add)
-        };
-        let mut order: Vec<usize> = (0..fan.ways.len()).collect();
-        order.sort_by_cached_key(&cost);
-        let read = || -> Vec<_> {
-            fan.lanes.iter().map(|lane| board.lanes[*lane].from(window.start())).collect()
-        };
-        let cheap = order.first().map_or(0, cost).saturating_mul(ABOUT_AS_CHEAP);
-        let few = order.iter().filter(|way| cost(way).saturating_mul(100) <= cheap).count();
-        let mut among = |order: &[usize]| {
-            let choice = Choice { ways: &fan.ways, order, exact: false };
-            fill(read, choice, (volume, window), most, &mut self.spent)
-        };
-        let found = among(&order[..few]);
-        if found.is_some() || few == order.len() { found } else { among(&order) }
+        self.numbers[seat] = Some(number);
+        number
     }
 }
 
-/// The latest instant at which a job could start at its highest rate.
-fn latest_start(job: &Job) -> Timestamp {
-    let ms = match &job.need {
-        Need::Volume(volume) => {
-            let ms = volume.need.div_ceil(u128::from(volume.max.bps()).max(1));
-            i64::try_from(ms).unwrap_or(i64::MAX)
-        }
-        Need::Steady(steady) => i64::try_from(steady.span.as_ms()).unwrap_or(i64::MAX),
-    };
-    Timestamp::from_ms(job.window.end().as_ms().saturating_sub(ms)).unwrap_or(Timestamp::EPOCH)
+/// From the first start to the last end of all windows.
+pub(super) fn hull<'a>(jobs: impl Iterator<Item = &'a Job>) -> Option<Interval> {
+    jobs.map(|job| job.window).reduce(Interval::hull)
 }
