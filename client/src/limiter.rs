@@ -24,6 +24,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use thiserror::Error;
@@ -121,7 +122,7 @@ struct Shared {
     /// has to be looked at again.
     epoch: Apart<AtomicU64>,
     pace: Pace,
-    state: Mutex<State>,
+    state: Apart<Mutex<State>>,
 }
 
 /// On cache lines of its own (a pair, because they are fetched in pairs): what every poll reads
@@ -130,7 +131,10 @@ struct Shared {
 #[repr(align(128))]
 struct Apart<T>(T);
 
+/// In the order in which it is laid out: the credit lies beside the lock that guards it, so that
+/// one cache line goes from thread to thread and not several.
 #[derive(Debug)]
+#[repr(C)]
 struct State {
     bucket: Bucket,
     /// What a stream leases, holds and moves at once, in bytes; kept because they take divisions
@@ -155,17 +159,23 @@ struct Seated {
     seat: Arc<Seat>,
     /// Served from the queue and not picked up yet, in bytes.
     granted: u64,
-    /// All that was ever leased to it less what came back, in bytes. What it moved is taken from
-    /// this: the rest is its lease, and what is missing it owes.
-    leased: u64,
 }
 
 /// What a stream shares outside of the lock.
 #[derive(Debug, Default)]
 struct Seat {
     waker: AtomicWaker,
+    own: Apart<Account>,
+}
+
+/// The books of a stream. Only what it writes itself lies beside it.
+#[derive(Debug, Default)]
+struct Account {
     /// Bytes moved; written by its stream alone.
-    moved: Apart<AtomicU64>,
+    moved: AtomicU64,
+    /// All that was ever leased to it less what came back, in bytes; written under the lock. What
+    /// it moved is taken from this: the rest is its lease, and what is missing it owes.
+    leased: AtomicU64,
 }
 
 // === impl Limiter ===
@@ -188,7 +198,7 @@ impl Limiter {
             streams: 0,
             retired: 0,
         };
-        let shared = Shared { epoch: Apart::default(), pace, state: Mutex::new(state) };
+        let shared = Shared { epoch: Apart::default(), pace, state: Apart(Mutex::new(state)) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -220,6 +230,39 @@ impl Limiter {
         });
     }
 
+    /// Lets waiters that their timers wake late lose nothing by it, up to what the rate carries in
+    /// `span`, of which at most 100 ms count. Zero, the default, takes it back.
+    ///
+    /// This buys the exact rate on a busy machine with a small burst, and costs smoothness: what was
+    /// missed passes at once on top of the burst. In any window `w` it is at most `rate * w + burst +
+    /// late credit + quantum`, and the late credit is there only where somebody waited for it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_client::{Burst, Limiter};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // 2 ms at once when idle, and timers may be 20 ms late.
+    /// let limiter = Limiter::new("1Gbit".parse()?, Burst::Span(Duration::from_millis(2)));
+    /// limiter.set_late_credit(Duration::from_millis(20));
+    /// assert_eq!(limiter.late_credit().bytes(), 2_500_000);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_late_credit(&self, span: Duration) {
+        self.shared.change(|state, now| {
+            let before = state.bucket.late_credit();
+            state.bucket.set_late_credit(now, span);
+            before != state.bucket.late_credit()
+        });
+    }
+
+    /// The late credit at the rate in force, in bytes.
+    #[must_use]
+    pub fn late_credit(&self) -> ByteCount {
+        self.shared.lock().bucket.late_credit()
+    }
+
     /// Ends the grant for good: nothing is admitted after the return, and whoever waits or polls
     /// gets [`LimitError::Revoked`]. Only the first reason counts.
     pub fn revoke(&self, why: Revoked) {
@@ -248,7 +291,7 @@ impl Limiter {
     ///
     /// The reason why nothing is admitted any longer. A pause is no error.
     pub fn check(&self) -> Result<(), LimitError> {
-        self.shared.lock().holds().map(drop)
+        self.shared.lock().holds(BootTime::now).map(drop)
     }
 
     /// The bytes that all streams have moved so far, those that are gone included. What is
@@ -257,7 +300,17 @@ impl Limiter {
     pub fn moved(&self) -> ByteCount {
         let state = self.shared.lock();
         let seats = state.seats.iter().flatten();
-        let live = seats.map(|seated| seated.seat.moved.0.load(Ordering::Relaxed));
+        let live = seats.map(|seated| seated.seat.moved());
+        ByteCount::new(live.fold(state.retired, u64::saturating_add))
+    }
+
+    /// The bytes that were admitted so far, less those given back: what was moved, and what streams
+    /// hold on lease. The law is about this count.
+    #[must_use]
+    pub fn admitted(&self) -> ByteCount {
+        let state = self.shared.lock();
+        let live = state.seats.iter().flatten();
+        let live = live.map(|seated| seated.seat.leased().saturating_add(seated.granted));
         ByteCount::new(live.fold(state.retired, u64::saturating_add))
     }
 
@@ -267,9 +320,9 @@ impl Limiter {
         let seat = Arc::<Seat>::default();
         let mut state = self.shared.lock();
         let who = state.seat(Arc::clone(&seat));
-        let epoch = self.shared.epoch.0.load(Ordering::Relaxed);
+        let known = (self.shared.epoch.0.load(Ordering::Relaxed), state.is_timed());
         drop(state);
-        Stream::new(Arc::clone(&self.shared), seat, who, epoch)
+        Stream::new(Arc::clone(&self.shared), seat, who, known)
     }
 
     /// Waits until `stream`, one of this limiter, may move bytes; see [`Stream::lease`].
@@ -295,12 +348,29 @@ impl Limiter {
     }
 }
 
+// === impl Seat ===
+
+impl Seat {
+    fn moved(&self) -> u64 {
+        self.own.0.moved.load(Ordering::Relaxed)
+    }
+
+    fn leased(&self) -> u64 {
+        self.own.0.leased.load(Ordering::Relaxed)
+    }
+
+    /// Under the lock alone.
+    fn lease(&self, leased: u64) {
+        self.own.0.leased.store(leased, Ordering::Relaxed);
+    }
+}
+
 // === impl Shared ===
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code that can panic leaves the state half changed, so a poisoned lock is sound.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes what is allowed; if it did, has all leases looked at again and wakes everyone.
@@ -326,26 +396,32 @@ fn wake(seats: &[Arc<Seat>]) {
 // === impl State ===
 
 impl State {
-    /// Whether the grant holds, and for how many nanoseconds more if it has an end.
-    fn holds(&self) -> Result<Option<u64>, LimitError> {
+    /// Whether the grant holds, and for how many nanoseconds more if it has an end. `now` reads the
+    /// clock, and only where there is an end.
+    fn holds(&self, now: impl FnOnce() -> BootTime) -> Result<Option<u64>, LimitError> {
         if let Some(why) = self.revoked {
             return Err(LimitError::Revoked(why));
         }
         let Some(end) = self.end else { return Ok(None) };
-        let left = end.since(BootTime::now());
+        let left = end.since(now());
         if left.is_zero() {
             return Err(LimitError::Expired);
         }
         Ok(u64::try_from(left.as_nanos()).ok())
     }
 
-    /// Whether a pause has begun.
-    fn pauses(&self) -> bool {
-        self.pause.is_some_and(|pause| pause <= BootTime::now())
+    /// Whether a pause has begun; `now` as for [`Self::holds`].
+    fn pauses(&self, now: impl FnOnce() -> BootTime) -> bool {
+        self.pause.is_some_and(|pause| pause <= now())
+    }
+
+    /// Whether time alone may end what is allowed.
+    fn is_timed(&self) -> bool {
+        self.end.is_some() || self.pause.is_some()
     }
 
     fn seat(&mut self, seat: Arc<Seat>) -> usize {
-        let seated = Some(Seated { seat, granted: 0, leased: 0 });
+        let seated = Some(Seated { seat, granted: 0 });
         self.streams += 1;
         self.requantize();
         let free = self.seats.iter().position(Option::is_none);
@@ -395,9 +471,9 @@ impl State {
     fn recall(&mut self) -> u64 {
         let mut unused = 0;
         for seated in self.seats.iter_mut().flatten() {
-            let moved = seated.seat.moved.0.load(Ordering::Relaxed);
-            let held = seated.leased.saturating_sub(moved);
-            seated.leased -= held;
+            let leased = seated.seat.leased();
+            let held = leased.saturating_sub(seated.seat.moved());
+            seated.seat.lease(leased - held);
             unused += held + std::mem::take(&mut seated.granted);
         }
         unused

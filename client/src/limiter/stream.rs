@@ -10,6 +10,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::{LimitError, Seat, Shared, State, wake};
 use crate::bucket::{MSS, Ticket};
+use crate::clock::BootTime;
 
 /// An epoch that never comes: what is leased has to be looked at again in any case.
 const OUTDATED: u64 = u64::MAX;
@@ -36,6 +37,8 @@ struct Lease {
     /// Bytes charged beyond the lease, to be paid by the next ones.
     owed: u64,
     chunk: u64,
+    /// Whether there was an end or a pause to come when it was looked at last.
+    timed: bool,
     ticket: Option<Ticket>,
 }
 
@@ -45,8 +48,13 @@ struct Waiting<'a>(&'a mut Stream);
 // === impl Stream ===
 
 impl Stream {
-    pub(super) fn new(shared: Arc<Shared>, seat: Arc<Seat>, who: usize, epoch: u64) -> Self {
-        let lease = Lease { who, epoch, left: 0, owed: 0, chunk: 0, ticket: None };
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        seat: Arc<Seat>,
+        who: usize,
+        (epoch, timed): (u64, bool),
+    ) -> Self {
+        let lease = Lease { who, epoch, left: 0, owed: 0, chunk: 0, timed, ticket: None };
         Self { shared, seat, lease, moved: 0, sleep: None }
     }
 
@@ -104,7 +112,7 @@ impl Stream {
     pub fn charge(&mut self, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.moved = self.moved.saturating_add(bytes);
-        self.seat.moved.0.store(self.moved, Ordering::Relaxed);
+        self.seat.own.0.moved.store(self.moved, Ordering::Relaxed);
         if let Some(left) = self.lease.left.checked_sub(bytes) {
             self.lease.left = left;
         } else {
@@ -143,15 +151,24 @@ impl Stream {
     /// Leases more, or says until when to wait: for a wake-up alone if there is no such time.
     fn refill(&mut self, want: u64) -> Result<Option<Option<u64>>, LimitError> {
         let now = self.shared.pace.now();
+        // Read before the lock, which others wait for; read once more under it where something
+        // changed meanwhile, because an end may have been set that is later than this reading.
+        let mut boot = self.lease.timed.then(BootTime::now);
         let mut state = self.shared.lock();
         let epoch = self.shared.epoch.0.load(Ordering::Relaxed);
         if self.lease.epoch != epoch {
             self.lease.epoch = epoch;
-            self.lease.look_again(&mut state, self.moved);
+            self.lease.timed = state.is_timed();
+            boot = None;
+            self.lease.look_again(&self.seat, self.moved);
         }
-        let outcome = self.lease.refill(&mut state, now, want);
-        let hastened =
-            if outcome.is_err() { self.lease.vacate(&mut state, now) } else { Vec::new() };
+        let boot = || boot.unwrap_or_else(BootTime::now);
+        let outcome = self.lease.refill(&mut state, &self.seat, (now, &boot), want);
+        let hastened = if outcome.is_err() {
+            self.lease.vacate(&mut state, &self.seat, now)
+        } else {
+            Vec::new()
+        };
         drop(state);
         wake(&hastened);
         outcome
@@ -172,8 +189,8 @@ impl Stream {
         let now = self.shared.pace.now();
         let mut state = self.shared.lock();
         // A change may have taken the lease back already.
-        self.lease.look_again(&mut state, self.moved);
-        let hastened = self.lease.vacate(&mut state, now);
+        self.lease.look_again(&self.seat, self.moved);
+        let hastened = self.lease.vacate(&mut state, &self.seat, now);
         leave(&mut state);
         drop(state);
         wake(&hastened);
@@ -207,12 +224,13 @@ impl Lease {
     fn refill(
         &mut self,
         state: &mut State,
-        now: u64,
+        seat: &Seat,
+        (now, boot): (u64, &dyn Fn() -> BootTime),
         want: u64,
     ) -> Result<Option<Option<u64>>, LimitError> {
-        let holds = state.holds()?;
+        let holds = state.holds(boot)?;
         self.chunk = state.chunk;
-        if state.pauses() {
+        if state.pauses(boot) {
             // Whoever ends the pause wakes everyone; the end of all comes without.
             return Ok(Some(holds.map(|left| now.saturating_add(left))));
         }
@@ -221,7 +239,7 @@ impl Lease {
             if self.ticket.is_some_and(|ticket| !state.bucket.waits(ticket)) {
                 self.ticket = None;
                 let granted = self.pick_up(state);
-                self.earn(state, granted);
+                self.earn(seat, granted);
             }
             if self.suffices(want) {
                 return Ok(None);
@@ -230,7 +248,7 @@ impl Lease {
                 let end = holds.map(|left| now.saturating_add(left));
                 return Ok(Some(due.into_iter().chain(end).min()));
             } else if state.bucket.take(now, state.quantum) {
-                self.earn(state, state.quantum);
+                self.earn(seat, state.quantum);
             } else if self.left > 0 {
                 return Ok(None);
             } else {
@@ -243,10 +261,8 @@ impl Lease {
         state.seated(self.who).map_or(0, |seated| std::mem::take(&mut seated.granted))
     }
 
-    fn earn(&mut self, state: &mut State, bytes: u64) {
-        if let Some(seated) = state.seated(self.who) {
-            seated.leased += bytes;
-        }
+    fn earn(&mut self, seat: &Seat, bytes: u64) {
+        seat.lease(seat.leased() + bytes);
         let paid = bytes.min(self.owed);
         self.owed -= paid;
         self.left += bytes - paid;
@@ -254,18 +270,16 @@ impl Lease {
 
     /// What is left of the lease, or owed, by the books that a change of the rate may have
     /// rewritten.
-    fn look_again(&mut self, state: &mut State, moved: u64) {
-        let leased = state.seated(self.who).map_or(0, |seated| seated.leased);
+    fn look_again(&mut self, seat: &Seat, moved: u64) {
+        let leased = seat.leased();
         self.left = leased.saturating_sub(moved);
         self.owed = moved.saturating_sub(leased);
     }
 
     /// Gives everything back.
-    fn vacate(&mut self, state: &mut State, now: u64) -> Vec<Arc<Seat>> {
+    fn vacate(&mut self, state: &mut State, seat: &Seat, now: u64) -> Vec<Arc<Seat>> {
         let left = std::mem::take(&mut self.left);
-        if let Some(seated) = state.seated(self.who) {
-            seated.leased -= left;
-        }
+        seat.lease(seat.leased() - left);
         let bytes = left + self.pick_up(state);
         let place = self.ticket.take().map_or(0, |ticket| state.bucket.leave(ticket));
         state.bucket.refund(now, bytes);
