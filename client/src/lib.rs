@@ -74,6 +74,7 @@
 //! | follow all reservations | [`Client::watch`] |
 //! | do it without async | [`blocking`] |
 //! | limit bytes without a broker | [`Limiter`] |
+//! | limit streams, HTTP bodies, services, files | [`limited`] |
 //! | read and write topologies | [`topology_file`] |
 //!
 //! # Errors

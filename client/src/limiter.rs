@@ -34,6 +34,7 @@ use crate::bucket::{Bucket, Burst};
 use crate::clock::{BootTime, Pace};
 use crate::limited::Limited;
 
+mod park;
 mod stream;
 
 pub use stream::Stream;
@@ -75,6 +76,20 @@ impl LimitError {
     #[must_use]
     pub fn of(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref().copied()
+    }
+
+    /// The limiter's reason anywhere among the causes of an error, such as that of an HTTP body.
+    #[must_use]
+    pub fn within(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            let wrapped = error.downcast_ref::<io::Error>().and_then(Self::of);
+            if let Some(found) = wrapped.or_else(|| error.downcast_ref().copied()) {
+                return Some(found);
+            }
+            cause = error.source();
+        }
+        None
     }
 }
 

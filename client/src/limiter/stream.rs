@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::{Sleep, sleep_until};
 
+use super::park::Parker;
 use super::{LimitError, Seat, Shared, State, wake};
 use crate::bucket::{MSS, Ticket};
 use crate::clock::BootTime;
@@ -27,6 +28,8 @@ pub struct Stream {
     moved: u64,
     /// Made by the first wait, so that a stream can be made outside of a runtime.
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Wakes the thread that waited last.
+    parker: Option<Parker>,
 }
 
 #[derive(Debug)]
@@ -55,7 +58,7 @@ impl Stream {
         (epoch, timed): (u64, bool),
     ) -> Self {
         let lease = Lease { who, epoch, left: 0, owed: 0, chunk: 0, timed, ticket: None };
-        Self { shared, seat, lease, moved: 0, sleep: None }
+        Self { shared, seat, lease, moved: 0, sleep: None, parker: None }
     }
 
     pub(super) fn is_of(&self, shared: &Arc<Shared>) -> bool {
@@ -130,6 +133,89 @@ impl Stream {
         if known != OUTDATED && known != self.shared.epoch.0.load(Ordering::Acquire) {
             cx.waker().wake_by_ref();
         }
+    }
+
+    /// As [`Self::lease`], for a thread that may wait: it sleeps, and needs no runtime. Not for an
+    /// async task, whose runtime would stand still meanwhile, and not where time is paused.
+    ///
+    /// ```
+    /// use tidegate_client::{Burst, Limiter};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let limiter = Limiter::new("1Gbit".parse()?, Burst::default());
+    /// let mut stream = limiter.stream();
+    /// let leased = stream.lease_blocking(4096)?;
+    /// stream.charge(leased);
+    /// assert_eq!(limiter.moved().bytes(), 4096);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The reason why nothing is admitted any longer.
+    pub fn lease_blocking(&mut self, want: usize) -> Result<usize, LimitError> {
+        let bytes = u64::try_from(want).unwrap_or(u64::MAX);
+        let current = self.lease.epoch == self.shared.epoch.0.load(Ordering::Relaxed);
+        if want > 0 && !(current && self.lease.suffices(bytes)) {
+            self.wait(bytes).inspect_err(|_| self.parker = None)?;
+        }
+        let share = bytes.min(self.lease.left).min(self.lease.chunk);
+        Ok(usize::try_from(share).unwrap_or(usize::MAX))
+    }
+
+    fn wait(&mut self, want: u64) -> Result<(), LimitError> {
+        let mut registered = false;
+        while let Some(until) = self.refill(want)? {
+            let parker = Parker::of_this_thread(&mut self.parker);
+            if registered {
+                parker.sleep(until.map(|ns| self.shared.pace.until(ns)));
+            } else {
+                // As for a task: looks once more for what changed before it was registered.
+                self.seat.waker.register(parker.waker());
+                registered = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the grant still holds. After [`Self::park`] the lease is looked at anew; else only
+    /// what was set since the last look counts, which costs nothing.
+    ///
+    /// # Errors
+    ///
+    /// The reason why nothing is admitted any longer.
+    #[inline]
+    pub fn check(&mut self) -> Result<(), LimitError> {
+        let current = self.lease.epoch == self.shared.epoch.0.load(Ordering::Relaxed);
+        if current { Ok(()) } else { self.look() }
+    }
+
+    /// Has the end looked at before the rest of the lease is used: time may have passed.
+    pub(crate) fn outdate(&mut self) {
+        self.lease.epoch = OUTDATED;
+    }
+
+    #[inline(never)]
+    fn look(&mut self) -> Result<(), LimitError> {
+        let now = self.shared.pace.now();
+        let mut state = self.shared.lock();
+        let epoch = self.shared.epoch.0.load(Ordering::Relaxed);
+        self.lease.epoch = epoch;
+        self.lease.timed = state.is_timed();
+        self.lease.look_again(&self.seat, self.moved);
+        let holds = state.holds(BootTime::now).map(drop);
+        let hastened = if holds.is_err() {
+            self.lease.vacate(&mut state, &self.seat, now)
+        } else {
+            Vec::new()
+        };
+        drop(state);
+        if holds.is_err() {
+            self.lease.epoch = OUTDATED;
+        }
+        wake(&hastened);
+        holds
     }
 
     #[inline(never)]
