@@ -164,6 +164,8 @@ struct State {
     /// By the number that streams are known by in the bucket's queue.
     seats: Vec<Option<Seated>>,
     streams: usize,
+    /// Streams that were served and did not pick it up yet.
+    unclaimed: usize,
     /// Bytes moved by streams that are gone.
     retired: u64,
 }
@@ -211,6 +213,7 @@ impl Limiter {
             pause: None,
             seats: Vec::new(),
             streams: 0,
+            unclaimed: 0,
             retired: 0,
         };
         let shared = Shared { epoch: Apart::default(), pace, state: Apart(Mutex::new(state)) };
@@ -472,10 +475,11 @@ impl State {
     }
 
     fn serve(&mut self, now: u64) {
-        let seats = &mut self.seats;
+        let (seats, unclaimed) = (&mut self.seats, &mut self.unclaimed);
         self.bucket.serve(now, self.hold_max, |who, bytes| {
             if let Some(Some(seated)) = seats.get_mut(who) {
                 seated.granted = bytes;
+                *unclaimed += 1;
             }
         });
     }
@@ -491,6 +495,7 @@ impl State {
             seated.seat.lease(leased - held);
             unused += held + std::mem::take(&mut seated.granted);
         }
+        self.unclaimed = 0;
         unused
     }
 

@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::io;
 use std::num::NonZeroU32;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -203,26 +203,31 @@ impl Mover {
     }
 }
 
-/// An endless source whose reads are copies.
-struct Memory(Vec<u8>);
+/// An endless source whose reads are copies, from more memory than a cache holds: what moves through
+/// a machine comes from elsewhere.
+struct Memory {
+    data: Arc<Vec<u8>>,
+    at: usize,
+}
+
+const SOURCE: usize = 64 * 1024 * 1024;
 
 impl Memory {
     fn new() -> Self {
-        Self(vec![b'x'; 64 * 1024])
+        static DATA: OnceLock<Arc<Vec<u8>>> = OnceLock::new();
+        Self { data: Arc::clone(DATA.get_or_init(|| Arc::new(vec![b'x'; SOURCE]))), at: 0 }
     }
 }
 
 impl AsyncRead for Memory {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // As much as there is room for, again and again from a source that stays in the cache.
-        while buf.remaining() > 0 {
-            let count = buf.remaining().min(self.0.len());
-            buf.put_slice(self.0.get(..count).unwrap_or(&[]));
-        }
+        let count = buf.remaining().min(SOURCE - self.at);
+        buf.put_slice(self.data.get(self.at..self.at + count).unwrap_or(&[]));
+        self.at = (self.at + count) % SOURCE;
         Poll::Ready(Ok(()))
     }
 }

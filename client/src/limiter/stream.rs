@@ -40,9 +40,22 @@ struct Lease {
     /// Bytes charged beyond the lease, to be paid by the next ones.
     owed: u64,
     chunk: u64,
+    /// Bytes leased since it last waited for its turn or let others go first.
+    streak: u64,
     /// Whether there was an end or a pause to come when it was looked at last.
     timed: bool,
     ticket: Option<Ticket>,
+}
+
+/// What a stream that asks for more is to do.
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    /// Move bytes.
+    Now,
+    /// Let the others run first, and ask again.
+    After,
+    /// Wait until then; for a wake-up alone if there is no such time.
+    Wait(Option<u64>),
 }
 
 /// Gives up the place of a [`Stream::lease`] that is dropped.
@@ -57,7 +70,8 @@ impl Stream {
         who: usize,
         (epoch, timed): (u64, bool),
     ) -> Self {
-        let lease = Lease { who, epoch, left: 0, owed: 0, chunk: 0, timed, ticket: None };
+        let lease =
+            Lease { who, epoch, left: 0, owed: 0, chunk: 0, streak: 0, timed, ticket: None };
         Self { shared, seat, lease, moved: 0, sleep: None, parker: None }
     }
 
@@ -166,17 +180,22 @@ impl Stream {
 
     fn wait(&mut self, want: u64) -> Result<(), LimitError> {
         let mut registered = false;
-        while let Some(until) = self.refill(want)? {
-            let parker = Parker::of_this_thread(&mut self.parker);
-            if registered {
-                parker.sleep(until.map(|ns| self.shared.pace.until(ns)));
-            } else {
-                // As for a task: looks once more for what changed before it was registered.
-                self.seat.waker.register(parker.waker());
-                registered = true;
+        loop {
+            match self.refill(want)? {
+                Turn::Now => return Ok(()),
+                Turn::After => std::thread::yield_now(),
+                Turn::Wait(until) => {
+                    let parker = Parker::of_this_thread(&mut self.parker);
+                    if registered {
+                        parker.sleep(until.map(|ns| self.shared.pace.until(ns)));
+                    } else {
+                        // As for a task: looks once more for what changed before it registered.
+                        self.seat.waker.register(parker.waker());
+                        registered = true;
+                    }
+                }
             }
         }
-        Ok(())
     }
 
     /// Whether the grant still holds. After [`Self::park`] the lease is looked at anew; else only
@@ -221,21 +240,26 @@ impl Stream {
     #[inline(never)]
     fn poll_refill(&mut self, cx: &mut Context<'_>, want: u64) -> Poll<Result<(), LimitError>> {
         let mut registered = false;
-        while let Some(until) = self.refill(want)? {
-            if registered {
-                ready!(self.poll_sleep(cx, until));
-            } else {
-                // Registered outside of the lock, because it may drop an older task; so look
-                // once more for what changed in between.
-                self.seat.waker.register(cx.waker());
-                registered = true;
+        loop {
+            match self.refill(want)? {
+                Turn::Now => return Poll::Ready(Ok(())),
+                Turn::After => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Turn::Wait(until) if registered => ready!(self.poll_sleep(cx, until)),
+                Turn::Wait(_) => {
+                    // Registered outside of the lock, because it may drop an older task; so look
+                    // once more for what changed in between.
+                    self.seat.waker.register(cx.waker());
+                    registered = true;
+                }
             }
         }
-        Poll::Ready(Ok(()))
     }
 
-    /// Leases more, or says until when to wait: for a wake-up alone if there is no such time.
-    fn refill(&mut self, want: u64) -> Result<Option<Option<u64>>, LimitError> {
+    /// Leases more, or says what to do instead.
+    fn refill(&mut self, want: u64) -> Result<Turn, LimitError> {
         let now = self.shared.pace.now();
         // Read before the lock, which others wait for; read once more under it where something
         // changed meanwhile, because an end may have been set that is later than this reading.
@@ -313,38 +337,53 @@ impl Lease {
         seat: &Seat,
         (now, boot): (u64, &dyn Fn() -> BootTime),
         want: u64,
-    ) -> Result<Option<Option<u64>>, LimitError> {
+    ) -> Result<Turn, LimitError> {
         let holds = state.holds(boot)?;
         self.chunk = state.chunk;
         if state.pauses(boot) {
             // Whoever ends the pause wakes everyone; the end of all comes without.
-            return Ok(Some(holds.map(|left| now.saturating_add(left))));
+            return Ok(Turn::Wait(holds.map(|left| now.saturating_add(left))));
         }
         state.serve(now);
         loop {
             if self.ticket.is_some_and(|ticket| !state.bucket.waits(ticket)) {
                 self.ticket = None;
                 let granted = self.pick_up(state);
+                self.streak = granted;
                 self.earn(seat, granted);
             }
             if self.suffices(want) {
-                return Ok(None);
+                return Ok(Turn::Now);
             } else if let Some(ticket) = self.ticket {
                 let due = state.bucket.due(ticket);
                 let end = holds.map(|left| now.saturating_add(left));
-                return Ok(Some(due.into_iter().chain(end).min()));
+                return Ok(Turn::Wait(due.into_iter().chain(end).min()));
+            } else if self.is_greedy(state) {
+                self.streak = 0;
+                self.ticket = Some(state.bucket.join(self.who, state.quantum));
+                return Ok(Turn::After);
             } else if state.bucket.take(now, state.quantum) {
+                self.streak = self.streak.saturating_add(state.quantum);
                 self.earn(seat, state.quantum);
             } else if self.left > 0 {
-                return Ok(None);
+                return Ok(Turn::Now);
             } else {
                 self.ticket = Some(state.bucket.join(self.who, state.quantum));
             }
         }
     }
 
+    /// Whether it had its part while others have theirs still to fetch. Where all overslept there is
+    /// much credit at once, and the first to run would take all of it.
+    fn is_greedy(&self, state: &State) -> bool {
+        state.unclaimed > 0 && self.streak >= state.hold_max
+    }
+
     fn pick_up(&self, state: &mut State) -> u64 {
-        state.seated(self.who).map_or(0, |seated| std::mem::take(&mut seated.granted))
+        let granted =
+            state.seated(self.who).map_or(0, |seated| std::mem::take(&mut seated.granted));
+        state.unclaimed -= usize::from(granted > 0);
+        granted
     }
 
     fn earn(&mut self, seat: &Seat, bytes: u64) {
