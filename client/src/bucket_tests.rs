@@ -194,3 +194,18 @@ fn late_credit_follows_the_rate_and_can_be_taken_back() {
     bucket.set_late_credit(30 * MS, Duration::ZERO);
     assert_eq!(bucket.late_credit().bytes(), 0);
 }
+
+#[test]
+fn fast_waiters_rest_but_no_longer_than_the_burst_allows() {
+    let table = [
+        (0, Burst::default(), 0),
+        (1_000_000_000, Burst::default(), 0),
+        (4_999_999_999, Burst::default(), 0),
+        (5_000_000_000, Burst::default(), 2 * MS),
+        (100_000_000_000, Burst::default(), 2 * MS),
+        (10_000_000_000, Burst::Span(Duration::from_millis(1)), MS / 5),
+    ];
+    for (rate, burst, rest) in table {
+        assert_eq!(Bucket::new(bps(rate), burst, 0).rest(), rest, "{rate}");
+    }
+}

@@ -21,85 +21,23 @@
 //!
 //! Waiting needs a tokio runtime with its timer on.
 
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
-use thiserror::Error;
 use tidegate_policy::{BitRate, ByteCount};
 
 use crate::bucket::{Bucket, Burst};
 use crate::clock::{BootTime, Pace};
 use crate::limited::Limited;
 
+mod error;
 mod park;
 mod stream;
 
+pub use error::{LimitError, Revoked};
 pub use stream::Stream;
-
-/// Why a grant may not be used any longer.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
-#[non_exhaustive]
-pub enum Revoked {
-    /// Its owner released it.
-    #[error("it was released")]
-    Released,
-    /// It was not used in time after its start.
-    #[error("it was not used in time")]
-    NoShow,
-    /// The session that it was bound to ended.
-    #[error("its session was lost")]
-    SessionLost,
-    /// A reservation of a higher class took its place.
-    #[error("it was preempted")]
-    Preempted,
-    /// The capacity that it stood on failed or was withdrawn.
-    #[error("its capacity was lost")]
-    CapacityLost,
-}
-
-/// Why a limiter admits nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
-pub enum LimitError {
-    /// The grant was revoked; it never comes back.
-    #[error("the grant was revoked: {0}")]
-    Revoked(Revoked),
-    /// The grant's end has passed; it may still be extended.
-    #[error("the grant has expired")]
-    Expired,
-}
-
-impl LimitError {
-    /// The limiter's reason inside of an I/O error, if it is one of the limiter's.
-    #[must_use]
-    pub fn of(error: &io::Error) -> Option<Self> {
-        error.get_ref()?.downcast_ref().copied()
-    }
-
-    /// The limiter's reason anywhere among the causes of an error, such as that of an HTTP body.
-    #[must_use]
-    pub fn within(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            let wrapped = error.downcast_ref::<io::Error>().and_then(Self::of);
-            if let Some(found) = wrapped.or_else(|| error.downcast_ref().copied()) {
-                return Some(found);
-            }
-            cause = error.source();
-        }
-        None
-    }
-}
-
-/// Of kind [`io::ErrorKind::PermissionDenied`], which nobody retries; [`LimitError::of`] and
-/// [`io::Error::get_ref`] give it back.
-impl From<LimitError> for io::Error {
-    fn from(error: LimitError) -> Self {
-        Self::new(io::ErrorKind::PermissionDenied, error)
-    }
-}
 
 /// Holds all its streams together to one rate. Clones are handles on the same limiter.
 ///
@@ -157,6 +95,8 @@ struct State {
     quantum: u64,
     hold_max: u64,
     chunk: u64,
+    /// How long a waiter sleeps at least, in nanoseconds.
+    rest: u64,
     revoked: Option<Revoked>,
     end: Option<BootTime>,
     /// From when on it is as if the rate were zero, whoever is late to set it.
@@ -207,6 +147,7 @@ impl Limiter {
             quantum: bucket.quantum(1),
             hold_max: bucket.hold_max(1),
             chunk: bucket.chunk(),
+            rest: bucket.rest(),
             bucket,
             revoked: None,
             end: None,
@@ -468,6 +409,7 @@ impl State {
         self.quantum = self.bucket.quantum(self.streams);
         self.hold_max = self.bucket.hold_max(self.streams);
         self.chunk = self.bucket.chunk();
+        self.rest = self.bucket.rest();
     }
 
     fn seats(&self) -> Vec<Arc<Seat>> {

@@ -55,15 +55,22 @@ async fn waiting_and_moving_bytes_does_not_allocate() {
     let mut writers: Vec<_> = (0..4).map(|_| limiter.writer(sink())).collect();
     let mut buf = vec![0; 65_536];
     let mut cx = Context::from_waker(Waker::noop());
+    // Who had its part lets the others go first, so everyone is asked until nobody moves anything.
     let mut turns = |buf: &mut Vec<u8>| {
-        for reader in &mut readers {
-            let mut buf = ReadBuf::new(buf);
-            while Pin::new(&mut *reader).poll_read(&mut cx, &mut buf).is_ready() {
-                buf.clear();
+        let mut moved = true;
+        while std::mem::take(&mut moved) {
+            for reader in &mut readers {
+                let mut buf = ReadBuf::new(buf);
+                while Pin::new(&mut *reader).poll_read(&mut cx, &mut buf).is_ready() {
+                    buf.clear();
+                    moved = true;
+                }
             }
-        }
-        for writer in &mut writers {
-            while Pin::new(&mut *writer).poll_write(&mut cx, buf).is_ready() {}
+            for writer in &mut writers {
+                while Pin::new(&mut *writer).poll_write(&mut cx, buf).is_ready() {
+                    moved = true;
+                }
+            }
         }
     };
     // The first wait of each makes its timer, and the queue grows to its length.

@@ -45,6 +45,8 @@ struct Lease {
     /// Whether there was an end or a pause to come when it was looked at last.
     timed: bool,
     ticket: Option<Ticket>,
+    /// When a sleep for the turn of the ticket should end at the earliest.
+    rests_until: u64,
 }
 
 /// What a stream that asks for more is to do.
@@ -70,8 +72,17 @@ impl Stream {
         who: usize,
         (epoch, timed): (u64, bool),
     ) -> Self {
-        let lease =
-            Lease { who, epoch, left: 0, owed: 0, chunk: 0, streak: 0, timed, ticket: None };
+        let lease = Lease {
+            who,
+            epoch,
+            left: 0,
+            owed: 0,
+            chunk: 0,
+            streak: 0,
+            timed,
+            ticket: None,
+            rests_until: 0,
+        };
         Self { shared, seat, lease, moved: 0, sleep: None, parker: None }
     }
 
@@ -355,7 +366,7 @@ impl Lease {
             if self.suffices(want) {
                 return Ok(Turn::Now);
             } else if let Some(ticket) = self.ticket {
-                let due = state.bucket.due(ticket);
+                let due = state.bucket.due(ticket).map(|due| due.max(self.rests_until));
                 let end = holds.map(|left| now.saturating_add(left));
                 return Ok(Turn::Wait(due.into_iter().chain(end).min()));
             } else if self.is_greedy(state) {
@@ -369,6 +380,7 @@ impl Lease {
                 return Ok(Turn::Now);
             } else {
                 self.ticket = Some(state.bucket.join(self.who, state.quantum));
+                self.rests_until = now.saturating_add(state.rest);
             }
         }
     }
