@@ -17,7 +17,7 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use tidegate_policy::{BitRate, ByteCount, Span};
+use tidegate_policy::{BitRate, ByteCount};
 use tokio::io::AsyncRead;
 use tokio_util::io::StreamReader;
 use tower::ServiceExt;
@@ -25,6 +25,7 @@ use tower_http::follow_redirect::policy::{Action, Attempt, Policy};
 use tower_http::follow_redirect::{FollowRedirect, RequestUri};
 
 use crate::download::DownloadError;
+use crate::socket::Flow;
 
 /// Whom to trust over https.
 #[derive(Clone, Debug, Default)]
@@ -85,6 +86,12 @@ pub(crate) struct Tuning {
     pub(crate) round_trip: Duration,
     /// How long a connection, and then the head of an answer, may take.
     pub(crate) patience: Duration,
+}
+
+impl Tuning {
+    fn flow(&self) -> Flow {
+        Flow { rate: self.rate, burst: self.burst, round_trip: self.round_trip }
+    }
 }
 
 /// The body of an answer, and its length where the server said it.
@@ -149,13 +156,7 @@ async fn ask(
 type Web = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
 fn client(tls: ClientConfig, tuning: Tuning) -> Web {
-    let rmem_max = std::fs::read_to_string("/proc/sys/net/core/rmem_max").ok();
-    let rmem_max = rmem_max.and_then(|text| text.trim().parse().ok());
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(tuning.patience));
-    tcp.set_recv_buffer_size(receive_buffer(&tuning, rmem_max));
+    let tcp = tcp(&tuning);
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
@@ -163,29 +164,23 @@ fn client(tls: ClientConfig, tuning: Tuning) -> Web {
         .wrap_connector(tcp);
     // What hyper reads ahead of the limiter also passes at line rate: half a burst at most.
     let frame = usize::try_from(tuning.burst.bytes() / 2).unwrap_or(FRAME_MAX);
+    let window = tuning.flow().window();
     Client::builder(TokioExecutor::new())
         .pool_max_idle_per_host(0)
+        .http2_initial_connection_window_size(window)
+        .http2_initial_stream_window_size(window)
         .http1_max_buf_size(frame.clamp(BUFFER_MIN, FRAME_MAX))
         .build(connector)
 }
 
-/// The size to set the socket's receive buffer to, in bytes; `None` leaves it to the kernel.
-///
-/// A reader that reads slowly does not slow the wire down at once: the sender goes on at line rate
-/// until one receive buffer is full, and the kernel lets that grow to megabytes, which at 1 Mbit/s
-/// is most of a minute's worth of the grant. So the buffer is made as small as the rate allows:
-/// twice what one burst and one round trip carry. Asked to be larger than `net.core.rmem_max`, the
-/// kernel silently makes it that large and stops adapting it, so where that is below what a round
-/// trip carries, capping would cost throughput and is left alone.
-fn receive_buffer(tuning: &Tuning, rmem_max: Option<usize>) -> Option<usize> {
-    let rmem_max = rmem_max?;
-    let micros = u64::try_from(tuning.round_trip.as_micros()).unwrap_or(u64::MAX);
-    let round_trip = Span::from_ms(micros.div_ceil(1000)).unwrap_or(Span::MAX);
-    let product = tuning.rate.bytes_in(round_trip).bytes();
-    let wanted = tuning.burst.bytes().saturating_add(product).saturating_mul(2);
-    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX).max(BUFFER_MIN);
-    let product = usize::try_from(product).unwrap_or(usize::MAX);
-    (product <= rmem_max).then(|| wanted.min(rmem_max))
+/// Connects with a receive buffer that fits the rate.
+fn tcp(tuning: &Tuning) -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(tuning.patience));
+    tcp.set_recv_buffer_size(tuning.flow().receive_buffer());
+    tcp
 }
 
 /// Follows redirects, but not forever and not from https to where everybody listens.
@@ -233,6 +228,8 @@ fn connecting(source: &Uri, error: &hyper_util::client::legacy::Error) -> Downlo
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::socket::{getsockopt, sockopt};
+
     use super::*;
     use crate::bucket::Burst;
 
@@ -246,20 +243,16 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_receive_buffer_follows_the_rate() {
-        let rmem_max = Some(212_992);
-        let table = [
-            ("1Mbit", 20, Some(BUFFER_MIN)),
-            ("10Mbit", 20, Some(75_000)),
-            ("80Mbit", 20, Some(212_992)),
-            ("1Gbit", 20, None),
-            ("1Gbit", 1, Some(212_992)),
-        ];
-        for (rate, round_trip, expected) in table {
-            assert_eq!(receive_buffer(&tuning(rate, round_trip), rmem_max), expected, "{rate}");
+    #[tokio::test]
+    async fn a_connection_has_the_receive_buffer_of_its_rate() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri: Uri = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        for rate in ["1Mbit", "10Mbit"] {
+            let tuning = tuning(rate, 20);
+            let connected = tcp(&tuning).oneshot(uri.clone()).await.unwrap();
+            let holds = getsockopt(connected.inner(), sockopt::RcvBuf).unwrap() / 2;
+            assert_eq!(Some(holds), tuning.flow().receive_buffer(), "{rate}");
         }
-        assert_eq!(receive_buffer(&tuning("1Mbit", 20), None), None, "an unknown limit");
     }
 
     #[test]

@@ -26,16 +26,22 @@ use crate::rate;
 pub(crate) enum Kind {
     Unlimited,
     Tidegate,
+    /// With 20 ms of late credit.
+    TidegateLate,
     GovernorByte,
     GovernorTuned,
     Speed,
     Leaky,
 }
 
+/// The late credit of the one that has some.
+pub(crate) const LATE: Duration = Duration::from_millis(20);
+
 impl Kind {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Unlimited,
         Self::Tidegate,
+        Self::TidegateLate,
         Self::GovernorByte,
         Self::GovernorTuned,
         Self::Speed,
@@ -49,6 +55,7 @@ impl Kind {
         match self {
             Self::Unlimited => "unlimited",
             Self::Tidegate => "tidegate",
+            Self::TidegateLate => "tidegate-late",
             Self::GovernorByte => "governor-1B",
             Self::GovernorTuned => "governor-tuned",
             Self::Speed => "async-speed-limit",
@@ -82,6 +89,11 @@ impl Pool {
         Ok(match kind {
             Kind::Unlimited => Self::Unlimited,
             Kind::Tidegate => Self::Tidegate(Limiter::new(rate(bps)?, Burst::default())),
+            Kind::TidegateLate => {
+                let limiter = Limiter::new(rate(bps)?, Burst::default());
+                limiter.set_late_credit(LATE);
+                Self::Tidegate(limiter)
+            }
             Kind::GovernorByte => {
                 let quota = Quota::per_second(nonzero(bps / 8)?).allow_burst(nonzero(burst)?);
                 Self::GovernorByte(Arc::new(RateLimiter::direct(quota)), usize::try_from(burst)?)
@@ -117,11 +129,16 @@ impl Pool {
 
     /// One stream that reads up to `chunk` bytes at once.
     pub(crate) fn mover(&self, chunk: usize) -> Result<Mover, Box<dyn Error>> {
-        let copy = Copy::new(Memory::new(), chunk);
+        self.mover_from(COLD, chunk)
+    }
+
+    /// The same, from so many bytes again and again.
+    pub(crate) fn mover_from(&self, span: usize, chunk: usize) -> Result<Mover, Box<dyn Error>> {
+        let copy = Copy::new(Memory::new(span), chunk);
         let how = match self {
             Self::Unlimited => How::Unlimited(copy),
             Self::Tidegate(limiter) => {
-                How::Tidegate(Copy::new(limiter.reader(Memory::new()), chunk))
+                How::Tidegate(Copy::new(limiter.reader(Memory::new(span)), chunk))
             }
             Self::GovernorByte(limiter, burst) => {
                 let cells = nonzero(u64::try_from(chunk.min(*burst))?)?;
@@ -208,14 +225,18 @@ impl Mover {
 struct Memory {
     data: Arc<Vec<u8>>,
     at: usize,
+    span: usize,
 }
 
-const SOURCE: usize = 64 * 1024 * 1024;
+/// Bytes in memory, or in a cache where a rate is more than memory gives.
+pub(crate) const COLD: usize = 64 * 1024 * 1024;
+pub(crate) const HOT: usize = 256 * 1024;
 
 impl Memory {
-    fn new() -> Self {
+    fn new(span: usize) -> Self {
         static DATA: OnceLock<Arc<Vec<u8>>> = OnceLock::new();
-        Self { data: Arc::clone(DATA.get_or_init(|| Arc::new(vec![b'x'; SOURCE]))), at: 0 }
+        let data = Arc::clone(DATA.get_or_init(|| Arc::new(vec![b'x'; COLD])));
+        Self { data, at: 0, span: span.min(COLD) }
     }
 }
 
@@ -225,9 +246,9 @@ impl AsyncRead for Memory {
         _: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let count = buf.remaining().min(SOURCE - self.at);
+        let count = buf.remaining().min(self.span - self.at);
         buf.put_slice(self.data.get(self.at..self.at + count).unwrap_or(&[]));
-        self.at = (self.at + count) % SOURCE;
+        self.at = (self.at + count) % self.span;
         Poll::Ready(Ok(()))
     }
 }

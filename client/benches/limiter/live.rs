@@ -13,29 +13,38 @@ use crate::{Outcome, rate, runtime};
 const FAST: u64 = 1_000_000_000;
 const SLOW: u64 = 100_000_000;
 const STREAMS: usize = 4;
+/// Of the fast rate, in bytes.
+const QUANTUM: f64 = 12_500.0;
 
 /// What was moved when, by all streams.
 type Log = Arc<Mutex<Vec<(Instant, usize)>>>;
 
-/// 1 Gbit/s, 100 Mbit/s, 1 Gbit/s; times count from the return of the call.
+/// 1 Gbit/s, 100 Mbit/s, 1 Gbit/s; times count from the return of the call. A task that others kept
+/// from running for 3 ms breaks a window, so the median of many rounds counts, and the best is told.
 pub(crate) fn change(report: &mut Report, quick: bool) -> Outcome {
-    let rounds = if quick { 1 } else { 3 };
-    for _ in 0..rounds {
-        for kind in [Kind::Tidegate, Kind::Speed] {
-            let watch = Watch::start();
+    let rounds = if quick { 5 } else { 15 };
+    for kind in [Kind::Tidegate, Kind::Speed] {
+        let watch = Watch::start();
+        let (mut excesses, mut downs, mut ups) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..rounds {
             let (log, cut, rise, end) = runtime()?.block_on(changes(kind))?;
-            let quiet = watch.quiet();
-            let subject = |rate| Subject { bench: "change", contender: kind.name(), rate };
             let log = log.lock().unwrap_or_else(PoisonError::into_inner);
-            let burst = Burst::default().at(rate(SLOW)?).bytes();
-            let quantum = 12_500.0;
-            let excess = excess(&log, cut, rise, SLOW);
-            let most = burst as f64 + STREAMS as f64 * quantum;
-            report.at_most(subject(SLOW), ("excess after the cut, bytes", excess), most, quiet);
-            let down = settled(&log, (cut, rise), SLOW);
-            report.at_most(subject(SLOW), ("settled after the cut, ms", down), 5.0, quiet);
-            let up = settled(&log, (rise, end), FAST);
-            report.at_most(subject(FAST), ("settled after the rise, ms", up), 5.0, quiet);
+            excesses.push(excess(&log, cut, rise, SLOW));
+            downs.push(settled(&log, (cut, rise), SLOW));
+            ups.push(settled(&log, (rise, end), FAST));
+        }
+        let quiet = watch.quiet();
+        let subject = |rate| Subject { bench: "change", contender: kind.name(), rate };
+        let burst = Burst::default().at(rate(SLOW)?).bytes() as f64;
+        let most = burst + STREAMS as f64 * QUANTUM;
+        let excess = excesses.into_iter().fold(0.0, f64::max);
+        report.at_most(subject(SLOW), ("most excess after a cut, bytes", excess), most, quiet);
+        for (rate, name, mut times) in [(SLOW, "cut", downs), (FAST, "rise", ups)] {
+            times.sort_by(f64::total_cmp);
+            let (best, median) = (times[0], times[times.len() / 2]);
+            let metric = format!("settled after a {name}, median, ms");
+            report.at_most(subject(rate), (&metric, median), 5.0, quiet);
+            report.tell(subject(rate), format!("settled after a {name}, best, ms"), best);
         }
     }
     Ok(())
@@ -59,10 +68,10 @@ async fn changes(
     tokio::time::sleep(Duration::from_millis(300)).await;
     pool.set_rate(SLOW)?;
     let cut = Instant::now();
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
     pool.set_rate(FAST)?;
     let rise = Instant::now();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
     let end = Instant::now();
     for stream in streams {
         stream.abort();
