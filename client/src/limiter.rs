@@ -5,21 +5,28 @@
 //! counter and one subtraction; the lock is taken once per quantum. Leases are admitted before
 //! the bytes move and what is left of one is given back, which makes the law of the bucket a law
 //! about real bytes: in any window `w`, over all streams, at most `rate * w + burst` are leased.
+//! [`Limiter::set_late_credit`] adds to that where it is asked for, and only where somebody waited.
 //! A stream that stalls keeps its lease, so the bytes themselves can pass once more what all
 //! streams hold: half the burst together, or a segment each where that is more, and the half
 //! segment that a stream has left over when it asks anew.
 //!
 //! Streams are served strictly in order. Each sleeps on a timer of its own until its due time,
-//! and a change of the rate, of the end or of the permission wakes all of them. A change of the rate
-//! takes all leases back as well, so that a cut is felt by the next byte and not by the next
-//! quantum.
+//! and a change of the rate, of the end or of the permission wakes all of them. A cut of the
+//! rate takes all leases back as well, so that it is felt by the next byte and not by the next
+//! quantum. Where all overslept, there is much credit at once: a stream that had its part then
+//! joins the queue and lets those run first who have theirs to fetch. Nobody spins: whoever may not
+//! move bytes sleeps, from 5 Gbit/s on for 2 ms at least, because waking up is dear there.
 //!
 //! A rate of zero is a pause: streams wait, nobody fails. One can be set for a time to come, where a
-//! rate is known to fall then. An end is counted on `CLOCK_BOOTTIME`
+//! rate is known to fall then. An end is counted on `CLOCK_BOOTTIME`, which goes on in a suspend,
 //! and looked at whenever a stream takes a lease or comes back from waiting for its peer; it can
-//! be moved, and an error [`LimitError::Expired`] goes away when it is. A revocation stays.
+//! be moved, and an error [`LimitError::Expired`] goes away when it is. A revocation stays, and holds
+//! for leases as well. What a stream may still move after an end is what was left of one lease, and
+//! only if it neither waited nor asked for more meanwhile: at most 1 ms of the rate, or a segment. A
+//! grant looks at the clock each second besides, and what is left is void then.
 //!
-//! Waiting needs a tokio runtime with its timer on.
+//! Waiting needs a tokio runtime with its timer on, or a thread of its own
+//! ([`Stream::lease_blocking`]).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -173,19 +180,21 @@ impl Limiter {
         self.shared.lock().bucket.burst()
     }
 
-    /// Changes the rate from now on. It holds for every byte that moves after the return: unused
-    /// leases go back to the bucket, credit is cut to the new burst, sleepers are woken. Zero
-    /// pauses.
+    /// Changes the rate from now on. A cut holds for every byte that moves after the return: unused
+    /// leases go back to the bucket, credit is cut to the new burst. What was leased before a rise
+    /// stays, as the bucket might not hold all of it. Sleepers are woken. Zero pauses.
     pub fn set_rate(&self, rate: BitRate) {
         self.shared.change(|state, now| {
-            let changed = state.bucket.rate() != rate;
-            if changed {
+            let before = state.bucket.rate();
+            if rate < before {
                 let unused = state.recall();
                 state.bucket.refund(now, unused);
+            }
+            if rate != before {
                 state.bucket.set_rate(now, rate);
                 state.requantize();
             }
-            changed
+            rate != before
         });
     }
 

@@ -16,7 +16,7 @@ use crate::limiter::{Limiter, Stream};
 /// # Errors
 /// Those of the limiter come as [`io::Error`], and
 /// [`LimitError::of`](crate::limiter::LimitError::of) gives them back. Inside of an async task, an
-/// error that wraps [`ClientError::InsideRuntime`](crate::error::ClientError::InsideRuntime).
+/// error that wraps [`ClientError::InsideRuntime`].
 #[derive(Debug)]
 pub struct Limited<T> {
     inner: T,
