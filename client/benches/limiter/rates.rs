@@ -20,6 +20,8 @@ async fn once(
     (span, chunk): (usize, usize),
     length: Duration,
 ) -> Result<(Recording, Quiet), Box<dyn std::error::Error>> {
+    // Whoever used a processor for long is served worse for a while, and that was another one.
+    tokio::time::sleep(Duration::from_millis(100)).await;
     let watch = Watch::start();
     let mut mover = Pool::new(kind, bps)?.mover_from(span, chunk)?;
     let recording = record(&mut mover, length).await?;
@@ -59,8 +61,14 @@ pub(crate) fn windows(report: &mut Report, quick: bool) -> Outcome {
     let runtime = runtime()?;
     for &bps in rates {
         let mut runs: [Vec<(Recording, Quiet)>; 7] = Default::default();
-        for _ in 0..rounds {
-            for (kind, runs) in Kind::ALL.into_iter().zip(&mut runs) {
+        for round in 0..rounds {
+            let mut turns: Vec<_> = Kind::ALL.into_iter().zip(&mut runs).collect();
+            // Nobody always comes after the same one.
+            turns.rotate_left(round);
+            if round % 2 == 1 {
+                turns.reverse();
+            }
+            for (kind, runs) in turns {
                 if let Ok(run) = runtime.block_on(once(kind, bps, (COLD, CHUNK), length)) {
                     runs.push(run);
                 }
