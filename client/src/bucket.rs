@@ -323,10 +323,17 @@ impl Bucket {
 
     /// How long a waiter should sleep at least, in nanoseconds, even if its turn comes before: waking
     /// up costs a processor about as much as copying 300 kB. That is nothing below 5 Gbit/s, and
-    /// else 2 ms or a fifth of the burst, so that a timer may still be late by most of it.
+    /// else 2 ms or a fifth of the burst, so that a timer may still be late by most of it. Where
+    /// timers are late, nobody should rest: what a full bucket cannot hold is lost.
     pub(crate) fn rest(&self) -> u64 {
         let fifth = self.span_of(self.burst).unwrap_or(0) / 5;
         if self.rate.bps() < REST_FROM_BPS { 0 } else { fifth.min(REST_NS) }
+    }
+
+    /// Whether those who wait were late by so much that half a burst lies there.
+    pub(crate) fn is_overslept(&mut self, now: u64) -> bool {
+        self.accrue(now);
+        !self.queue.is_empty() && self.credit > u128::from(self.burst) * BYTE / 2
     }
 
     /// How long the rate takes for `bytes`, in nanoseconds, rounded down; `None` at zero.

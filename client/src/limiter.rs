@@ -15,7 +15,7 @@
 //! rate takes all leases back as well, so that it is felt by the next byte and not by the next
 //! quantum. Where all overslept, there is much credit at once: a stream that had its part then
 //! joins the queue and lets those run first who have theirs to fetch. Nobody spins: whoever may not
-//! move bytes sleeps, from 5 Gbit/s on for 2 ms at least, because waking up is dear there.
+//! move bytes sleeps, from 5 Gbit/s on for 2 ms at least, because waking up is dear there, unless timers are late.
 //!
 //! A rate of zero is a pause: streams wait, nobody fails. One can be set for a time to come, where a
 //! rate is known to fall then. An end is counted on `CLOCK_BOOTTIME`, which goes on in a suspend,
@@ -104,6 +104,8 @@ struct State {
     chunk: u64,
     /// How long a waiter sleeps at least, in nanoseconds.
     rest: u64,
+    /// Until when nobody rests, because somebody overslept.
+    hurries_until: u64,
     revoked: Option<Revoked>,
     end: Option<BootTime>,
     /// From when on it is as if the rate were zero, whoever is late to set it.
@@ -155,6 +157,7 @@ impl Limiter {
             hold_max: bucket.hold_max(1),
             chunk: bucket.chunk(),
             rest: bucket.rest(),
+            hurries_until: 0,
             bucket,
             revoked: None,
             end: None,
@@ -421,11 +424,20 @@ impl State {
         self.rest = self.bucket.rest();
     }
 
+    /// Until when a sleep that begins now should last at least.
+    fn rests_until(&self, now: u64) -> u64 {
+        if now < self.hurries_until { now } else { now.saturating_add(self.rest) }
+    }
+
     fn seats(&self) -> Vec<Arc<Seat>> {
         self.seats.iter().flatten().map(|seated| Arc::clone(&seated.seat)).collect()
     }
 
     fn serve(&mut self, now: u64) {
+        const HURRY_NS: u64 = 1_000_000_000;
+        if self.rest > 0 && self.bucket.is_overslept(now) {
+            self.hurries_until = now.saturating_add(HURRY_NS);
+        }
         let (seats, unclaimed) = (&mut self.seats, &mut self.unclaimed);
         self.bucket.serve(now, self.hold_max, |who, bytes| {
             if let Some(Some(seated)) = seats.get_mut(who) {

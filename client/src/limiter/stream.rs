@@ -380,7 +380,7 @@ impl Lease {
                 return Ok(Turn::Now);
             } else {
                 self.ticket = Some(state.bucket.join(self.who, state.quantum));
-                self.rests_until = now.saturating_add(state.rest);
+                self.rests_until = state.rests_until(now);
             }
         }
     }
