@@ -303,15 +303,16 @@ impl Bucket {
         self.credit = (self.credit + u128::from(bytes) * BYTE).min(ceiling);
     }
 
-    /// Changes the rate from `now` on. What accrued counts at the old rate and is cut to the new
-    /// burst (and late credit, where there is some); those who wait keep their order and their bytes, cut to the new quantum, because
-    /// more than the burst would never be served.
+    /// Changes the rate from `now` on. Those who wait keep their order and their bytes, cut to the new
+    /// quantum, because more than the burst would never be served. What accrued counts at the old
+    /// rate, and a rise leaves it as it is. At a cut, what is owed to those who wait stays in bytes, and
+    /// of the rest so much that the bucket is as full as it was: else the millisecond between two
+    /// ticks of a timer at 1 Gbit/s would be ten at 100 Mbit/s.
     pub fn set_rate(&mut self, now: u64, rate: BitRate) {
         self.accrue(now);
-        self.rate = rate;
-        self.burst = self.depth.at(rate).bytes();
+        let before = std::mem::replace(&mut self.rate, rate);
+        let depth = std::mem::replace(&mut self.burst, self.depth.at(rate).bytes());
         self.late = bytes_in(rate, self.late_ns);
-        self.spill();
         let quantum = self.quantum(1);
         let mut end = self.served;
         for waiter in &mut self.queue {
@@ -319,6 +320,11 @@ impl Bucket {
             end += u128::from(waiter.bytes);
             waiter.end = end;
         }
+        if rate < before {
+            let owed = self.credit.min((end - self.served) * BYTE);
+            self.credit = owed + scaled(self.credit - owed, self.burst, depth);
+        }
+        self.spill();
     }
 
     /// How long a waiter should sleep at least, in nanoseconds, even if its turn comes before: waking
@@ -376,6 +382,12 @@ impl Bucket {
 /// Whole bytes that `rate` moves in `ns` nanoseconds.
 fn bytes_in(rate: BitRate, ns: u128) -> u64 {
     to_bytes(u128::from(rate.bps()).saturating_mul(ns) / BYTE)
+}
+
+/// `value` times `to` over `from`, rounded down, and by a little more where that would overflow.
+fn scaled(value: u128, to: u64, from: u64) -> u128 {
+    let (to, from) = (u128::from(to), u128::from(from).max(1));
+    value.checked_mul(to).map_or_else(|| value / from * to, |product| product / from)
 }
 
 fn to_bytes(bytes: u128) -> u64 {

@@ -209,3 +209,33 @@ fn fast_waiters_rest_but_no_longer_than_the_burst_allows() {
         assert_eq!(Bucket::new(bps(rate), burst, 0).rest(), rest, "{rate}");
     }
 }
+
+#[test]
+fn a_cut_keeps_debt_in_bytes_and_the_bucket_as_full_as_it_was() {
+    let mut bucket = Bucket::new(bps(1_000_000_000), Burst::default(), 0);
+    assert!(bucket.take(0, 1_250_000));
+    let ticket = bucket.join(0, 1000);
+    // A tick of the timer: 125 kB, of which 1000 bytes are waited for.
+    bucket.set_rate(MS, bps(100_000_000));
+    bucket.serve(MS, 1000, |_, bytes| assert_eq!(bytes, 1000));
+    assert!(!bucket.waits(ticket));
+    assert!(!bucket.take(MS, 12_401));
+    assert!(bucket.take(MS, 12_400));
+    // In a pause the bucket is two segments deep, of 125 kB before.
+    let ticket = bucket.join(0, 1000);
+    bucket.set_rate(2 * MS, BitRate::ZERO);
+    bucket.set_rate(3 * MS, bps(100_000_000));
+    assert_eq!(bucket.due(ticket), Some(3 * MS));
+    bucket.serve(3 * MS, 1000, |_, _| ());
+    assert!(!bucket.take(3 * MS, 11_500 * 2896 / 125_000 + 1));
+    assert!(bucket.take(3 * MS, 11_500 * 2896 / 125_000));
+    // A rise takes nothing and gives nothing.
+    let mut full = Bucket::new(bps(8_000_000), Burst::default(), 0);
+    full.set_rate(0, bps(8_000_000_000));
+    assert!(full.take(0, 10_000));
+    assert!(!full.take(0, 1));
+    // The largest of bursts does not overflow.
+    let mut large = Bucket::new(BitRate::MAX, Burst::Bytes(ByteCount::new(u64::MAX)), 0);
+    large.set_rate(0, bps(1_000));
+    assert!(large.take(0, u64::MAX / 2));
+}

@@ -184,8 +184,9 @@ impl Limiter {
     }
 
     /// Changes the rate from now on. A cut holds for every byte that moves after the return: unused
-    /// leases go back to the bucket, credit is cut to the new burst. What was leased before a rise
-    /// stays, as the bucket might not hold all of it. Sleepers are woken. Zero pauses.
+    /// leases go back to the bucket, which stays as full as it was of the new burst, and what was
+    /// waited for stays in bytes. What was leased before a rise stays, as the bucket might not hold
+    /// all of it. Sleepers are woken. Zero pauses.
     pub fn set_rate(&self, rate: BitRate) {
         self.shared.change(|state, now| {
             let before = state.bucket.rate();
