@@ -56,10 +56,9 @@ use crate::watch::{WatchFilter, Watched};
 use crate::windows::{Explanation, Search, Windows};
 
 mod grant;
-mod io;
 
+pub use crate::limited::blocking::Limited;
 pub use grant::{Acquired, Grant, Session};
-pub use io::Limited;
 
 /// A connection to a broker whose calls wait for their answers. Clones share it.
 ///
@@ -314,7 +313,7 @@ impl Drop for Runtime {
     }
 }
 
-struct Unpark(Thread);
+pub(crate) struct Unpark(pub(crate) Thread);
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
@@ -329,7 +328,7 @@ impl Wake for Unpark {
 /// Whether this thread is polling a task of some tokio runtime, so that waiting on it would stop
 /// the runtime. A runtime gives every poll of a task a budget and nothing else, not even
 /// `spawn_blocking`: where a budget runs out, there is one.
-fn inside_a_task() -> bool {
+pub(crate) fn inside_a_task() -> bool {
     /// More than any budget is.
     const BUDGET_MAX: usize = 1024;
     if tokio::runtime::Handle::try_current().is_err() {

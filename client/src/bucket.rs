@@ -13,6 +13,13 @@
 //! The proof is short: the credit never passes the burst and never falls below zero, and
 //! what is admitted is taken from the credit.
 //!
+//! # Late credit
+//!
+//! A timer that wakes a waiter later than the burst is long loses the difference: the credit is
+//! full. With [`Bucket::set_late_credit`] it may grow beyond the burst, but only while somebody
+//! waits, and what is left of that when nobody does lapses as soon again. The price is in the law:
+//! `rate * w + burst + late credit + quantum`. It is zero unless asked for.
+//!
 //! # The queue
 //!
 //! Whoever finds too little credit joins the queue with a number of bytes and gets a ticket, for
@@ -46,6 +53,11 @@ const BYTE: u128 = 8_000_000_000;
 
 const QUANTUM_NS: u128 = 100_000;
 const CHUNK_NS: u128 = 1_000_000;
+const LATE_MAX_NS: u128 = 100_000_000;
+
+/// From this rate on a wake-up in each millisecond is felt beside the copying itself.
+const REST_FROM_BPS: u64 = 5_000_000_000;
+const REST_NS: u64 = 2_000_000;
 
 /// How much may pass at once after a pause: the depth of the bucket.
 ///
@@ -89,14 +101,20 @@ pub struct Ticket(u64);
 /// whoever waits keeps the place.
 #[derive(Clone, Debug)]
 pub struct Bucket {
+    /// In billionths of a bit, never above the burst and the late credit.
+    credit: u128,
+    /// The time up to which the credit is counted.
+    counted_to: u64,
     rate: BitRate,
     depth: Burst,
     /// Derived from the rate and the depth, in bytes.
     burst: u64,
-    /// In billionths of a bit, never above the burst.
-    credit: u128,
-    /// The time up to which the credit is counted.
-    counted_to: u64,
+    /// How late a waiter may be and lose nothing, in nanoseconds.
+    late_ns: u128,
+    /// Derived from the rate and that, in bytes.
+    late: u64,
+    /// What was earned beyond the burst is to be used before this time, once nobody waits.
+    lapses_at: u64,
     queue: VecDeque<Waiter>,
     next_ticket: u64,
     /// Bytes that left the head of the queue since the beginning; the ends of waiters are
@@ -119,11 +137,14 @@ impl Bucket {
     pub fn new(rate: BitRate, burst: Burst, now: u64) -> Self {
         let bytes = burst.at(rate).bytes();
         Self {
+            credit: u128::from(bytes) * BYTE,
+            counted_to: now,
             rate,
             depth: burst,
             burst: bytes,
-            credit: u128::from(bytes) * BYTE,
-            counted_to: now,
+            late_ns: 0,
+            late: 0,
+            lapses_at: 0,
             queue: VecDeque::new(),
             next_ticket: 0,
             served: 0,
@@ -140,6 +161,21 @@ impl Bucket {
     #[must_use]
     pub const fn burst(&self) -> ByteCount {
         ByteCount::new(self.burst)
+    }
+
+    /// The late credit at the rate in force.
+    #[must_use]
+    pub const fn late_credit(&self) -> ByteCount {
+        ByteCount::new(self.late)
+    }
+
+    /// Lets the credit grow beyond the burst by what the rate carries in `span`, of which at most
+    /// 100 ms count, while somebody waits. Zero takes it back.
+    pub fn set_late_credit(&mut self, now: u64, span: Duration) {
+        self.accrue(now);
+        self.late_ns = span.as_nanos().min(LATE_MAX_NS);
+        self.late = bytes_in(self.rate, self.late_ns);
+        self.spill();
     }
 
     /// How many wait.
@@ -235,6 +271,8 @@ impl Bucket {
             self.served = waiter.end;
             grant(waiter.who, bytes);
         }
+        let late = u64::try_from(self.late_ns).unwrap_or(u64::MAX);
+        self.lapses_at = now.saturating_add(late);
     }
 
     /// An equal part for each of `streams` of the credit that the queue does not ask for.
@@ -261,18 +299,20 @@ impl Bucket {
     /// Gives back `bytes` that were admitted and not moved. What the bucket cannot hold is lost.
     pub fn refund(&mut self, now: u64, bytes: u64) {
         self.accrue(now);
-        self.credit += u128::from(bytes) * BYTE;
-        self.spill();
+        let ceiling = self.ceiling();
+        self.credit = (self.credit + u128::from(bytes) * BYTE).min(ceiling);
     }
 
-    /// Changes the rate from `now` on. What accrued counts at the old rate and is cut to the new
-    /// burst; those who wait keep their order and their bytes, cut to the new quantum, because
-    /// more than the burst would never be served.
+    /// Changes the rate from `now` on. Those who wait keep their order and their bytes, cut to the new
+    /// quantum, because more than the burst would never be served. What accrued counts at the old
+    /// rate, and a rise leaves it as it is. At a cut, what is owed to those who wait stays in bytes, and
+    /// of the rest so much that the bucket is as full as it was: else the millisecond between two
+    /// ticks of a timer at 1 Gbit/s would be ten at 100 Mbit/s.
     pub fn set_rate(&mut self, now: u64, rate: BitRate) {
         self.accrue(now);
-        self.rate = rate;
-        self.burst = self.depth.at(rate).bytes();
-        self.spill();
+        let before = std::mem::replace(&mut self.rate, rate);
+        let depth = std::mem::replace(&mut self.burst, self.depth.at(rate).bytes());
+        self.late = bytes_in(rate, self.late_ns);
         let quantum = self.quantum(1);
         let mut end = self.served;
         for waiter in &mut self.queue {
@@ -280,6 +320,26 @@ impl Bucket {
             end += u128::from(waiter.bytes);
             waiter.end = end;
         }
+        if rate < before {
+            let owed = self.credit.min((end - self.served) * BYTE);
+            self.credit = owed + scaled(self.credit - owed, self.burst, depth);
+        }
+        self.spill();
+    }
+
+    /// How long a waiter should sleep at least, in nanoseconds, even if its turn comes before: waking
+    /// up costs a processor about as much as copying 300 kB. That is nothing below 5 Gbit/s, and
+    /// else 2 ms or a fifth of the burst, so that a timer may still be late by most of it. Where
+    /// timers are late, nobody should rest: what a full bucket cannot hold is lost.
+    pub(crate) fn rest(&self) -> u64 {
+        let fifth = self.span_of(self.burst).unwrap_or(0) / 5;
+        if self.rate.bps() < REST_FROM_BPS { 0 } else { fifth.min(REST_NS) }
+    }
+
+    /// Whether those who wait were late by so much that half a burst lies there.
+    pub(crate) fn is_overslept(&mut self, now: u64) -> bool {
+        self.accrue(now);
+        !self.queue.is_empty() && self.credit > u128::from(self.burst) * BYTE / 2
     }
 
     /// How long the rate takes for `bytes`, in nanoseconds, rounded down; `None` at zero.
@@ -290,14 +350,32 @@ impl Bucket {
 
     fn accrue(&mut self, now: u64) {
         let elapsed = now.saturating_sub(self.counted_to);
+        if elapsed == 0 {
+            return;
+        }
+        self.counted_to += elapsed;
+        let ceiling = self.ceiling();
         // The largest rate over the whole range of the clock is below 2^115: no overflow.
         self.credit += u128::from(elapsed) * u128::from(self.rate.bps());
-        self.counted_to += elapsed;
-        self.spill();
+        self.credit = self.credit.min(ceiling);
     }
 
     fn spill(&mut self) {
-        self.credit = self.credit.min(u128::from(self.burst) * BYTE);
+        self.credit = self.credit.min(self.ceiling());
+    }
+
+    /// The most that the credit may be now, in billionths of a bit. Beyond the burst it grows only
+    /// while somebody waits, and stays only until it lapses.
+    fn ceiling(&self) -> u128 {
+        let burst = u128::from(self.burst) * BYTE;
+        let most = burst + u128::from(self.late) * BYTE;
+        if !self.queue.is_empty() {
+            most
+        } else if self.counted_to < self.lapses_at {
+            self.credit.clamp(burst, most)
+        } else {
+            burst
+        }
     }
 }
 
@@ -306,137 +384,16 @@ fn bytes_in(rate: BitRate, ns: u128) -> u64 {
     to_bytes(u128::from(rate.bps()).saturating_mul(ns) / BYTE)
 }
 
+/// `value` times `to` over `from`, rounded down, and by a little more where that would overflow.
+fn scaled(value: u128, to: u64, from: u64) -> u128 {
+    let (to, from) = (u128::from(to), u128::from(from).max(1));
+    value.checked_mul(to).map_or_else(|| value / from * to, |product| product / from)
+}
+
 fn to_bytes(bytes: u128) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: u64 = 1_000_000;
-
-    fn bps(bps: u64) -> BitRate {
-        BitRate::from_bps(bps).unwrap()
-    }
-
-    fn served(bucket: &mut Bucket, now: u64) -> Vec<(usize, u64)> {
-        let mut list = Vec::new();
-        bucket.serve(now, u64::MAX, |who, bytes| list.push((who, bytes)));
-        list
-    }
-
-    #[test]
-    fn quantum_chunk_and_burst_follow_the_rate() {
-        // rate, burst, quantum alone, quantum of eight, chunk
-        let table = [
-            (0, 2896, 1448, 1448, 1448),
-            (64_000, 2896, 1448, 1448, 1448),
-            (100_000_000, 125_000, 1448, 1448, 12_500),
-            (1_000_000_000, 1_250_000, 12_500, 12_500, 125_000),
-            (10_000_000_000, 12_500_000, 125_000, 125_000, 262_144),
-            (100_000_000_000, 125_000_000, 262_144, 262_144, 262_144),
-        ];
-        for (rate, burst, alone, eight, chunk) in table {
-            let bucket = Bucket::new(bps(rate), Burst::default(), 0);
-            assert_eq!(bucket.burst().bytes(), burst, "{rate}");
-            assert_eq!(bucket.quantum(1), alone, "{rate}");
-            assert_eq!(bucket.quantum(8), eight, "{rate}");
-            assert_eq!(bucket.chunk(), chunk, "{rate}");
-        }
-        let many = Bucket::new(bps(10_000_000_000), Burst::default(), 0);
-        assert_eq!(many.quantum(1000), 6250);
-        let small = Burst::Bytes(ByteCount::new(1));
-        let bucket = Bucket::new(bps(10_000_000_000), small, 0);
-        assert_eq!((bucket.burst().bytes(), bucket.quantum(1)), (2896, 1448));
-    }
-
-    #[test]
-    fn an_ugly_rate_accrues_exactly() {
-        // 5.5 Gbit/s counted nanosecond by nanosecond is the same as in one step.
-        let rate = bps(5_500_000_001);
-        let mut steps = Bucket::new(rate, Burst::default(), 0);
-        let mut leap = steps.clone();
-        for bucket in [&mut steps, &mut leap] {
-            assert!(bucket.take(0, bucket.burst().bytes()));
-        }
-        for now in 0..100_000 {
-            steps.refund(now, 0);
-        }
-        leap.refund(99_999, 0);
-        assert_eq!(steps.credit, leap.credit);
-        assert_eq!(leap.credit, 99_999 * 5_500_000_001);
-    }
-
-    #[test]
-    fn the_queue_is_served_in_order_and_nobody_overtakes() {
-        let mut bucket = Bucket::new(bps(8_000_000), Burst::Bytes(ByteCount::new(3000)), 0);
-        assert!(bucket.take(0, 3000));
-        let first = bucket.join(7, 1000);
-        let second = bucket.join(8, 500);
-        assert_eq!((bucket.due(first), bucket.due(second)), (Some(MS), Some(MS * 3 / 2)));
-        assert_eq!(served(&mut bucket, MS - 1), []);
-        assert!(!bucket.take(MS - 1, 1));
-        assert_eq!(served(&mut bucket, MS), [(7, 1000)]);
-        assert_eq!(bucket.due(first), None);
-        assert!(!bucket.take(MS * 5 / 4, 1), "somebody waits");
-        assert_eq!(served(&mut bucket, MS * 3 / 2), [(8, 500)]);
-        assert!(!bucket.take(MS * 3 / 2, 1));
-    }
-
-    #[test]
-    fn those_who_oversleep_share_what_accrued() {
-        let mut bucket = Bucket::new(bps(80_000_000), Burst::default(), 0);
-        assert!(bucket.take(0, 100_000));
-        for who in 0..4 {
-            bucket.join(who, 1000);
-        }
-        // Served 0.6 ms after the last due time: 6000 bytes more, 1500 for each.
-        let all: Vec<_> = (0..4).map(|who| (who, 2500)).collect();
-        assert_eq!(served(&mut bucket, MS), all);
-    }
-
-    #[test]
-    fn who_leaves_moves_up_only_those_behind() {
-        let mut bucket = Bucket::new(bps(8_000_000), Burst::default(), 0);
-        assert!(bucket.take(0, 10_000));
-        let tickets: Vec<_> = (0..3).map(|who| bucket.join(who, 1000)).collect();
-        assert_eq!(bucket.leave(tickets[1]), 1000);
-        assert_eq!(bucket.leave(tickets[1]), 0);
-        assert_eq!(bucket.due(tickets[0]), Some(MS));
-        assert_eq!(bucket.due(tickets[1]), None);
-        assert_eq!(bucket.due(tickets[2]), Some(2 * MS));
-        assert_eq!(bucket.waiting(), 2);
-    }
-
-    #[test]
-    fn debt_is_bytes_and_credit_is_cut() {
-        let mut bucket = Bucket::new(bps(8_000_000), Burst::default(), 0);
-        assert!(bucket.take(0, 10_000));
-        let ticket = bucket.join(0, 1000);
-        bucket.set_rate(MS / 2, bps(800_000));
-        // Half is earned; the other 500 bytes take 5 ms at a tenth of the rate.
-        assert_eq!(bucket.due(ticket), Some(MS / 2 + 5 * MS));
-        bucket.set_rate(MS / 2, BitRate::ZERO);
-        assert_eq!(bucket.due(ticket), None);
-        assert_eq!(served(&mut bucket, 1000 * MS), []);
-        bucket.set_rate(1000 * MS, bps(8_000_000));
-        assert_eq!(bucket.due(ticket), Some(1000 * MS + MS / 2));
-
-        let mut full = Bucket::new(bps(8_000_000_000), Burst::default(), 0);
-        full.set_rate(0, bps(8_000_000));
-        assert!(full.take(0, 10_000));
-        assert!(!full.take(0, 1), "ten milliseconds of the new rate, not of the old");
-    }
-
-    #[test]
-    fn a_cut_never_strands_a_large_waiter() {
-        let mut bucket = Bucket::new(bps(10_000_000_000), Burst::default(), 0);
-        assert!(bucket.take(0, 12_500_000));
-        let ticket = bucket.join(0, 125_000);
-        bucket.set_rate(0, bps(64_000));
-        let due = bucket.due(ticket).unwrap();
-        assert_eq!(due, 181 * MS);
-        assert_eq!(served(&mut bucket, due), [(0, 1448)]);
-    }
-}
+#[path = "bucket_tests.rs"]
+mod tests;

@@ -61,6 +61,11 @@ impl Pace {
         u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// The time from now until `ns` nanoseconds after the start.
+    pub(crate) fn until(self, ns: u64) -> Duration {
+        Duration::from_nanos(ns.saturating_sub(self.now()))
+    }
+
     /// The instant `ns` nanoseconds after the start, `None` where the clock cannot tell it.
     pub(crate) fn at(self, ns: u64) -> Option<tokio::time::Instant> {
         self.origin.checked_add(Duration::from_nanos(ns))

@@ -74,6 +74,8 @@
 //! | follow all reservations | [`Client::watch`] |
 //! | do it without async | [`blocking`] |
 //! | limit bytes without a broker | [`Limiter`] |
+//! | keep the kernel's buffers small | [`socket`] |
+//! | limit streams, HTTP bodies, services, files | [`limited`] |
 //! | read and write topologies | [`topology_file`] |
 //!
 //! # Errors
@@ -109,6 +111,7 @@ pub mod reservation;
 pub mod retry;
 pub mod session;
 pub mod sessions;
+pub mod socket;
 mod standing;
 pub mod steer;
 pub mod terms;

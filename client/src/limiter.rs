@@ -5,85 +5,46 @@
 //! counter and one subtraction; the lock is taken once per quantum. Leases are admitted before
 //! the bytes move and what is left of one is given back, which makes the law of the bucket a law
 //! about real bytes: in any window `w`, over all streams, at most `rate * w + burst` are leased.
+//! [`Limiter::set_late_credit`] adds to that where it is asked for, and only where somebody waited.
 //! A stream that stalls keeps its lease, so the bytes themselves can pass once more what all
 //! streams hold: half the burst together, or a segment each where that is more, and the half
 //! segment that a stream has left over when it asks anew.
 //!
 //! Streams are served strictly in order. Each sleeps on a timer of its own until its due time,
-//! and a change of the rate, of the end or of the permission wakes all of them. A change of the rate
-//! takes all leases back as well, so that a cut is felt by the next byte and not by the next
-//! quantum.
+//! and a change of the rate, of the end or of the permission wakes all of them. A cut of the
+//! rate takes all leases back as well, so that it is felt by the next byte and not by the next
+//! quantum. Where all overslept, there is much credit at once: a stream that had its part then
+//! joins the queue and lets those run first who have theirs to fetch. Nobody spins: whoever may not
+//! move bytes sleeps, from 5 Gbit/s on for 2 ms at least, because waking up is dear there, unless timers are late.
 //!
 //! A rate of zero is a pause: streams wait, nobody fails. One can be set for a time to come, where a
-//! rate is known to fall then. An end is counted on `CLOCK_BOOTTIME`
+//! rate is known to fall then. An end is counted on `CLOCK_BOOTTIME`, which goes on in a suspend,
 //! and looked at whenever a stream takes a lease or comes back from waiting for its peer; it can
-//! be moved, and an error [`LimitError::Expired`] goes away when it is. A revocation stays.
+//! be moved, and an error [`LimitError::Expired`] goes away when it is. A revocation stays, and holds
+//! for leases as well. What a stream may still move after an end is what was left of one lease, and
+//! only if it neither waited nor asked for more meanwhile: at most 1 ms of the rate, or a segment. A
+//! grant looks at the clock each second besides, and what is left is void then.
 //!
-//! Waiting needs a tokio runtime with its timer on.
+//! Waiting needs a tokio runtime with its timer on, or a thread of its own
+//! ([`Stream::lease_blocking`]).
 
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
-use thiserror::Error;
 use tidegate_policy::{BitRate, ByteCount};
 
 use crate::bucket::{Bucket, Burst};
 use crate::clock::{BootTime, Pace};
 use crate::limited::Limited;
 
+mod error;
+mod park;
 mod stream;
 
+pub use error::{LimitError, Revoked};
 pub use stream::Stream;
-
-/// Why a grant may not be used any longer.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
-#[non_exhaustive]
-pub enum Revoked {
-    /// Its owner released it.
-    #[error("it was released")]
-    Released,
-    /// It was not used in time after its start.
-    #[error("it was not used in time")]
-    NoShow,
-    /// The session that it was bound to ended.
-    #[error("its session was lost")]
-    SessionLost,
-    /// A reservation of a higher class took its place.
-    #[error("it was preempted")]
-    Preempted,
-    /// The capacity that it stood on failed or was withdrawn.
-    #[error("its capacity was lost")]
-    CapacityLost,
-}
-
-/// Why a limiter admits nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
-pub enum LimitError {
-    /// The grant was revoked; it never comes back.
-    #[error("the grant was revoked: {0}")]
-    Revoked(Revoked),
-    /// The grant's end has passed; it may still be extended.
-    #[error("the grant has expired")]
-    Expired,
-}
-
-impl LimitError {
-    /// The limiter's reason inside of an I/O error, if it is one of the limiter's.
-    #[must_use]
-    pub fn of(error: &io::Error) -> Option<Self> {
-        error.get_ref()?.downcast_ref().copied()
-    }
-}
-
-/// Of kind [`io::ErrorKind::PermissionDenied`], which nobody retries; [`LimitError::of`] and
-/// [`io::Error::get_ref`] give it back.
-impl From<LimitError> for io::Error {
-    fn from(error: LimitError) -> Self {
-        Self::new(io::ErrorKind::PermissionDenied, error)
-    }
-}
 
 /// Holds all its streams together to one rate. Clones are handles on the same limiter.
 ///
@@ -121,7 +82,7 @@ struct Shared {
     /// has to be looked at again.
     epoch: Apart<AtomicU64>,
     pace: Pace,
-    state: Mutex<State>,
+    state: Apart<Mutex<State>>,
 }
 
 /// On cache lines of its own (a pair, because they are fetched in pairs): what every poll reads
@@ -130,7 +91,10 @@ struct Shared {
 #[repr(align(128))]
 struct Apart<T>(T);
 
+/// In the order in which it is laid out: the credit lies beside the lock that guards it, so that
+/// one cache line goes from thread to thread and not several.
 #[derive(Debug)]
+#[repr(C)]
 struct State {
     bucket: Bucket,
     /// What a stream leases, holds and moves at once, in bytes; kept because they take divisions
@@ -138,6 +102,10 @@ struct State {
     quantum: u64,
     hold_max: u64,
     chunk: u64,
+    /// How long a waiter sleeps at least, in nanoseconds.
+    rest: u64,
+    /// Until when nobody rests, because somebody overslept.
+    hurries_until: u64,
     revoked: Option<Revoked>,
     end: Option<BootTime>,
     /// From when on it is as if the rate were zero, whoever is late to set it.
@@ -145,6 +113,8 @@ struct State {
     /// By the number that streams are known by in the bucket's queue.
     seats: Vec<Option<Seated>>,
     streams: usize,
+    /// Streams that were served and did not pick it up yet.
+    unclaimed: usize,
     /// Bytes moved by streams that are gone.
     retired: u64,
 }
@@ -155,17 +125,23 @@ struct Seated {
     seat: Arc<Seat>,
     /// Served from the queue and not picked up yet, in bytes.
     granted: u64,
-    /// All that was ever leased to it less what came back, in bytes. What it moved is taken from
-    /// this: the rest is its lease, and what is missing it owes.
-    leased: u64,
 }
 
 /// What a stream shares outside of the lock.
 #[derive(Debug, Default)]
 struct Seat {
     waker: AtomicWaker,
+    own: Apart<Account>,
+}
+
+/// The books of a stream. Only what it writes itself lies beside it.
+#[derive(Debug, Default)]
+struct Account {
     /// Bytes moved; written by its stream alone.
-    moved: Apart<AtomicU64>,
+    moved: AtomicU64,
+    /// All that was ever leased to it less what came back, in bytes; written under the lock. What
+    /// it moved is taken from this: the rest is its lease, and what is missing it owes.
+    leased: AtomicU64,
 }
 
 // === impl Limiter ===
@@ -180,15 +156,18 @@ impl Limiter {
             quantum: bucket.quantum(1),
             hold_max: bucket.hold_max(1),
             chunk: bucket.chunk(),
+            rest: bucket.rest(),
+            hurries_until: 0,
             bucket,
             revoked: None,
             end: None,
             pause: None,
             seats: Vec::new(),
             streams: 0,
+            unclaimed: 0,
             retired: 0,
         };
-        let shared = Shared { epoch: Apart::default(), pace, state: Mutex::new(state) };
+        let shared = Shared { epoch: Apart::default(), pace, state: Apart(Mutex::new(state)) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -204,20 +183,56 @@ impl Limiter {
         self.shared.lock().bucket.burst()
     }
 
-    /// Changes the rate from now on. It holds for every byte that moves after the return: unused
-    /// leases go back to the bucket, credit is cut to the new burst, sleepers are woken. Zero
-    /// pauses.
+    /// Changes the rate from now on. A cut holds for every byte that moves after the return: unused
+    /// leases go back to the bucket, which stays as full as it was of the new burst, and what was
+    /// waited for stays in bytes. What was leased before a rise stays, as the bucket might not hold
+    /// all of it. Sleepers are woken. Zero pauses.
     pub fn set_rate(&self, rate: BitRate) {
         self.shared.change(|state, now| {
-            let changed = state.bucket.rate() != rate;
-            if changed {
+            let before = state.bucket.rate();
+            if rate < before {
                 let unused = state.recall();
                 state.bucket.refund(now, unused);
+            }
+            if rate != before {
                 state.bucket.set_rate(now, rate);
                 state.requantize();
             }
-            changed
+            rate != before
         });
+    }
+
+    /// Lets waiters that their timers wake late lose nothing by it, up to what the rate carries in
+    /// `span`, of which at most 100 ms count. Zero, the default, takes it back.
+    ///
+    /// This buys the exact rate on a busy machine with a small burst, and costs smoothness: what was
+    /// missed passes at once on top of the burst. In any window `w` it is at most `rate * w + burst +
+    /// late credit + quantum`, and the late credit is there only where somebody waited for it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_client::{Burst, Limiter};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // 2 ms at once when idle, and timers may be 20 ms late.
+    /// let limiter = Limiter::new("1Gbit".parse()?, Burst::Span(Duration::from_millis(2)));
+    /// limiter.set_late_credit(Duration::from_millis(20));
+    /// assert_eq!(limiter.late_credit().bytes(), 2_500_000);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_late_credit(&self, span: Duration) {
+        self.shared.change(|state, now| {
+            let before = state.bucket.late_credit();
+            state.bucket.set_late_credit(now, span);
+            before != state.bucket.late_credit()
+        });
+    }
+
+    /// The late credit at the rate in force, in bytes.
+    #[must_use]
+    pub fn late_credit(&self) -> ByteCount {
+        self.shared.lock().bucket.late_credit()
     }
 
     /// Ends the grant for good: nothing is admitted after the return, and whoever waits or polls
@@ -248,7 +263,7 @@ impl Limiter {
     ///
     /// The reason why nothing is admitted any longer. A pause is no error.
     pub fn check(&self) -> Result<(), LimitError> {
-        self.shared.lock().holds().map(drop)
+        self.shared.lock().holds(BootTime::now).map(drop)
     }
 
     /// The bytes that all streams have moved so far, those that are gone included. What is
@@ -257,7 +272,17 @@ impl Limiter {
     pub fn moved(&self) -> ByteCount {
         let state = self.shared.lock();
         let seats = state.seats.iter().flatten();
-        let live = seats.map(|seated| seated.seat.moved.0.load(Ordering::Relaxed));
+        let live = seats.map(|seated| seated.seat.moved());
+        ByteCount::new(live.fold(state.retired, u64::saturating_add))
+    }
+
+    /// The bytes that were admitted so far, less those given back: what was moved, and what streams
+    /// hold on lease. The law is about this count.
+    #[must_use]
+    pub fn admitted(&self) -> ByteCount {
+        let state = self.shared.lock();
+        let live = state.seats.iter().flatten();
+        let live = live.map(|seated| seated.seat.leased().saturating_add(seated.granted));
         ByteCount::new(live.fold(state.retired, u64::saturating_add))
     }
 
@@ -267,9 +292,9 @@ impl Limiter {
         let seat = Arc::<Seat>::default();
         let mut state = self.shared.lock();
         let who = state.seat(Arc::clone(&seat));
-        let epoch = self.shared.epoch.0.load(Ordering::Relaxed);
+        let known = (self.shared.epoch.0.load(Ordering::Relaxed), state.is_timed());
         drop(state);
-        Stream::new(Arc::clone(&self.shared), seat, who, epoch)
+        Stream::new(Arc::clone(&self.shared), seat, who, known)
     }
 
     /// Waits until `stream`, one of this limiter, may move bytes; see [`Stream::lease`].
@@ -295,12 +320,29 @@ impl Limiter {
     }
 }
 
+// === impl Seat ===
+
+impl Seat {
+    fn moved(&self) -> u64 {
+        self.own.0.moved.load(Ordering::Relaxed)
+    }
+
+    fn leased(&self) -> u64 {
+        self.own.0.leased.load(Ordering::Relaxed)
+    }
+
+    /// Under the lock alone.
+    fn lease(&self, leased: u64) {
+        self.own.0.leased.store(leased, Ordering::Relaxed);
+    }
+}
+
 // === impl Shared ===
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code that can panic leaves the state half changed, so a poisoned lock is sound.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes what is allowed; if it did, has all leases looked at again and wakes everyone.
@@ -326,26 +368,32 @@ fn wake(seats: &[Arc<Seat>]) {
 // === impl State ===
 
 impl State {
-    /// Whether the grant holds, and for how many nanoseconds more if it has an end.
-    fn holds(&self) -> Result<Option<u64>, LimitError> {
+    /// Whether the grant holds, and for how many nanoseconds more if it has an end. `now` reads the
+    /// clock, and only where there is an end.
+    fn holds(&self, now: impl FnOnce() -> BootTime) -> Result<Option<u64>, LimitError> {
         if let Some(why) = self.revoked {
             return Err(LimitError::Revoked(why));
         }
         let Some(end) = self.end else { return Ok(None) };
-        let left = end.since(BootTime::now());
+        let left = end.since(now());
         if left.is_zero() {
             return Err(LimitError::Expired);
         }
         Ok(u64::try_from(left.as_nanos()).ok())
     }
 
-    /// Whether a pause has begun.
-    fn pauses(&self) -> bool {
-        self.pause.is_some_and(|pause| pause <= BootTime::now())
+    /// Whether a pause has begun; `now` as for [`Self::holds`].
+    fn pauses(&self, now: impl FnOnce() -> BootTime) -> bool {
+        self.pause.is_some_and(|pause| pause <= now())
+    }
+
+    /// Whether time alone may end what is allowed.
+    fn is_timed(&self) -> bool {
+        self.end.is_some() || self.pause.is_some()
     }
 
     fn seat(&mut self, seat: Arc<Seat>) -> usize {
-        let seated = Some(Seated { seat, granted: 0, leased: 0 });
+        let seated = Some(Seated { seat, granted: 0 });
         self.streams += 1;
         self.requantize();
         let free = self.seats.iter().position(Option::is_none);
@@ -374,6 +422,12 @@ impl State {
         self.quantum = self.bucket.quantum(self.streams);
         self.hold_max = self.bucket.hold_max(self.streams);
         self.chunk = self.bucket.chunk();
+        self.rest = self.bucket.rest();
+    }
+
+    /// Until when a sleep that begins now should last at least.
+    fn rests_until(&self, now: u64) -> u64 {
+        if now < self.hurries_until { now } else { now.saturating_add(self.rest) }
     }
 
     fn seats(&self) -> Vec<Arc<Seat>> {
@@ -381,10 +435,15 @@ impl State {
     }
 
     fn serve(&mut self, now: u64) {
-        let seats = &mut self.seats;
+        const HURRY_NS: u64 = 1_000_000_000;
+        if self.rest > 0 && self.bucket.is_overslept(now) {
+            self.hurries_until = now.saturating_add(HURRY_NS);
+        }
+        let (seats, unclaimed) = (&mut self.seats, &mut self.unclaimed);
         self.bucket.serve(now, self.hold_max, |who, bytes| {
             if let Some(Some(seated)) = seats.get_mut(who) {
                 seated.granted = bytes;
+                *unclaimed += 1;
             }
         });
     }
@@ -395,11 +454,12 @@ impl State {
     fn recall(&mut self) -> u64 {
         let mut unused = 0;
         for seated in self.seats.iter_mut().flatten() {
-            let moved = seated.seat.moved.0.load(Ordering::Relaxed);
-            let held = seated.leased.saturating_sub(moved);
-            seated.leased -= held;
+            let leased = seated.seat.leased();
+            let held = leased.saturating_sub(seated.seat.moved());
+            seated.seat.lease(leased - held);
             unused += held + std::mem::take(&mut seated.granted);
         }
+        self.unclaimed = 0;
         unused
     }
 

@@ -343,6 +343,44 @@ async fn what_is_charged_beyond_the_lease_is_paid_later() {
     assert_eq!(now() - begin, QUANTUM * 6);
 }
 
+/// The gaps between the wake-ups of a stream that always wants more, for so long.
+async fn gaps(stream: &mut Stream, length: Duration) -> Vec<Duration> {
+    let begin = now();
+    let mut wakes = vec![begin];
+    while now() - begin < length {
+        let leased = stream.lease(1 << 20).await.unwrap();
+        stream.charge(leased);
+        if wakes.last() != Some(&now()) {
+            wakes.push(now());
+        }
+    }
+    wakes.windows(2).map(|pair| pair[1] - pair[0]).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fast_stream_rests_unless_its_timer_is_late() {
+    let (tick, rest) = (Duration::from_millis(1), Duration::from_millis(2));
+    for (rate, usual) in [(1_000_000_000, tick), (10_000_000_000, rest)] {
+        let limiter = drained(rate).await;
+        let mut stream = limiter.stream();
+        // In step with the ticks of the timer.
+        gaps(&mut stream, Duration::from_millis(10)).await;
+        let half = Duration::from_millis(500);
+        assert!(gaps(&mut stream, half).await.iter().all(|gap| *gap == usual), "{rate}");
+        while let Poll::Ready(leased) =
+            poll_fn(|cx| Poll::Ready(stream.poll_lease(cx, 1 << 20))).await
+        {
+            stream.charge(leased.unwrap());
+        }
+        advance(Duration::from_millis(8)).await;
+        gaps(&mut stream, Duration::from_millis(4)).await;
+        assert!(gaps(&mut stream, half).await.iter().all(|gap| *gap == tick), "{rate}");
+        sleep(half).await;
+        gaps(&mut stream, Duration::from_millis(10)).await;
+        assert!(gaps(&mut stream, half).await.iter().all(|gap| *gap == usual), "{rate}");
+    }
+}
+
 /// The law at the bytes themselves: what streams hold adds to what the bucket admits, and both
 /// are bounded. Streams come and go, rest, and the rate changes under them.
 #[tokio::test(start_paused = true)]

@@ -2,11 +2,10 @@
 
 use std::future::Future;
 use std::io::{Read, Write};
-use std::sync::Arc;
 
 use tidegate_policy::SessionId;
 
-use super::{Client, Limited, Runtime};
+use super::{Client, Limited};
 use crate::ask::Ask;
 use crate::change::Change;
 use crate::clock::BootTime;
@@ -194,13 +193,13 @@ impl Grant {
     /// Limits what is read from `inner`.
     #[must_use]
     pub fn reader<R: Read>(&self, inner: R) -> Limited<R> {
-        Limited::new(inner, self.limiter.stream(), self.runtime())
+        Limited::new(inner, self.limiter.stream())
     }
 
     /// Limits what is written to `inner`.
     #[must_use]
     pub fn writer<W: Write>(&self, inner: W) -> Limited<W> {
-        Limited::new(inner, self.limiter.stream(), self.runtime())
+        Limited::new(inner, self.limiter.stream())
     }
 
     /// One way of the plan by itself, as [`crate::Grant::way`]: move its bytes with
@@ -213,17 +212,13 @@ impl Grant {
     /// Limits what is read from `inner` to what the plan has for this way.
     #[must_use]
     pub fn reader_on<R: Read>(&self, way: &GrantWay, inner: R) -> Limited<R> {
-        Limited::new(inner, way.limiter().stream(), self.runtime())
+        Limited::new(inner, way.limiter().stream())
     }
 
     /// Limits what is written to `inner` to what the plan has for this way.
     #[must_use]
     pub fn writer_on<W: Write>(&self, way: &GrantWay, inner: W) -> Limited<W> {
-        Limited::new(inner, way.limiter().stream(), self.runtime())
-    }
-
-    fn runtime(&self) -> Arc<Runtime> {
-        Arc::clone(&self.client.runtime)
+        Limited::new(inner, way.limiter().stream())
     }
 
     /// The reservation as last heard of; `None` where there is only best effort.

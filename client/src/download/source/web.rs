@@ -17,7 +17,7 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use tidegate_policy::{ByteCount, Span};
+use tidegate_policy::ByteCount;
 use tokio_util::io::StreamReader;
 use tower::ServiceExt;
 use tower_http::follow_redirect::policy::{Action, Attempt, Policy};
@@ -25,6 +25,7 @@ use tower_http::follow_redirect::{FollowRedirect, RequestUri};
 
 use super::{How, Opened, Part, Scheme, Schemes, Source, Stat};
 use crate::download::error::DownloadError;
+use crate::socket::Flow;
 
 /// Whom to trust over https.
 #[derive(Clone, Debug, Default)]
@@ -217,46 +218,38 @@ pub(super) async fn send(
 type WebClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 fn client(tls: ClientConfig, how: &How) -> WebClient {
-    let rmem_max = std::fs::read_to_string("/proc/sys/net/core/rmem_max").ok();
-    let rmem_max = rmem_max.and_then(|text| text.trim().parse().ok());
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(how.patience));
-    tcp.set_recv_buffer_size(receive_buffer(how, rmem_max));
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
-        .wrap_connector(tcp);
+        .wrap_connector(tcp(how));
     // What hyper reads ahead of the limiter also passes at line rate: half a burst at most.
     let frame = usize::try_from(how.burst.bytes() / 2).unwrap_or(FRAME_MAX);
+    let window = how.flow().window();
     Client::builder(TokioExecutor::new())
         .pool_max_idle_per_host(0)
+        .http2_initial_connection_window_size(window)
+        .http2_initial_stream_window_size(window)
         .http1_max_buf_size(frame.clamp(BUFFER_MIN, FRAME_MAX))
         .build(connector)
 }
 
-/// The size to set the socket's receive buffer to, in bytes; `None` leaves it to the kernel.
-///
-/// A reader that reads slowly does not slow the wire down at once: the sender goes on at line rate
-/// until one receive buffer is full, and the kernel lets that grow to megabytes, which at 1 Mbit/s
-/// is most of a minute's worth of the grant. So the buffer is made as small as the rate allows:
-/// twice what one burst and one round trip carry. Asked to be larger than `net.core.rmem_max`, the
-/// kernel silently makes it that large and stops adapting it, so where that is below what a round
-/// trip carries, capping would cost throughput and is left alone.
-fn receive_buffer(how: &How, rmem_max: Option<usize>) -> Option<usize> {
-    let rmem_max = rmem_max?;
-    let micros = u64::try_from(how.round_trip.as_micros()).unwrap_or(u64::MAX);
-    let round_trip = Span::from_ms(micros.div_ceil(1000)).unwrap_or(Span::MAX);
-    // Each of several streams is to have its part of the burst and of the rate.
-    let streams = u64::from(how.streams.max(1));
-    let product = how.rate.bytes_in(round_trip).bytes().div_ceil(streams);
-    let burst = how.burst.bytes().div_ceil(streams);
-    let wanted = burst.saturating_add(product).saturating_mul(2);
-    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX).max(BUFFER_MIN);
-    let product = usize::try_from(product).unwrap_or(usize::MAX);
-    (product <= rmem_max).then(|| wanted.min(rmem_max))
+/// Connects with a receive buffer that fits the rate.
+fn tcp(how: &How) -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(how.patience));
+    tcp.set_recv_buffer_size(how.flow().receive_buffer());
+    tcp
+}
+
+impl How {
+    /// What one of its streams carries.
+    fn flow(&self) -> Flow {
+        let Self { rate, burst, round_trip, .. } = *self;
+        Flow { rate, burst, round_trip }.one_of(self.streams.into())
+    }
 }
 
 /// Follows redirects, but not forever and not from https to where everybody listens.
@@ -307,6 +300,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    use nix::sys::socket::{getsockopt, sockopt};
+
     use crate::bucket::Burst;
 
     fn how(rate: &str, round_trip_ms: u64, streams: u16) -> How {
@@ -321,22 +316,16 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_receive_buffer_follows_the_rate() {
-        let rmem_max = Some(212_992);
-        let table = [
-            ("1Mbit", 20, 1, Some(BUFFER_MIN)),
-            ("10Mbit", 20, 1, Some(75_000)),
-            ("40Mbit", 20, 4, Some(75_000)),
-            ("80Mbit", 20, 1, Some(212_992)),
-            ("1Gbit", 20, 1, None),
-            ("1Gbit", 1, 1, Some(212_992)),
-        ];
-        for (rate, round_trip, streams, expected) in table {
-            let how = how(rate, round_trip, streams);
-            assert_eq!(receive_buffer(&how, rmem_max), expected, "{rate}");
+    #[tokio::test]
+    async fn a_connection_has_the_receive_buffer_of_its_rate() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri: Uri = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        for (rate, streams) in [("1Mbit", 1), ("10Mbit", 1), ("10Mbit", 4)] {
+            let how = how(rate, 20, streams);
+            let connected = tcp(&how).oneshot(uri.clone()).await.unwrap();
+            let holds = getsockopt(connected.inner(), sockopt::RcvBuf).unwrap() / 2;
+            assert_eq!(Some(holds), how.flow().receive_buffer(), "{rate}");
         }
-        assert_eq!(receive_buffer(&how("1Mbit", 20, 1), None), None, "an unknown limit");
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! Readers and writers under a limiter, for code that waits.
 
-use std::future::poll_fn;
 use std::io::{self, Read, Write};
-use std::sync::Arc;
-use std::task::{Context, Waker};
 
-use super::Runtime;
-use crate::limiter::Stream;
+use crate::blocking::inside_a_task;
+use crate::error::ClientError;
+use crate::limiter::{Limiter, Stream};
 
-/// A reader or writer that moves bytes only as the limiter of its grant admits them.
+/// A reader or writer that moves bytes only as its limiter admits them. It needs no runtime.
 ///
 /// One call moves what is leased and no more, at most 1 ms of the rate or 256 KiB. Bytes moved are
 /// charged, not the buffer: an end of file, an error and an empty buffer cost nothing. A call that
@@ -18,17 +16,46 @@ use crate::limiter::Stream;
 /// # Errors
 /// Those of the limiter come as [`io::Error`], and
 /// [`LimitError::of`](crate::limiter::LimitError::of) gives them back. Inside of an async task, an
-/// error that wraps [`ClientError::InsideRuntime`](crate::error::ClientError::InsideRuntime).
+/// error that wraps [`ClientError::InsideRuntime`].
 #[derive(Debug)]
 pub struct Limited<T> {
     inner: T,
     stream: Stream,
-    runtime: Arc<Runtime>,
+}
+
+impl Limiter {
+    /// Limits what is read from `inner` by code that waits.
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use tidegate_client::{Burst, Limiter};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let limiter = Limiter::new("800Mbit".parse()?, Burst::default());
+    /// let mut read = Vec::new();
+    /// // 2 MB at 800 Mbit/s: 20 ms, of which the burst saves 10.
+    /// limiter.blocking_reader(std::io::repeat(7).take(2_000_000)).read_to_end(&mut read)?;
+    /// assert_eq!(limiter.moved().bytes(), 2_000_000);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn blocking_reader<R>(&self, inner: R) -> Limited<R> {
+        Limited::new(inner, self.stream())
+    }
+
+    /// Limits what is written to `inner` by code that waits.
+    #[must_use]
+    pub fn blocking_writer<W>(&self, inner: W) -> Limited<W> {
+        Limited::new(inner, self.stream())
+    }
 }
 
 impl<T> Limited<T> {
-    pub(super) fn new(inner: T, stream: Stream, runtime: Arc<Runtime>) -> Self {
-        Self { inner, stream, runtime }
+    /// Moves the bytes of `inner` as `stream` leases them.
+    #[must_use]
+    pub fn new(inner: T, stream: Stream) -> Self {
+        Self { inner, stream }
     }
 
     /// What is limited.
@@ -48,11 +75,12 @@ impl<T> Limited<T> {
 
     /// How many of `want` bytes may be moved now; waits until it is one at least.
     fn lease(&mut self, want: usize) -> io::Result<usize> {
+        if inside_a_task() {
+            return Err(io::Error::other(ClientError::InsideRuntime));
+        }
         // Time may have passed in the call before: the end of the grant is looked at anew.
-        self.stream.park(&Context::from_waker(Waker::noop()));
-        let stream = &mut self.stream;
-        let leased = self.runtime.run(poll_fn(|cx| stream.poll_lease(cx, want)));
-        Ok(leased.map_err(io::Error::other)??)
+        self.stream.outdate();
+        Ok(self.stream.lease_blocking(want)?)
     }
 }
 
