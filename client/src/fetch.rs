@@ -2,7 +2,7 @@
 
 use tidegate_policy::{BitRate, ByteCount, Endpoint, Span};
 
-use crate::ask::{Along, Ask, Shape, Want};
+use crate::ask::{Along, Ask, Shape, Want, Wish};
 use crate::connect::Client;
 use crate::download::{Download, DownloadError, Progress, Report};
 use crate::error::ClientError;
@@ -77,6 +77,18 @@ pub enum FetchError {
         rate: BitRate,
     },
 }
+
+/// The shortest plan that is asked for: the answer, a connection and the head of an answer come first.
+const LEAST: Span = match Span::from_ms(500) {
+    Some(span) => span,
+    None => Span::ZERO,
+};
+
+/// The lowest rate that a small file is slowed down to.
+const FLOOR: BitRate = match BitRate::from_bps(1_000_000) {
+    Some(rate) => rate,
+    None => BitRate::MAX,
+};
 
 /// Reserved beyond what the size takes: connecting, the last sync, the release.
 const SLACK: Span = Span::from_secs(10);
@@ -289,7 +301,13 @@ fn lasting(ask: Ask, size: ByteCount) -> Result<Ask, FetchError> {
     let rate = wish.shape.rate();
     if matches!(wish.shape, Shape::Transfer(_)) {
         // What is empty is fetched too, and nothing can be asked for of nothing.
-        return Ok(ask.volume(ByteCount::new(size.bytes().max(1))));
+        let mut ask = ask.volume(ByteCount::new(size.bytes().max(1)));
+        if let Want::Rate(Wish { shape: Shape::Transfer(it), .. }) = &mut ask.want {
+            // At full rate a small file's plan would be over before the first byte was asked for.
+            let gentle = BitRate::mean(it.volume, LEAST).unwrap_or(it.max);
+            it.max = gentle.max(it.min).max(FLOOR).min(it.max);
+        }
+        return Ok(ask);
     }
     let more = ByteCount::new(size.bytes().saturating_add(size.bytes().div_ceil(100)));
     let span = more.span_at(rate).ok_or(FetchError::TooSlow { size, rate })?;

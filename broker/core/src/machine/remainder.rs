@@ -1,7 +1,7 @@
 //! Plans what is left of a transfer anew: because somebody asks for other terms, or because its
 //! bytes are behind its plan when that ends.
 
-use tidegate_policy::{BitRate, ByteCount, Interval, ReservationId, Timestamp};
+use tidegate_policy::{BitRate, ByteCount, Interval, ReservationId, Span, Timestamp};
 
 use super::decide::{boxed, unchanged};
 use super::modify::kept;
@@ -18,6 +18,13 @@ use crate::planner::Volume;
 use crate::promise::{Promise, Promised};
 use crate::refusal::{CounterOffer, OfferKind};
 use crate::reservation::{Reservation, State};
+
+/// A plan that nobody waits for lasts so long at least: its holder has to hear of it, by a poke, a
+/// beat and an answer, before it can be used.
+const HEARD_IN: Span = match Span::from_ms(500) {
+    Some(span) => span,
+    None => Span::ZERO,
+};
 
 impl Machine {
     /// Changes the terms of a transfer: what is left of it is planned anew from now on.
@@ -240,7 +247,14 @@ impl Machine {
         };
         let most = self.limits.segments_max;
         let plan_of = |sought| sight.plan_for(&ways, &Wish::Volume(sought), most);
-        let whole = plan_of(sought(need, left)).map(|plan| (plan, ByteCount::ZERO));
+        // At full rate a small rest would be over before its holder has heard of it.
+        let slower = need.div_ceil(u128::from(HEARD_IN.as_ms()).max(1));
+        let slower = u64::try_from(slower).ok().and_then(BitRate::from_bps).unwrap_or(max);
+        let Sought { volume: unhurried, .. } = sought(need, left);
+        let unhurried = Volume { max: slower.max(min).min(max), ..unhurried };
+        let whole = plan_of(Sought { volume: unhurried, ..sought(need, left) })
+            .or_else(|| plan_of(sought(need, left)))
+            .map(|plan| (plan, ByteCount::ZERO));
         let (plan, short) = whole.or_else(|| {
             let less = sight.most_in_time(&ways, &sought(need, left), most)?.volume?;
             let short = ByteCount::new(left.bytes().saturating_sub(less.bytes()));

@@ -1,32 +1,20 @@
-//! A compute agent that reserves before it downloads.
-//!
-//! `compute_agent URL DEST --broker ADDR --from storage/NAME --to hosts/NAME --rate 2Gbit`
-//!
-//! It opens a session, so that what it holds is given back if it dies, asks for as long as the
-//! image takes at the rate, fetches under the grant, verifies, and releases. When the answer is no,
-//! it takes the first offer that ends within its patience, or gives up with the reasons.
-#![allow(clippy::print_stdout, reason = "what the example has to say")]
+//! One image: ask, take an offer if the answer is no, fetch, give back.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use clap::Parser;
+use clap::Args;
 use tidegate_client::fetch::{Fetch, FetchError};
 use tidegate_client::{Ask, Client, Digest, Download, End, OnUnreachable, Refusal, clock};
 use tidegate_policy::{BitRate, Endpoint, Span, Timestamp};
 
-/// Reserve, download under the grant, verify, release
-#[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
-struct Arguments {
-    /// The image: an http, https or file URL
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The image: an http, https, s3 or glance URL
     url: String,
     /// The file that it becomes
     destination: PathBuf,
-    /// Where the broker listens
-    #[arg(long, env = "TIDEGATE_BROKER", default_value = "http://127.0.0.1:7411")]
-    broker: String,
     /// Where the bytes come from, best first
     #[arg(long, required = true, value_name = "ENDPOINT")]
     from: Vec<Endpoint>,
@@ -44,10 +32,8 @@ struct Arguments {
     patience: Span,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    let client = Client::connect(&arguments.broker)?;
+pub(crate) async fn run(broker: &str, arguments: Arguments) -> anyhow::Result<()> {
+    let client = Client::connect(broker)?;
     let mut download = Download::new(&arguments.url, &arguments.destination);
     if let Some(hex) = &arguments.sha256 {
         download = download.digest(Digest::sha256(hex)?);
