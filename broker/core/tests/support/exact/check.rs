@@ -339,6 +339,9 @@ impl Check<'_> {
             }
             Answer::Refusal(refusal) => {
                 self.count("crowded, refused");
+                if !refusal.blockers.is_empty() {
+                    return wrong("a lane is blamed that would carry it");
+                }
                 self.offers(world, (ask, refusal), true)
             }
             other => wrong(format!("answered {other:?}")),
