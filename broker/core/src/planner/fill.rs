@@ -6,13 +6,13 @@
 //! cost of switching it is a flow in each interval). Breakpoints are those of the lanes, so the
 //! result is exact to the millisecond, unless that takes more segments than a plan may have: then
 //! what loses least is left out or joined with its neighbour ([`thin`](super::thin)), and moved
-//! later.
+//! later. Segments that bring the end forward by no more than a millisecond together are left out.
 
 use tidegate_policy::{BitRate, Interval, Timestamp};
 
 use super::board::Free;
 use super::split::Splitter;
-use super::thin::{cut, thin};
+use super::thin::{cut, is_spare, thin};
 use super::{Crossing, Piece, Volume};
 use crate::plan::carried;
 
@@ -191,6 +191,7 @@ impl<'w, 's, R: Fn(usize, Timestamp) -> Free<'s>> Filling<'w, 's, R> {
     fn finish(&mut self, left: u128, over: Interval, min: BitRate) -> bool {
         let before =
             self.is_near_full().then(|| (self.pieces.clone(), self.splitter.rates.clone()));
+        let left = self.without_crumbs(left, over, min);
         let ms = left.div_ceil(self.splitter.total().bps().max(1).into());
         let end = i64::try_from(ms).ok().and_then(|ms| over.start().as_ms().checked_add(ms));
         let end = end.and_then(Timestamp::from_ms).unwrap_or(over.end());
@@ -206,6 +207,28 @@ impl<'w, 's, R: Fn(usize, Timestamp) -> Free<'s>> Filling<'w, 's, R> {
             }
             _ => true,
         }
+    }
+
+    /// Leaves out segments that bring the end forward by no more than a millisecond together, as long
+    /// as the volume is moved inside of `over`; what is left then. A plan whose last rate was rounded
+    /// leaves no more than that of a lane, so the next one would otherwise book a bit or two for
+    /// minutes.
+    fn without_crumbs(&mut self, mut left: u128, over: Interval, min: BitRate) -> u128 {
+        let total = self.splitter.total();
+        let most = left.saturating_add(total.bps().into()).min(carried(total, over));
+        let mut place = 0;
+        while let Some(piece) = self.pieces.get(place).copied() {
+            let more = left.saturating_add(carried(piece.rate, piece.over));
+            let goes_on = piece.over.end() == over.start()
+                && self.splitter.rates.get(piece.way) == Some(&piece.rate.bps());
+            if more <= most && !goes_on && is_spare(&self.pieces, place, min) {
+                self.pieces.remove(place);
+                left = more;
+            } else {
+                place = place.saturating_add(1);
+            }
+        }
+        left
     }
 
     fn push(&mut self, over: Interval) {

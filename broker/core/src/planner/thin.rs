@@ -65,6 +65,11 @@ fn cheapest(pieces: &[Piece], min: BitRate) -> Option<(u128, Saving)> {
     best
 }
 
+/// Whether a piece can go without less than `min` at any instant, but not nothing.
+pub(super) fn is_spare(pieces: &[Piece], place: usize, min: BitRate) -> bool {
+    pieces[place].rate.bps() <= slack(pieces, place, min, true)
+}
+
 /// By how much a piece can come down without less than `min` at any instant of it; by all of it
 /// where it is alone and may be `dropped`.
 fn slack(pieces: &[Piece], place: usize, min: BitRate, dropped: bool) -> u64 {
