@@ -73,7 +73,7 @@ impl Sight<'_> {
         way: &'s Way,
         sought: &Sought,
     ) -> impl Iterator<Item = Blocker> + use<'s> {
-        let Sought { volume, window, .. } = *sought;
+        let Sought { volume, window, horizon, .. } = *sought;
         let needed = Wish::Volume(*sought).steady().min;
         let carries = way.needs.iter().filter(|need| need.applies(way.terms)).map(|need| {
             let one = Way { needs: vec![need.clone()], ..way.clone() };
@@ -96,8 +96,10 @@ impl Sight<'_> {
                 let lane = self.lane(&need.lane);
                 let any = need.amount(volume.min, way.terms).max(1);
                 let moment = Span::from_ms(1).unwrap_or_default();
+                // Also behind the deadline, which may be asked to be later.
+                let latest = horizon.minus(moment);
                 let first_free =
-                    lane.and_then(|lane| lane.earliest(window.start(), window.end(), moment, any));
+                    lane.and_then(|lane| lane.earliest(window.start(), latest, moment, any));
                 Blocker {
                     source: way.route.source().cloned(),
                     lane: need.lane.clone(),

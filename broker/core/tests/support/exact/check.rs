@@ -223,7 +223,31 @@ impl Check<'_> {
         if reason.is_some_and(|reason| reason != refusal.reason) {
             return wrong(format!("refused for {}, not {reason:?}", refusal.reason));
         }
+        self.first_free(world, refusal)?;
         self.offered(world, refusal)
+    }
+
+    /// Each blocker names the first instant at which it would carry any of the volume.
+    fn first_free(&self, world: &World, refusal: &Refusal) -> Checked {
+        for blocker in &refusal.blockers {
+            let lane = &world.lanes[&blocker.lane];
+            let times = world.ways.iter().flatten().filter(|it| it.0 == blocker.lane);
+            let times: BTreeSet<u32> = times.map(|it| it.1).collect();
+            let edges = lane.taken.iter().map(|part| part.1).chain([self.window.0]);
+            let edges: BTreeSet<i64> = edges.filter(|edge| self.window.0 <= *edge).collect();
+            let first = |times: &u32| {
+                let any = lane.amount(self.wish.min.max(1), *times);
+                edges
+                    .iter()
+                    .copied()
+                    .find(|edge| any <= lane.free(*edge) && *edge < self.case.horizon)
+            };
+            let told = blocker.first_free.map(ms);
+            if !times.iter().any(|times| first(times) == told) {
+                return wrong(format!("{blocker:?}: it is free first at another time"));
+            }
+        }
+        Ok(())
     }
 
     /// The offers are the earliest deadline and the most by the one that was asked.
