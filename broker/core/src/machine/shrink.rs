@@ -260,7 +260,8 @@ impl Shrunk<'_> {
     fn plan(&self, over: Interval) -> Plan {
         let piece = |(over, rate): (Interval, BitRate)| Piece { way: 0, over, rate };
         let ahead = self.ahead(over).map(|(over, rate)| piece((over, rate.min(self.rate))));
-        plan_of(std::slice::from_ref(&self.flexible.way), &ahead.collect::<Vec<_>>())
+        let way = self.flexible.way.clone();
+        plan_of(&[way], &ahead.collect::<Vec<_>>())
     }
 
     /// Does something with what a plan books on a board, once others can have it.
