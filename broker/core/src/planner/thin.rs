@@ -43,7 +43,8 @@ fn cheapest(pieces: &[Piece], min: BitRate) -> Option<(u128, Saving)> {
     let mut best: Option<(u128, Saving)> = None;
     let mut offer = |loss: u128, saving, lowered: (usize, u64)| {
         let is_better = best.is_none_or(|(least, _)| loss <= least);
-        if is_better && lowered.1 <= slack(pieces, lowered.0, min, true) {
+        let dropped = matches!(saving, Saving::Drop(_));
+        if is_better && lowered.1 <= slack(pieces, lowered.0, min, dropped) {
             best = Some((loss, saving));
         }
     };
