@@ -33,6 +33,8 @@ impl Machine {
             }
             Change::HoldExtended { id, until } => {
                 self.step(*id, State::Held { until: *until })?;
+                // No plan of a volume may begin before the hold lapses now.
+                self.number(*id);
                 self.remember(mark, Outcome::Reservation(*id), event.at);
             }
             Change::Modified(modified) => {
