@@ -33,8 +33,6 @@ impl Machine {
             }
             Change::HoldExtended { id, until } => {
                 self.step(*id, State::Held { until: *until })?;
-                // No plan of a volume may begin before the hold lapses now.
-                self.number(*id);
                 self.remember(mark, Outcome::Reservation(*id), event.at);
             }
             Change::Modified(modified) => {
@@ -137,6 +135,10 @@ impl Machine {
         *reservation = reservation.clone().stepped(state);
         if reservation.is_live() {
             self.state.ends.insert(reservation.ends(self.limits.lease));
+        }
+        if let State::Held { .. } = state {
+            // No plan of a volume may begin before the hold lapses now.
+            self.number(id);
         }
         self.watch_for_use(id, self.state.clock);
         Ok(())
