@@ -40,7 +40,8 @@ pub enum NoticeKind {
     /// Its bytes are behind its plan, and what is left does not fit by the deadline: so many bytes
     /// will be missing then.
     Lagging,
-    /// A higher priority took some of its lanes: its rate was cut to its floor.
+    /// A higher priority or a loss of capacity took some of its lanes: its rate was cut, at most to
+    /// its floor.
     Shrunk,
     /// A higher priority took its lanes, and it is over.
     Preempted,
@@ -88,7 +89,7 @@ impl fmt::Display for Notice {
                 None => f.write_str("it lags behind its plan")?,
             },
             NoticeKind::Shrunk => {
-                write!(f, "a higher priority took some of {lane}: cut to its floor")?;
+                write!(f, "a higher priority or a loss took some of {lane}: its rate was cut")?;
             }
             NoticeKind::Preempted => f.write_str("a higher priority took its lanes")?,
             NoticeKind::Unknown(number) => {

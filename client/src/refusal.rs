@@ -90,14 +90,16 @@ pub struct Blocker {
     pub lane: String,
     /// What it can carry in all.
     pub limit: BitRate,
-    /// The least that is free on it during the interval.
+    /// The least that is free on it during the interval; of a volume, what is free for it on average
+    /// from its start to its deadline.
     pub free: BitRate,
     /// What the request needs there, headers included.
     pub needed: BitRate,
     /// How much is missing.
     pub missing: BitRate,
-    /// The first start at which this lane alone could carry the request for its whole length;
-    /// `None` if it never can.
+    /// The first start at which this lane alone could carry the request for its whole length; of a
+    /// volume, the first at which it could carry any of it, even if not all in time. `None` if there
+    /// is none.
     pub first_free: Option<Timestamp>,
 }
 

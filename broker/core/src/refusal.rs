@@ -58,11 +58,14 @@ pub struct Blocker {
     pub lane: LaneName,
     /// What the lane can carry in all, in bits per second.
     pub limit: u64,
-    /// The least that is free on it during the interval, in bits per second.
+    /// The least that is free on it during the interval, in bits per second; of a volume, what is
+    /// free for it on average from its start to its deadline.
     pub free: u64,
     /// What the request needs there, in bits per second.
     pub needed: u64,
-    /// The first start at which this lane alone could carry the request.
+    /// The first start at which this lane alone could carry the request for its whole length; of a
+    /// volume, the first at which it could carry any of it, even if not all in time. `None` if there
+    /// is none within the horizon.
     pub first_free: Option<Timestamp>,
 }
 

@@ -22,7 +22,7 @@ const SETTINGS: u64 = 4;
 
 /// How often each thing must have happened at least, in ten thousand operations: a run that
 /// misses one of them proves nothing about it.
-const SHARES: [(&str, u64); 42] = [
+const SHARES: [(&str, u64); 44] = [
     ("granted", 800),
     ("refused", 1000),
     ("transfer granted", 300),
@@ -34,6 +34,8 @@ const SHARES: [(&str, u64); 42] = [
     ("moved from lost capacity", 50),
     ("moved in part from lost capacity", 4),
     ("moved at once", 10),
+    ("shrunk by lost capacity", 4),
+    ("lost with floors that exceed", 10),
     ("curtailed", 20),
     ("closed for lost capacity", 80),
     ("lanes in use", 30),

@@ -215,7 +215,9 @@ fn notices(found: &Reservation, machine: &Machine, obeyed: u64) -> Vec<v1::Notic
     let last = found.last_move.filter(|last| obeyed.max(1) < last.plan_version);
     let moved = last.map(|last| {
         let kind = match last.why {
-            MoveWhy::Preempted if was_shrunk(found) => v1::notice::Kind::Shrunk,
+            MoveWhy::Preempted | MoveWhy::CapacityLost if was_shrunk(found) => {
+                v1::notice::Kind::Shrunk
+            }
             MoveWhy::Room
             | MoveWhy::CapacityLost
             | MoveWhy::Lagging

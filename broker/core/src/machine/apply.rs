@@ -136,6 +136,10 @@ impl Machine {
         if reservation.is_live() {
             self.state.ends.insert(reservation.ends(self.limits.lease));
         }
+        if let State::Held { .. } = state {
+            // No plan of a volume may begin before the hold lapses now.
+            self.number(id);
+        }
         self.watch_for_use(id, self.state.clock);
         Ok(())
     }

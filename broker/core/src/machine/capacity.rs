@@ -3,8 +3,9 @@
 //! Every instant at which a lane could overflow is looked at in order of time. Where one does,
 //! reservations are given up until the rest fits: those that are bound to a session before those
 //! that are not, because nobody can tell the latter, and the newest first. One that is given up
-//! frees all its lanes from then on, so a single pass finds all. Plans that may move count only as
-//! far as they are frozen; the rest of them is planned anew first.
+//! frees all its lanes from then on, so a single pass finds all. Before anybody is, the flexible
+//! ones there come down to their floors. Plans that may move count only as far as they are frozen;
+//! the rest of them is planned anew first.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidegate_policy::{Interval, ReservationId, Timestamp};
 
 use super::salvage::Salvaged;
+use super::shrink::Flexible;
 use super::{Machine, Stamp};
 use crate::event::{Change, CloseWhy, Event};
 use crate::fault::{Fault, LaneInUse};
@@ -118,8 +120,9 @@ impl Machine {
         let displaced = self.displaced(from, tight);
         let ids: BTreeSet<ReservationId> = displaced.iter().map(|mover| mover.found.id).collect();
         let until = |id| if ids.contains(&id) { from } else { Timestamp::MAX };
-        let gone = Sweep::over(self, (now, &until), tight).run();
-        let salvaged = self.salvage(now, ceilings, &displaced, &gone);
+        let (gone, shrunk) = Sweep::over(self, (now, &until), tight).run();
+        let squeeze = self.squeeze(now, tight, &displaced, (&gone, shrunk));
+        let salvaged = self.salvage(now, ceilings, &displaced, (&gone, squeeze));
         let lost = &salvaged.lost;
         let mut losses = gone;
         // Those that may move are lost only if they find no other place: where they did not fit
@@ -205,6 +208,12 @@ fn rank(reservation: &Reservation) -> Rank {
     (reservation.session.is_none(), Reverse(reservation.created), Reverse(reservation.id))
 }
 
+/// Who gives way on a lane: comes down to its floor, or is given up.
+struct Overfull<'a> {
+    reservation: &'a Reservation,
+    is_shrunk: bool,
+}
+
 /// What changes at one instant.
 #[derive(Default)]
 struct Turn<'a> {
@@ -219,12 +228,17 @@ struct Swept<'a> {
     load: u64,
     /// Who is on it, and with how many segments.
     on: BTreeMap<Rank, (&'a Reservation, usize)>,
+    /// Those of them who could come down to a floor.
+    flexible: BTreeMap<Rank, &'a Reservation>,
 }
 
 struct Sweep<'a> {
     turns: BTreeMap<Timestamp, Turn<'a>>,
     lanes: BTreeMap<&'a LaneName, Swept<'a>>,
     lost: BTreeSet<ReservationId>,
+    /// Those who could come down to a floor, and those who have.
+    flexible: BTreeMap<ReservationId, Flexible>,
+    shrunk: BTreeSet<ReservationId>,
 }
 
 impl<'a> Sweep<'a> {
@@ -240,8 +254,12 @@ impl<'a> Sweep<'a> {
                 turns.entry(instant).or_default().limits.push(name);
             }
         }
+        let mut flexible = BTreeMap::new();
         for found in machine.live_on(now, |lane| tight.contains_key(lane)) {
             let ahead = Interval::new(now, until(found.id));
+            if until(found.id) == Timestamp::MAX {
+                flexible.extend(machine.shrinkable(now, found).map(|it| (found.id, it)));
+            }
             for segment in &found.plan.segments {
                 let Some(over) = ahead.and_then(|ahead| segment.over.within(ahead)) else {
                     continue;
@@ -250,13 +268,18 @@ impl<'a> Sweep<'a> {
                 turns.entry(over.end()).or_default().ends.push((found, segment));
             }
         }
-        let swept = |ceiling| Swept { ceiling, load: 0, on: BTreeMap::new() };
+        let swept = |ceiling| {
+            let (on, flexible) = (BTreeMap::new(), BTreeMap::new());
+            Swept { ceiling, load: 0, on, flexible }
+        };
         let lanes = tight.iter().map(|(name, ceiling)| (*name, swept(*ceiling))).collect();
-        Self { turns, lanes, lost: BTreeSet::new() }
+        let (lost, shrunk) = (BTreeSet::new(), BTreeSet::new());
+        Self { turns, lanes, lost, flexible, shrunk }
     }
 
-    fn run(mut self) -> Vec<Loss<'a>> {
-        let mut losses = Vec::new();
+    /// Who is given up, and who is shrunk before.
+    fn run(mut self) -> (Vec<Loss<'a>>, Vec<(Loss<'a>, Flexible)>) {
+        let (mut losses, mut shrunk) = (Vec::new(), Vec::new());
         while let Some((at, turn)) = self.turns.pop_first() {
             for (found, segment) in turn.ends {
                 self.shift(found, segment, false);
@@ -267,26 +290,42 @@ impl<'a> Sweep<'a> {
                 touched.extend(lanes_of(found, segment));
             }
             for lane in touched {
-                while let Some(reservation) = self.overfull(lane, at) {
+                while let Some(Overfull { reservation, is_shrunk }) = self.overfull(lane, at) {
+                    let loss = Loss { reservation, lane, at };
                     let segments = reservation.plan.segments.iter();
                     let on = segments.filter(|it| it.over.start() <= at && at < it.over.end());
-                    for segment in on {
+                    for segment in on.clone() {
                         self.shift(reservation, segment, false);
                     }
-                    self.lost.insert(reservation.id);
-                    losses.push(Loss { reservation, lane, at });
+                    if is_shrunk {
+                        self.shrunk.insert(reservation.id);
+                        on.for_each(|segment| self.shift(reservation, segment, true));
+                        shrunk.push(loss);
+                    } else {
+                        self.lost.insert(reservation.id);
+                        losses.push(loss);
+                    }
                 }
             }
         }
-        losses
+        let flexible = |loss: Loss<'a>| {
+            let flexible = self.flexible.remove(&loss.reservation.id)?;
+            Some((loss, flexible))
+        };
+        (losses, shrunk.into_iter().filter_map(flexible).collect())
     }
 
-    /// Who goes first on a lane that carries too much.
-    fn overfull(&self, lane: &LaneName, at: Timestamp) -> Option<&'a Reservation> {
+    /// Who gives way first on a lane that carries too much.
+    fn overfull(&self, lane: &LaneName, at: Timestamp) -> Option<Overfull<'a>> {
         let swept = self.lanes.get(lane)?;
-        let (_, (first, _)) =
-            swept.on.first_key_value().filter(|_| swept.ceiling.at(at) < swept.load)?;
-        Some(first)
+        if swept.load <= swept.ceiling.at(at) {
+            return None;
+        }
+        if let Some((_, reservation)) = swept.flexible.first_key_value() {
+            return Some(Overfull { reservation, is_shrunk: true });
+        }
+        let (_, (reservation, _)) = swept.on.first_key_value()?;
+        Some(Overfull { reservation, is_shrunk: false })
     }
 
     /// Counts a segment on its lanes, or no more; none of what is lost.
@@ -294,10 +333,17 @@ impl<'a> Sweep<'a> {
         if self.lost.contains(&found.id) {
             return;
         }
-        for (lane, amount) in lanes_of(found, segment).zip(&segment.amounts) {
+        let flexible = self.flexible.get(&found.id);
+        let is_shrunk = self.shrunk.contains(&found.id);
+        let floor = flexible.filter(|_| is_shrunk).map_or(&segment.amounts, |it| &it.amounts);
+        for ((lane, amount), floor) in lanes_of(found, segment).zip(&segment.amounts).zip(floor) {
             let Some(swept) = self.lanes.get_mut(lane) else { continue };
+            let amount = amount.min(floor);
             let (_, count) = swept.on.entry(rank(found)).or_insert((found, 0));
             if begins {
+                if flexible.is_some() && !is_shrunk {
+                    swept.flexible.insert(rank(found), found);
+                }
                 *count = count.saturating_add(1);
                 swept.load = swept.load.saturating_add(*amount);
             } else {
@@ -306,6 +352,7 @@ impl<'a> Sweep<'a> {
             }
             if *count == 0 {
                 swept.on.remove(&rank(found));
+                swept.flexible.remove(&rank(found));
             }
         }
     }

@@ -26,6 +26,7 @@ mod reserve;
 mod retopo;
 mod room;
 mod salvage;
+mod shrink;
 mod sight;
 mod transfer;
 mod twins;

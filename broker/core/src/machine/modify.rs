@@ -67,7 +67,8 @@ impl Machine {
         let word = modify.holder.filter(|_| found.plan_version <= modify.obeyed);
         let stops = self.stops(stamp.now, found, word);
         let new: Vec<_> = booked.iter().map(|it| (&it.lane, placed.over, it.amount)).collect();
-        let kept = kept(found, &new, (stamp.now, stops))?;
+        let old: Vec<_> = found.bookings().collect();
+        let kept = kept(&old, &new, (stamp.now, stops))?;
         let (id, rate, from) = (found.id, placed.rate, placed.over.start());
         let modified = Modified { id, rate, interval, from, booked, kept };
         let after = found.clone().modified(modified.clone());
@@ -203,13 +204,12 @@ impl Reservation {
 /// # Errors
 /// [`Fault::Full`] if that is too many pieces.
 pub(super) fn kept(
-    old: &Reservation,
+    old: &[(&LaneName, Interval, u64)],
     new: &[(&LaneName, Interval, u64)],
     (now, stops): (Timestamp, Timestamp),
 ) -> Result<Vec<Kept>, Fault> {
     let Some(while_sending) = Interval::new(now, stops) else { return Ok(Vec::new()) };
-    let old: Vec<_> = old.bookings().collect();
-    let (before, after) = (summed(&old, while_sending), summed(new, while_sending));
+    let (before, after) = (summed(old, while_sending), summed(new, while_sending));
     let nothing = Timeline::default();
     let mut kept: Vec<Kept> = Vec::new();
     for (lane, before) in before {

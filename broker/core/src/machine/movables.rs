@@ -170,7 +170,9 @@ impl Machine {
         let sits = |found: &Reservation, entries: &mut usize| {
             let number = movables.number_of(found.id)?;
             let seat = movables.seat(number)?;
-            let is_there = (seat.pieces.clone(), seat.from) == seat.routes.pieces(&found.plan);
+            let promised = found.promise.as_ref().map(|promise| promise.what);
+            let is_there = (seat.pieces.clone(), seat.from) == seat.routes.pieces(&found.plan)
+                && promised == Some(seat.promised);
             for (lane, over) in seat.lanes() {
                 let start = movables.on.get(lane)?.get(&(over.end(), number))?;
                 *entries = entries.saturating_add(usize::from(*start == over.start()));

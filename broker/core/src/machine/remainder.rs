@@ -56,7 +56,8 @@ impl Machine {
             return Ok(Decision { events: Vec::new(), answer: Answer::Refusal(refusal.into()) });
         };
         let new: Vec<_> = plan.bookings().collect();
-        let kept = kept(found, &new, (now, stops))?;
+        let old: Vec<_> = found.bookings().collect();
+        let kept = kept(&old, &new, (now, stops))?;
         let moved = Moved::new(found.id, now, plan.clone(), MoveWhy::Asked);
         let moved = Moved { kept, promise: Some(what), ..moved };
         let after = found.clone().moved(moved.clone());

@@ -9,6 +9,7 @@ use super::Machine;
 use super::capacity::{Ceiling, Ceilings, Loss};
 use super::movables::plan_of;
 use super::room::{Field, Mover};
+use super::shrink::Squeeze;
 use super::sight::Sight;
 use crate::event::{Kept, MoveWhy, Moved};
 use crate::lane::LaneName;
@@ -43,13 +44,14 @@ impl Machine {
 
     /// Finds other places for those who may move: all of them if there is a way, else as many as
     /// fit, the most urgent first. `gone` are given up, those of them who may move only what they
-    /// have before the freeze.
+    /// have before the freeze. Those who are shrunk get what is left above their floors first, if
+    /// all find a place then too.
     pub(super) fn salvage(
         &self,
         now: Timestamp,
         ceilings: &Ceilings,
         displaced: &[Mover<'_>],
-        gone: &[Loss<'_>],
+        (gone, mut squeeze): (&[Loss<'_>], Squeeze<'_>),
     ) -> Salvaged {
         let from = self.frozen_until(now);
         let sight = Sight::of(self);
@@ -60,58 +62,44 @@ impl Machine {
         for loss in gone.iter().filter(|loss| !ids.contains(&loss.reservation.id)) {
             self.give_back(&mut board, loss, now);
         }
-        let mut jobs: Vec<Job> = displaced.iter().map(|mover| mover.job.clone()).collect();
-        for (job, mover) in jobs.iter_mut().zip(displaced) {
-            for piece in &job.present {
-                board.give(&job.fan, piece);
-            }
-            // What it cannot move before the freeze either has to be moved behind it.
-            if hurried.contains(&mover.found.id)
-                && let Need::Volume(volume) = &mut job.need
-            {
-                let ahead = Interval::new(now, Timestamp::MAX);
-                volume.need = ahead.map_or(volume.need, |ahead| mover.found.plan.carries(ahead));
-            }
+        let jobs = homeless(&mut board, displaced, &hurried, now);
+        squeeze.to_floors(self, &mut board);
+        let found = |board: &Board| {
+            let except = ids.clone();
+            let field = Field { machine: self, sight: &sight, from, except, board: Some(board) };
+            replan(&field, jobs.clone(), self.budget())
+        };
+        let (mut raised, mut roomy) = (squeeze.clone(), board.clone());
+        let is_raised = raised.raise(self, &mut roomy);
+        let mut all = found(&roomy);
+        if all.is_some() {
+            squeeze = raised;
+        } else if is_raised {
+            all = found(&board);
         }
-        let field = Field { machine: self, sight: &sight, from, except: ids, board: Some(&board) };
-        let found = replan(&field, jobs.clone(), self.budget());
-        let (places, others, mut parts) = match found {
+        let (places, others, mut parts) = match all {
             Some(places) => {
                 let homeless: Vec<_> = places.homeless.into_iter().map(Some).collect();
                 (homeless, places.moved, BTreeMap::new())
             }
             None => {
                 let places = salvage(board.clone(), &jobs, &self.budget());
-                let parts = self.in_part(board, &jobs, &places);
+                let parts = self.in_part(&mut board, &jobs, &places);
+                for (index, mover) in displaced.iter().enumerate() {
+                    let part = parts.get(&index).map(|(pieces, _)| pieces);
+                    if let Some(pieces) = places[index].as_ref().or(part) {
+                        squeeze.promise(&plan_of(&mover.routes.ways, pieces));
+                    }
+                }
+                squeeze.raise(self, &mut board);
                 (places, Vec::new(), parts)
             }
         };
-        let mut salvaged = Salvaged { moved: Vec::new(), lost: BTreeMap::new() };
+        let moved = squeeze.moved().collect();
+        let mut salvaged = Salvaged { moved, lost: BTreeMap::new() };
         for (index, (mover, pieces)) in displaced.iter().zip(places).enumerate() {
-            let id = mover.found.id;
-            let at_once = hurried.contains(&id);
-            let from = if at_once { now } else { from };
-            let moved = |pieces: &[Piece], short| {
-                let plan = plan_of(&mover.routes.ways, pieces);
-                let kept = if at_once { self.still_sent(mover.found, now) } else { Vec::new() };
-                Moved { kept, short, ..Moved::new(id, from, plan, MoveWhy::CapacityLost) }
-            };
-            match pieces {
-                None => {
-                    let part = parts.remove(&index);
-                    let part = part.map(|(pieces, missing)| {
-                        let last = mover.found.last_move;
-                        let before = last.map_or(ByteCount::ZERO, |last| last.short);
-                        let short = self.missing_bytes(missing).bytes();
-                        moved(&pieces, ByteCount::new(before.bytes().saturating_add(short)))
-                    });
-                    salvaged.lost.insert(id, part);
-                }
-                Some(pieces) if pieces != mover.job.present || at_once => {
-                    salvaged.moved.push(moved(&pieces, ByteCount::ZERO));
-                }
-                Some(_) => {}
-            }
+            let at_once = hurried.contains(&mover.found.id);
+            self.settle_mover((mover, pieces, parts.remove(&index)), (now, at_once), &mut salvaged);
         }
         for (id, pieces) in others {
             let Some(seat) = self.movables.plan(id) else { continue };
@@ -121,11 +109,42 @@ impl Machine {
         salvaged
     }
 
+    /// What becomes of one that may move: it has a place, or a part of one, or none.
+    fn settle_mover(
+        &self,
+        (mover, pieces, part): (&Mover<'_>, Option<Vec<Piece>>, Option<Part>),
+        (now, at_once): (Timestamp, bool),
+        salvaged: &mut Salvaged,
+    ) {
+        let id = mover.found.id;
+        let from = if at_once { now } else { self.frozen_until(now) };
+        let moved = |pieces: &[Piece], short| {
+            let plan = plan_of(&mover.routes.ways, pieces);
+            let kept = if at_once { self.still_sent(mover.found, now) } else { Vec::new() };
+            Moved { kept, short, ..Moved::new(id, from, plan, MoveWhy::CapacityLost) }
+        };
+        match pieces {
+            None => {
+                let part = part.map(|(pieces, missing)| {
+                    let last = mover.found.last_move;
+                    let before = last.map_or(ByteCount::ZERO, |last| last.short);
+                    let short = self.missing_bytes(missing).bytes();
+                    moved(&pieces, ByteCount::new(before.bytes().saturating_add(short)))
+                });
+                salvaged.lost.insert(id, part);
+            }
+            Some(pieces) if pieces != mover.job.present || at_once => {
+                salvaged.moved.push(moved(&pieces, ByteCount::ZERO));
+            }
+            Some(_) => {}
+        }
+    }
+
     /// As much as there is for the volumes that find no place for all of them, the most urgent
     /// first, by the places of their jobs.
     fn in_part(
         &self,
-        mut board: Board,
+        board: &mut Board,
         jobs: &[Job],
         places: &[Option<Vec<Piece>>],
     ) -> BTreeMap<usize, Part> {
@@ -139,7 +158,7 @@ impl Machine {
         homeless.sort_by_key(|(deadline, index, _)| (*deadline, *index));
         let mut parts = BTreeMap::new();
         for (_, index, job) in homeless.into_iter().take(self.limits.moves_max) {
-            if let Some(part) = self.most_on(&board, job) {
+            if let Some(part) = self.most_on(board, job) {
                 part.0.iter().for_each(|piece| board.take(&job.fan, piece));
                 parts.insert(index, part);
             }
@@ -197,6 +216,29 @@ impl Machine {
             }
         }
     }
+}
+
+/// Takes those who may move off a board: what each of them has to find a place for.
+fn homeless(
+    board: &mut Board,
+    displaced: &[Mover<'_>],
+    hurried: &BTreeSet<ReservationId>,
+    now: Timestamp,
+) -> Vec<Job> {
+    let mut jobs: Vec<Job> = displaced.iter().map(|mover| mover.job.clone()).collect();
+    for (job, mover) in jobs.iter_mut().zip(displaced) {
+        for piece in &job.present {
+            board.give(&job.fan, piece);
+        }
+        // What it cannot move before the freeze either has to be moved behind it.
+        if hurried.contains(&mover.found.id)
+            && let Need::Volume(volume) = &mut job.need
+        {
+            let ahead = Interval::new(now, Timestamp::MAX);
+            volume.need = ahead.map_or(volume.need, |ahead| mover.found.plan.carries(ahead));
+        }
+    }
+    jobs
 }
 
 impl Mover<'_> {

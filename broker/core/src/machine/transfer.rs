@@ -1,6 +1,6 @@
 //! Volumes by a deadline: where they fit, and if they do not, why and what would.
 
-use tidegate_policy::{BitRate, Interval, Timestamp};
+use tidegate_policy::{BitRate, Interval, Span, Timestamp};
 
 use super::movables::plan_of;
 use super::sight::{Sight, Way};
@@ -47,7 +47,10 @@ impl Sight<'_> {
 
     /// Why none of these ways carries a volume, without offers.
     pub(super) fn refuse_volume(&self, ways: &[Way], sought: &Sought) -> Refusal {
-        let blockers = ways.iter().flat_map(|way| self.too_full(way, sought));
+        // If it would fit with more segments, no lane is in its way: that a plan may not have so many
+        // has no word of its own in a refusal, and none is blamed for it.
+        let fits = self.fill(ways, (&sought.volume, sought.window), usize::MAX).is_some();
+        let blockers = ways.iter().filter(|_| !fits).flat_map(|way| self.too_full(way, sought));
         let blockers = blockers.take(BLOCKERS_MAX).collect();
         let reason = self.reason_of(ways, sought);
         Refusal { reason, blockers, offers: Vec::new(), held: None }
@@ -70,7 +73,7 @@ impl Sight<'_> {
         way: &'s Way,
         sought: &Sought,
     ) -> impl Iterator<Item = Blocker> + use<'s> {
-        let Sought { volume, window, .. } = *sought;
+        let Sought { volume, window, horizon, .. } = *sought;
         let needed = Wish::Volume(*sought).steady().min;
         let carries = way.needs.iter().filter(|need| need.applies(way.terms)).map(|need| {
             let one = Way { needs: vec![need.clone()], ..way.clone() };
@@ -92,9 +95,11 @@ impl Sight<'_> {
                 let mean = u64::try_from(mean).ok().and_then(BitRate::from_bps);
                 let lane = self.lane(&need.lane);
                 let any = need.amount(volume.min, way.terms).max(1);
-                let moment = tidegate_policy::Span::from_ms(1).unwrap_or_default();
+                let moment = Span::from_ms(1).unwrap_or_default();
+                // Also behind the deadline, which may be asked to be later.
+                let latest = horizon.minus(moment);
                 let first_free =
-                    lane.and_then(|lane| lane.earliest(window.start(), window.end(), moment, any));
+                    lane.and_then(|lane| lane.earliest(window.start(), latest, moment, any));
                 Blocker {
                     source: way.route.source().cloned(),
                     lane: need.lane.clone(),
@@ -128,7 +133,18 @@ impl Sight<'_> {
         let window = Interval::new(sought.offered, sought.horizon)?;
         let pieces = self.fill(ways, (&sought.volume, window), segments_max)?;
         let plan = plan_of(ways, &pieces);
-        let over = Interval::new(window.start(), plan.interval()?.end())?;
+        let mut over = Interval::new(window.start(), plan.interval()?.end())?;
+        // Where segments are few, a plan that has to end by then may come out other than one that
+        // had more time: what is offered is a deadline that does.
+        let mut more = over.span().as_ms().checked_div(64).unwrap_or(0).max(1);
+        while segments_max <= pieces.len().saturating_mul(2)
+            && over.end() < window.end()
+            && self.fill(ways, (&sought.volume, over), segments_max).is_none()
+        {
+            let more_time = Span::from_ms(more).unwrap_or(Span::MAX);
+            over = Interval::new(over.start(), over.end().plus(more_time).min(window.end()))?;
+            more = more.saturating_mul(2);
+        }
         offer(OfferKind::LaterFinish, (ways, &plan), sought, over)
     }
 

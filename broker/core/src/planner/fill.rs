@@ -5,17 +5,16 @@
 //! be had finishes first (Lin and Wu 2013 call it variable path, variable bandwidth; without a
 //! cost of switching it is a flow in each interval). Breakpoints are those of the lanes, so the
 //! result is exact to the millisecond, unless that takes more segments than a plan may have: then
-//! short pieces are read as the lowest of what they hold, ever longer ones until it fits.
+//! what loses least is left out or joined with its neighbour ([`thin`](super::thin)), and moved
+//! later. Segments that bring the end forward by no more than a millisecond together are left out.
 
 use tidegate_policy::{BitRate, Interval, Timestamp};
 
 use super::board::Free;
 use super::split::Splitter;
+use super::thin::{cut, is_spare, thin};
 use super::{Crossing, Piece, Volume};
 use crate::plan::carried;
-
-/// How often the length of the shortest piece is doubled before it is given up.
-const COARSER_MAX: usize = 34;
 
 /// The ways that may be taken: all of a fan, and which of them in which order.
 #[derive(Clone, Copy, Debug)]
@@ -39,20 +38,12 @@ pub(crate) fn fill<'s>(
     segments_max: usize,
     steps: &mut u64,
 ) -> Option<Vec<Piece>> {
-    for shortest in coarser() {
-        let mut filling = Filling::new(&read, choice, volume, (shortest, segments_max));
-        match filling.run(window, volume, steps) {
-            Filled::All => return Some(filling.pieces),
-            // Coarser pieces begin and end elsewhere: one grain says nothing of the next.
-            Filled::Short if shortest == 0 => return None,
-            Filled::Short | Filled::Crowded => {}
-        }
-    }
-    None
+    let mut filling = Filling::new(&read, choice, volume, segments_max);
+    filling.run(window, volume, steps).then_some(filling.pieces)
 }
 
-/// The most that a plan of so many segments carries inside of a window, in bits per second times
-/// milliseconds.
+/// The most that [`fill`] finds a place for inside of a window, in bits per second times
+/// milliseconds: of less, too.
 pub(crate) fn most<'s>(
     read: impl Fn(usize, Timestamp) -> Free<'s>,
     choice: Choice<'_>,
@@ -60,29 +51,9 @@ pub(crate) fn most<'s>(
     segments_max: usize,
 ) -> u128 {
     let endless = Volume { need: u128::MAX, ..*volume };
-    for shortest in coarser() {
-        let mut filling = Filling::new(&read, choice, &endless, (shortest, segments_max));
-        match filling.run(window, &endless, &mut 0) {
-            Filled::Crowded => {}
-            Filled::All | Filled::Short => return u128::MAX.saturating_sub(filling.left),
-        }
-    }
-    0
-}
-
-/// The shortest pieces of time that are looked at by themselves, in milliseconds, ever longer.
-fn coarser() -> impl Iterator<Item = i64> {
-    let doubled = |shortest: &i64| shortest.checked_mul(2);
-    let longer = std::iter::successors(Some(16_i64), doubled).take(COARSER_MAX);
-    std::iter::once(0).chain(longer)
-}
-
-enum Filled {
-    All,
-    /// The window ends before all of it has moved.
-    Short,
-    /// It takes more segments than are allowed.
-    Crowded,
+    let mut filling = Filling::new(&read, choice, &endless, segments_max);
+    filling.run(window, &endless, &mut 0);
+    filling.held
 }
 
 struct Filling<'w, 's, R> {
@@ -93,52 +64,69 @@ struct Filling<'w, 's, R> {
     nexts: Vec<Timestamp>,
     splitter: Splitter<'w>,
     pieces: Vec<Piece>,
-    left: u128,
-    /// The shortest piece of time that is looked at by itself, in milliseconds.
-    shortest: i64,
+    /// What they carry.
+    held: u128,
     segments_max: usize,
 }
 
 impl<'w, 's, R: Fn(usize, Timestamp) -> Free<'s>> Filling<'w, 's, R> {
-    fn new(
-        read: R,
-        choice: Choice<'w>,
-        volume: &Volume,
-        (shortest, segments_max): (i64, usize),
-    ) -> Self {
+    fn new(read: R, choice: Choice<'w>, volume: &Volume, segments_max: usize) -> Self {
         let splitter = Splitter::new(choice, volume);
-        let (lanes, nexts, pieces, left) = (Vec::new(), Vec::new(), Vec::new(), volume.need);
-        Self { read, lanes, nexts, splitter, pieces, left, shortest, segments_max }
+        let (lanes, nexts, pieces, held) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        Self { read, lanes, nexts, splitter, pieces, held, segments_max }
     }
 
-    fn run(&mut self, window: Interval, volume: &Volume, steps: &mut u64) -> Filled {
+    /// Whether all of it has moved before the window ends. What is held grows from one piece of
+    /// time to the next, by the same steps whatever the need: so what is held at the end says how
+    /// much would have fitted.
+    fn run(&mut self, window: Interval, volume: &Volume, steps: &mut u64) -> bool {
         let mut here = window.start();
-        // Where short pieces of time are joined, what is free later counts too.
-        let joins = self.shortest != 0;
-        while joins && self.open(here, window.end()) {}
         while here < window.end() {
             *steps = steps.saturating_add(1);
-            if !joins && self.most_at(here, window, volume.max) == BitRate::ZERO {
+            if self.most_at(here, window, volume.max) == BitRate::ZERO {
                 here = self.skip();
                 continue;
             }
             let Some(over) = self.next_piece(here, window.end()) else { break };
-            let total = if joins { self.splitter.split() } else { self.splitter.total() };
-            if BitRate::ZERO < total && volume.min <= total {
-                if self.left <= carried(total, over) {
-                    self.finish(over, total, volume.min);
-                    return self.checked();
+            let total = self.splitter.total();
+            if volume.min <= total {
+                let left = volume.need.saturating_sub(self.held);
+                if left <= carried(total, over) && self.finish(left, over, volume.min) {
+                    return true;
                 }
-                self.left = self.left.saturating_sub(carried(total, over));
-                self.push(over);
-                if self.segments_max < self.pieces.len() {
-                    return Filled::Crowded;
+                self.take(over, volume.min);
+                if volume.need <= self.held {
+                    cut(&mut self.pieces, self.held.saturating_sub(volume.need), volume.min);
+                    return true;
                 }
             }
             here = over.end();
             self.look(here);
         }
-        Filled::Short
+        false
+    }
+
+    /// Takes all that can be had, as far as there are segments for it.
+    fn take(&mut self, over: Interval, min: BitRate) {
+        let more = carried(self.splitter.total(), over);
+        if !self.is_near_full() {
+            self.push(over);
+            self.held = self.held.saturating_add(more);
+            return;
+        }
+        let before = self.pieces.clone();
+        self.push(over);
+        let held = self.held.saturating_add(more);
+        let lost = thin(&mut self.pieces, self.segments_max, min);
+        match lost.filter(|lost| *lost <= more) {
+            Some(lost) => self.held = held.saturating_sub(lost),
+            None => self.pieces = before,
+        }
+    }
+
+    /// Whether one more piece of time may take more segments than there may be.
+    fn is_near_full(&self) -> bool {
+        self.segments_max < self.pieces.len().saturating_add(self.splitter.rates.len())
     }
 
     /// The most that can be had now. The lanes of a way are read only once those before it do not
@@ -166,10 +154,6 @@ impl<'w, 's, R: Fn(usize, Timestamp) -> Free<'s>> Filling<'w, 's, R> {
         true
     }
 
-    fn checked(&self) -> Filled {
-        if self.segments_max < self.pieces.len() { Filled::Crowded } else { Filled::All }
-    }
-
     /// Where every way is closed, reads on to when one may be open.
     fn skip(&mut self) -> Timestamp {
         let change = |lane: usize| {
@@ -185,23 +169,10 @@ impl<'w, 's, R: Fn(usize, Timestamp) -> Free<'s>> Filling<'w, 's, R> {
         opens
     }
 
-    /// The time until something changes. Where that is too short, reads on and tells the splitter
-    /// the least that is free until then.
-    fn next_piece(&mut self, here: Timestamp, end: Timestamp) -> Option<Interval> {
-        let least = here.as_ms().saturating_add(self.shortest);
-        loop {
-            let next = self.nexts.iter().copied().fold(end, Timestamp::min);
-            if next == end || least <= next.as_ms() {
-                return Interval::new(here, next);
-            }
-            for ((lane, free), at) in self.lanes.iter_mut().zip(&mut self.nexts) {
-                if *at == next {
-                    free.advance();
-                    *at = free.next();
-                    self.splitter.lower(*lane, free.level());
-                }
-            }
-        }
+    /// The time until something changes.
+    fn next_piece(&self, here: Timestamp, end: Timestamp) -> Option<Interval> {
+        let next = self.nexts.iter().copied().fold(end, Timestamp::min);
+        Interval::new(here, next)
     }
 
     /// Tells the splitter what is free from `here` on.
@@ -211,22 +182,53 @@ impl<'w, 's, R: Fn(usize, Timestamp) -> Free<'s>> Filling<'w, 's, R> {
                 free.advance();
                 *next = free.next();
                 self.splitter.set(*lane, free.level());
-            } else if self.shortest != 0 {
-                self.splitter.set(*lane, free.level());
             }
         }
     }
 
-    /// What is left, as late a start as it takes and at no higher a rate than it takes.
-    fn finish(&mut self, over: Interval, total: BitRate, min: BitRate) {
-        let ms = self.left.div_ceil(total.bps().into());
+    /// What is left, as late a start as it takes and at no higher a rate than it takes. Nothing
+    /// happens if that takes more segments than there may be.
+    fn finish(&mut self, left: u128, over: Interval, min: BitRate) -> bool {
+        let before =
+            self.is_near_full().then(|| (self.pieces.clone(), self.splitter.rates.clone()));
+        let left = self.without_crumbs(left, over, min);
+        let ms = left.div_ceil(self.splitter.total().bps().max(1).into());
         let end = i64::try_from(ms).ok().and_then(|ms| over.start().as_ms().checked_add(ms));
         let end = end.and_then(Timestamp::from_ms).unwrap_or(over.end());
-        let enough = u64::try_from(self.left.div_ceil(ms.max(1))).unwrap_or(u64::MAX);
+        let enough = u64::try_from(left.div_ceil(ms.max(1))).unwrap_or(u64::MAX);
         self.splitter.trim(enough.max(min.bps()));
         if let Some(over) = Interval::new(over.start(), end) {
             self.push(over);
         }
+        match before {
+            Some((pieces, rates)) if self.segments_max < self.pieces.len() => {
+                (self.pieces, self.splitter.rates) = (pieces, rates);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Leaves out segments that bring the end forward by no more than a millisecond together, as long
+    /// as the volume is moved inside of `over`; what is left then. A plan whose last rate was rounded
+    /// leaves no more than that of a lane, so the next one would otherwise book a bit or two for
+    /// minutes.
+    fn without_crumbs(&mut self, mut left: u128, over: Interval, min: BitRate) -> u128 {
+        let total = self.splitter.total();
+        let most = left.saturating_add(total.bps().into()).min(carried(total, over));
+        let mut place = 0;
+        while let Some(piece) = self.pieces.get(place).copied() {
+            let more = left.saturating_add(carried(piece.rate, piece.over));
+            let goes_on = piece.over.end() == over.start()
+                && self.splitter.rates.get(piece.way) == Some(&piece.rate.bps());
+            if more <= most && !goes_on && is_spare(&self.pieces, place, min) {
+                self.pieces.remove(place);
+                left = more;
+            } else {
+                place = place.saturating_add(1);
+            }
+        }
+        left
     }
 
     fn push(&mut self, over: Interval) {

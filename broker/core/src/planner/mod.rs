@@ -1,6 +1,7 @@
 //! Where volumes and rates fit among what is booked: pure functions over step functions.
 //!
 //! - [`fill`] moves a volume as soon as possible, over one way at a time or several at once;
+//! - [`thin`] leaves out what a plan of few segments can do without;
 //! - [`split`] says how much several ways carry together, exactly ([`flow`] where it has to);
 //! - [`place`] finds a constant rate its earliest place;
 //! - [`board`] is what is free on many lanes, to try things on;
@@ -21,6 +22,7 @@ pub(crate) mod put;
 pub(crate) mod replan;
 mod round;
 pub(crate) mod split;
+mod thin;
 
 use tidegate_policy::{BitRate, Interval, Span, Timestamp};
 

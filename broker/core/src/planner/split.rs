@@ -121,11 +121,6 @@ impl<'w> Splitter<'w> {
         }
     }
 
-    /// No more than so much is free on a lane.
-    pub(crate) fn lower(&mut self, lane: usize, free: u64) {
-        self.set(lane, free.min(self.lows[lane].free));
-    }
-
     /// Where no way carries anything of use: the first instant at which one may, if what is free on
     /// each lane changes at these.
     pub(crate) fn opens(&self, change: impl Fn(usize) -> Timestamp) -> Timestamp {

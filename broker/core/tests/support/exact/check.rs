@@ -14,6 +14,9 @@ use super::world::World;
 
 /// The most segments of a usual plan.
 const SEGMENTS_MAX: usize = 64;
+/// So much later than the earliest a transfer may be finished, in milliseconds: segments that gain
+/// no more together are left out.
+const CRUMBS: i64 = 1;
 /// Offers begin this long after now at the earliest, so that they can be taken until then.
 const OFFER_LEAD: i64 = 5000;
 
@@ -108,10 +111,10 @@ impl Check<'_> {
         if earliest.is_none_or(|earliest| end < earliest) {
             return wrong(format!("it ends at {end}, the oracle's at {earliest:?}"));
         }
-        if latest.is_some_and(|latest| latest < end) {
+        if latest.is_some_and(|latest| latest + CRUMBS < end) {
             return wrong(format!("it ends at {end}, the oracle's at {latest:?} at the latest"));
         }
-        self.count(if earliest == Some(end) { "to the millisecond" } else { "rounded" });
+        self.count(if earliest == Some(end) { "to the millisecond" } else { "a bit later" });
         if 0 < *oracle.beyond_greed.borrow() {
             self.count("beyond greed");
         }
@@ -220,7 +223,31 @@ impl Check<'_> {
         if reason.is_some_and(|reason| reason != refusal.reason) {
             return wrong(format!("refused for {}, not {reason:?}", refusal.reason));
         }
+        self.first_free(world, refusal)?;
         self.offered(world, refusal)
+    }
+
+    /// Each blocker names the first instant at which it would carry any of the volume.
+    fn first_free(&self, world: &World, refusal: &Refusal) -> Checked {
+        for blocker in &refusal.blockers {
+            let lane = &world.lanes[&blocker.lane];
+            let times = world.ways.iter().flatten().filter(|it| it.0 == blocker.lane);
+            let times: BTreeSet<u32> = times.map(|it| it.1).collect();
+            let edges = lane.taken.iter().map(|part| part.1).chain([self.window.0]);
+            let edges: BTreeSet<i64> = edges.filter(|edge| self.window.0 <= *edge).collect();
+            let first = |times: &u32| {
+                let any = lane.amount(self.wish.min.max(1), *times);
+                edges
+                    .iter()
+                    .copied()
+                    .find(|edge| any <= lane.free(*edge) && *edge < self.case.horizon)
+            };
+            let told = blocker.first_free.map(ms);
+            if !times.iter().any(|times| first(times) == told) {
+                return wrong(format!("{blocker:?}: it is free first at another time"));
+            }
+        }
+        Ok(())
     }
 
     /// The offers are the earliest deadline and the most by the one that was asked.
@@ -236,7 +263,7 @@ impl Check<'_> {
                 volume == self.wish.volume
                     && start == from
                     && earliest.is_some_and(|earliest| earliest <= end)
-                    && latest.is_none_or(|latest| end <= latest)
+                    && latest.is_none_or(|latest| end <= latest + CRUMBS)
             }
             None => latest.is_none(),
         };
@@ -245,7 +272,7 @@ impl Check<'_> {
         }
         if later.is_some() {
             let exact = earliest == later.map(|offer| offer.2);
-            self.count(if exact { "later to the millisecond" } else { "later, rounded" });
+            self.count(if exact { "later to the millisecond" } else { "later, a bit more" });
         }
         let most = |bound| {
             let window = (from, self.window.1);
@@ -339,6 +366,9 @@ impl Check<'_> {
             }
             Answer::Refusal(refusal) => {
                 self.count("crowded, refused");
+                if !refusal.blockers.is_empty() {
+                    return wrong("a lane is blamed that would carry it");
+                }
                 self.offers(world, (ask, refusal), true)
             }
             other => wrong(format!("answered {other:?}")),

@@ -19,13 +19,21 @@ impl Generator {
             35 => Some(self.rng.pick(&[0, hold_max + 1])),
             _ => None,
         };
+        let ways = self.ways();
+        let mut shape = self.shape(now, oracle);
+        let session = self.rng.chance(60).then(|| self.session(oracle));
+        // One that could be told of a lower rate is shrunk where capacity is lost, to a plan of
+        // several rates. A reservation is one rate here: those are what the moves test is about.
+        if let (Shape::Flexible { min, max, .. }, Some(_)) = (&mut shape, session) {
+            *max = (*max).min(*min);
+        }
         Ask {
             project: ProjectId::default_project(),
-            ways: self.ways(),
-            shape: self.shape(now, oracle),
+            ways,
+            shape,
             terms: Terms::default(),
             hold_for: hold_for.map(span),
-            session: self.rng.chance(60).then(|| self.session(oracle)),
+            session,
             hold_best_offer: self.rng.chance(15),
             movable: false,
             standing: Standing::default(),

@@ -39,7 +39,7 @@ impl Limits {
     }
 
     /// By how much a level is too high, at each instant from `now` on at which that may change.
-    fn over(&self, lane: usize, levels: &[(i64, u128)], now: i64) -> Vec<(i64, u128)> {
+    pub(super) fn over(&self, lane: usize, levels: &[(i64, u128)], now: i64) -> Vec<(i64, u128)> {
         let edges = self.windows[lane].iter().map(|window| window.0);
         let edges = levels.iter().map(|(instant, _)| *instant).chain(edges);
         let edges = edges.filter(|instant| now < *instant).chain([now]);

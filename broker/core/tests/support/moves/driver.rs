@@ -228,8 +228,10 @@ impl Driver {
     }
 
     fn carry_out(&mut self, request: &Request, decision: &Decision, net: Option<Net>) {
+        let stood = takes_capacity(request).then(|| self.floors());
         self.happen(&decision.events, (Some(request), net));
-        if takes_capacity(request) {
+        if let Some(stood) = stood {
+            self.floors_exceed(&stood, &decision.answer);
             // Who is lost may still send, and so may those who were given up before.
             self.tolerated = self.now + self.lease() + self.grace() + 1000;
         }

@@ -1,10 +1,12 @@
 //! What is looked at after each step, and what each event may do.
 
+use std::collections::BTreeMap;
+
 use tidegate_core::audit::audit;
 use tidegate_core::command::Relation;
 use tidegate_core::{
-    Answer, Ask, Batch, Change, CloseWhy, Command, Decision, Event, MoveWhy, Promised, Request,
-    Reservation, Shape, State,
+    Answer, Ask, Batch, Change, CloseWhy, Command, Decision, Event, Machine, MoveWhy, Plan,
+    Promised, Request, Reservation, Route, Shape, State,
 };
 use tidegate_policy::{ByteCount, Interval, ReservationId};
 
@@ -12,6 +14,8 @@ use super::checks::{self, Limits};
 use super::clients::Mood;
 use super::draw::at;
 use super::driver::Driver;
+use super::levels::{Lanes, nothing, plan_into, steps};
+use super::net::lane;
 
 impl Driver {
     /// Everything that holds whatever happened.
@@ -93,7 +97,8 @@ impl Driver {
                 let who = before.id.as_u128();
                 let movable = before.is_movable();
                 let right = match moved.why {
-                    MoveWhy::Room | MoveWhy::CapacityLost => movable,
+                    MoveWhy::Room => movable,
+                    MoveWhy::CapacityLost => movable || shrinks(before, &moved.plan),
                     MoveWhy::Preempted => may_be_preempted(before, request),
                     MoveWhy::Lagging => self.lags(before, moved.used.bytes()),
                     MoveWhy::Asked => moved.promise.is_some(),
@@ -103,6 +108,9 @@ impl Driver {
                 }
                 self.count(match moved.why {
                     MoveWhy::Room => "moved for room",
+                    MoveWhy::CapacityLost if shrinks(before, &moved.plan) => {
+                        "shrunk by lost capacity"
+                    }
                     MoveWhy::CapacityLost if moved.short == ByteCount::ZERO => {
                         "moved from lost capacity"
                     }
@@ -140,6 +148,43 @@ impl Driver {
                 self.count(if *lost { "session lost" } else { "session closed" });
             }
             _ => {}
+        }
+    }
+
+    /// What everybody has, and of it every flexible one that can be told no more than its floor.
+    pub(super) fn floors(&self) -> (BTreeMap<ReservationId, Reservation>, Lanes) {
+        let stood = self.before.reservations.clone();
+        let mut lanes = nothing();
+        for found in stood.values().filter(|found| found.is_live()) {
+            plan_into(&mut lanes, &at_its_floor(&self.machine, found), (self.now, i64::MAX));
+        }
+        (stood, lanes)
+    }
+
+    /// Nobody is lost where the floors of all fit: whoever is lost could not stay somewhere, even if
+    /// every flexible one that can be told came down.
+    pub(super) fn floors_exceed(
+        &mut self,
+        (stood, lanes): &(BTreeMap<ReservationId, Reservation>, Lanes),
+        answer: &Answer,
+    ) {
+        let (Answer::Topology { losses, .. } | Answer::Maintenance { losses, .. }) = answer else {
+            return;
+        };
+        let limits = Limits::of(&self.net, &self.machine);
+        for victim in &losses.victims {
+            let found = &stood[&victim.reservation];
+            // Those that may move have to find a place among others that may.
+            if found.may_move() {
+                continue;
+            }
+            let place = lane(&victim.lane);
+            let over = limits.over(place, &steps(&lanes[place]), self.now);
+            if over.is_empty() {
+                let who = found.id.as_u128();
+                self.fail(&format!("r{who} is lost, and the floors of all fit on {}", victim.lane));
+            }
+            self.count("lost with floors that exceed");
         }
     }
 
@@ -362,4 +407,49 @@ fn may_be_preempted(before: &Reservation, request: Option<&Request>) -> bool {
     let highest = asks.iter().map(|ask| ask.standing.priority).max().unwrap_or(0);
     let standing = before.standing;
     standing.preemptible && standing.priority < highest && before.session.is_some()
+}
+
+/// Whether a plan is what a flexible request comes down to: lower, and where it is.
+fn shrinks(before: &Reservation, plan: &Plan) -> bool {
+    let floor = before.promise.as_ref().map(|promise| promise.what);
+    let Some(Promised::Span { min, .. }) = floor else { return false };
+    let (Some(over), [way]) = (plan.interval(), plan.ways.as_slice()) else { return false };
+    let highest = |plan: &Plan| plan.within(over).segments.iter().map(|it| it.rate).max();
+    before.session.is_some()
+        && before.plan.ways.iter().all(|before| before == way)
+        && over.end() == before.interval.end()
+        && before.interval.start() <= over.start()
+        && plan.segments.iter().all(|segment| min <= segment.rate)
+        && highest(plan) < highest(&before.plan)
+}
+
+/// The plan of a flexible request that can be told, with no more than its lowest rate on a lane; any
+/// other as it is.
+fn at_its_floor(machine: &Machine, found: &Reservation) -> Plan {
+    let mut plan = found.plan.clone();
+    let what = found.promise.as_ref().map(|promise| promise.what);
+    // Another topology may lead it elsewhere: then nobody knows what another rate would book.
+    let what = what.filter(|_| {
+        found.plan.ways.iter().all(|way| match &way.route {
+            Route::Lanes(_) => true,
+            Route::Between { source, destination, via, .. } => {
+                let paths = machine.topology().paths(source, via, destination).unwrap_or_default();
+                paths
+                    .iter()
+                    .any(|path| path.needs.iter().map(|need| &need.lane).eq(way.lanes.iter()))
+            }
+        })
+    });
+    if let (Some(Promised::Span { min, .. }), Some(_)) = (what, found.session) {
+        for segment in &mut plan.segments {
+            let rate = u128::from(segment.rate.bps());
+            for amount in &mut segment.amounts {
+                // Rounded up at least as far as a booking is: a claim about less proves too much.
+                let floor = u128::from(*amount) * u128::from(min.bps());
+                *amount =
+                    u64::try_from(floor.div_ceil(rate)).unwrap().saturating_add(4).min(*amount);
+            }
+        }
+    }
+    plan
 }
