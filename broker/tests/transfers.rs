@@ -125,10 +125,10 @@ async fn a_volume_is_granted_as_a_plan_that_adds_up() {
     let served = served(Config::ephemeral(JournalPlace::Memory)).await;
     let clients = &served.clients;
     let at = now_ms(clients).await + HOUR_MS;
-    // Others have the most of the link for a while, all of it for another, and then it is free.
+    // Others have the most of the link for a while, nearly all of it for another, then it is free.
     let before = [
         clients.create(rigid(7 * GBIT, at, 10_000)).await,
-        clients.create(rigid(LINK - 7, at + 10_000, 5_007)).await,
+        clients.create(rigid(LINK - 7_000_000, at + 10_000, 5_007)).await,
     ];
     let volume = 12_345_678_901;
     let wanted = transfer(volume, Some(at), at + 60_000);
@@ -150,7 +150,7 @@ async fn a_volume_is_granted_as_a_plan_that_adds_up() {
     // What it carries in those pieces of time is what the others leave.
     let rates: Vec<(i64, i64)> =
         made.segments.iter().map(|it| (over(it).0 - at, it.rate_bps)).collect();
-    assert_eq!(rates[..2], [(0, 3 * GBIT), (10_000, 7)], "{rates:?}");
+    assert_eq!(rates[..2], [(0, 3 * GBIT), (10_000, 7_000_000)], "{rates:?}");
     assert_eq!(rates[2].0, 15_007);
     assert_eq!(clients.get(&made.name).await.segments.len(), made.segments.len());
     served.stop().await;
