@@ -4,8 +4,10 @@
 //! every answer. Where another state of it is met, nothing that was fetched before is mixed with it.
 
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::{Either, select};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tidegate_policy::ByteCount;
 use tokio::io::AsyncReadExt;
@@ -94,24 +96,29 @@ impl<'a> Run<'a> {
 
     /// Fetches all that is missing, and makes sure that it is what it is to be.
     pub(super) async fn all(self) -> Result<Whole, DownloadError> {
-        let follow = super::hashing::follow(&self.file, self.frontier.subscribe());
-        let fetch = async {
-            let fetched = self.fetch().await;
-            self.frontier.send_modify(|it| it.over = true);
-            fetched
-        };
-        let (fetched, got) = futures_util::future::join(fetch, follow).await;
-        let whole = fetched.and_then(|()| {
-            let got = got?;
-            match self.lock().expected {
-                Some(expected) if expected != got => {
-                    let (expected, got) = (expected.into(), got.into());
-                    Err(DownloadError::WrongDigest { expected, got })
-                }
-                _ => Ok(got),
-            }
-        });
+        let whole = self.verified().await;
         self.left(whole).await
+    }
+
+    /// Fetches, and condenses what comes meanwhile.
+    async fn verified(&self) -> Result<Digest, DownloadError> {
+        let follow = super::hashing::follow(&self.file, self.frontier.subscribe());
+        let (fetch, mut follow) = (pin!(self.fetch()), pin!(follow));
+        match select(fetch, &mut follow).await {
+            // Where it failed, nobody waits for the digest of the rest.
+            Either::Left((fetched, _)) => fetched?,
+            // It follows as long as more may come: only a fault ends it before.
+            Either::Right((got, _)) => return got,
+        }
+        self.frontier.send_modify(|it| it.over = true);
+        let got = follow.await?;
+        match self.lock().expected {
+            Some(expected) if expected != got => {
+                let (expected, got) = (expected.into(), got.into());
+                Err(DownloadError::WrongDigest { expected, got })
+            }
+            _ => Ok(got),
+        }
     }
 
     /// What is left behind: all of it, what a later try may go on from, or nothing.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate_client::ask::{Want, Wish};
 use tidegate_client::refusal::RefusalReason;
 use tidegate_client::{
-    Ask, Batch, Between, ClientError, Download, End, Fetch, Outcome, Relation, Shape,
+    Ask, Batch, Between, ClientError, Download, End, Fetch, Outcome, Relation, Schemes, Shape,
 };
 use tidegate_policy::{ByteCount, Span, Timestamp};
 use tidegate_proto::v1;
@@ -152,7 +152,8 @@ async fn a_fetch_by_a_deadline_asks_for_the_size_and_gives_the_rest_back() {
     .await;
     let way = Between::new("storage/swift".parse().unwrap(), "hosts/compute-1".parse().unwrap());
     let ask = Ask::transfer(way, ByteCount::ZERO, seconds(9000)).movable();
-    let download = Download::new(format!("file://{}", source.display()), &copy);
+    let schemes = Schemes::default().mounts([folder.path().to_owned()]);
+    let download = Download::new(format!("file://{}", source.display()), &copy).schemes(schemes);
     let fetch = Fetch::new(ask, download).sized().await.unwrap();
     let client = broker.client();
     // Nobody plays the broker's side of the stream: the first lease carries it.
@@ -163,6 +164,7 @@ async fn a_fetch_by_a_deadline_asks_for_the_size_and_gives_the_rest_back() {
     let log = broker.fake.log.lock().unwrap();
     let Some(Wire::Transfer(it)) = &log.created[0].shape else { panic!("{:?}", log.created) };
     assert_eq!((it.volume_bytes, it.deadline), (50_000, wire_time(9000)));
+    assert_eq!(it.max_bps, 1_000_000, "no plan that is over before it is heard of");
     assert!(log.created[0].movable && !log.created[0].session.is_empty());
     assert_eq!((log.released.len(), log.released[0].used_bytes), (1, 50_000));
 }
