@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, bail};
 use tidegate_client::ask::{Ask, Between, End};
 use tidegate_client::reservation::Reservation;
-use tidegate_client::{Acquired, Grant, LimitError, OnUnreachable, clock};
+use tidegate_client::{Acquired, Grant, OnUnreachable, clock};
 use tokio::sync::mpsc;
 
 use crate::protocol::{Event, Piece, Reserve};
@@ -104,7 +104,7 @@ async fn follow(reservation: String, grant: std::sync::Weak<Grant>, tell: mpsc::
                         tell.send(Event::Starts { reservation }).await.unwrap_or_default();
                     }
                     Err(error) => {
-                        let why = why(error);
+                        let why = error.to_string();
                         tell.send(Event::Ended { reservation, why }).await.unwrap_or_default();
                         return;
                     }
@@ -123,17 +123,13 @@ async fn follow(reservation: String, grant: std::sync::Weak<Grant>, tell: mpsc::
             }
             () = tokio::time::sleep(std::time::Duration::from_millis(250)), if started => {
                 if let Err(error) = limiter.check() {
-                    let why = why(error);
+                    let why = error.to_string();
                     tell.send(Event::Ended { reservation, why }).await.unwrap_or_default();
                     return;
                 }
             }
         }
     }
-}
-
-fn why(error: LimitError) -> String {
-    error.to_string()
 }
 
 /// When a plan lets bytes move, at which rate.

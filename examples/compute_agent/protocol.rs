@@ -21,7 +21,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use tidegate_client::Digest;
-use tidegate_policy::{BitRate, ByteCount, Endpoint, Span, TimeText, Timestamp};
+use tidegate_policy::{BitRate, ByteCount, Endpoint, Span, TimeText};
 
 /// The longest line that is read, in bytes.
 pub(crate) const LINE_MAX: usize = 64 * 1024;
@@ -201,9 +201,4 @@ where
 {
     let texts = Vec::<String>::deserialize(from)?;
     texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
-}
-
-/// A deadline of the wall clock in the words of the broker.
-pub(crate) fn instant(time: Timestamp) -> String {
-    time.to_string()
 }

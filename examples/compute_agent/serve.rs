@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use crate::grants::Grants;
 use crate::journal::Journal;
-use crate::protocol::{Event, LINE_MAX, Request, Wanted, instant, line, read};
+use crate::protocol::{Event, LINE_MAX, Request, Wanted, line, read};
 use crate::queue::{Job, State};
 use crate::work::Agent;
 
@@ -271,6 +271,6 @@ fn told((job, state): (&Job, &State)) -> Event {
         State::Over(Event::Done { .. }) => "done".to_owned(),
         State::Over(_) => "failed".to_owned(),
     };
-    let (url, to, by) = (job.url.clone(), job.to.clone(), instant(job.by));
+    let (url, to, by) = (job.url.clone(), job.to.clone(), job.by.to_string());
     Event::Job { job: job.number, url, to, by, state }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidegate_policy::{BitRate, Interval, MaintenanceId, Span, Timestamp};
 
 use crate::maintenance::{self, Window};
-use crate::planner::board::{Free, Profile, area};
+use crate::planner::board::{self, Free, Profile, area};
 use crate::timeline::{Imbalance, Timeline};
 
 /// The name of a lane: its resource and its direction, such as `links/spine-1/forward`.
@@ -119,11 +119,7 @@ impl Lane {
         span: Span,
         amount: u64,
     ) -> Option<Timestamp> {
-        if amount == 0 {
-            return (after <= latest).then_some(after);
-        }
-        let ceiling = self.open_capacity().checked_sub(amount)?;
-        self.load().earliest(after, latest, span, ceiling)
+        board::earliest((self.open_capacity(), self.load()), (after, latest), span, amount)
     }
 
     /// What is free for something new from `from` on, as it is read from left to right.

@@ -56,11 +56,7 @@ impl Profile {
         span: Span,
         amount: u64,
     ) -> Option<Timestamp> {
-        if amount == 0 {
-            return (after <= latest).then_some(after);
-        }
-        let ceiling = self.open_capacity().checked_sub(amount)?;
-        self.load.earliest(after, latest, span, ceiling)
+        earliest((self.open_capacity(), &self.load), (after, latest), span, amount)
     }
 
     /// The least that is left at one instant of `over`.
@@ -198,6 +194,20 @@ impl Board {
         }
         true
     }
+}
+
+/// The first start from `after` to `latest` from which `amount` is left of a capacity for all of
+/// `span`.
+pub(crate) fn earliest(
+    (capacity, load): (u64, &Timeline),
+    (after, latest): (Timestamp, Timestamp),
+    span: Span,
+    amount: u64,
+) -> Option<Timestamp> {
+    if amount == 0 {
+        return (after <= latest).then_some(after);
+    }
+    load.earliest(after, latest, span, capacity.checked_sub(amount)?)
 }
 
 /// What is left of a capacity over `over` in all, in bits per second times milliseconds.
