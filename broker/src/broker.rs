@@ -89,6 +89,16 @@ impl Broker {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.check()?;
         let journal = open(&config.journal)?;
+        Self::start_on(journal, config).await
+    }
+
+    /// As [`Self::start`], on a journal that is open already, whatever it is kept in; what the
+    /// configuration says of its place is not looked at.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_on(journal: Box<dyn Journal>, config: Config) -> Result<Self, StartError> {
+        config.check()?;
         let started = clock::wall();
         let (replayed, clock) = replay(&config, &*journal)?;
         let Seq(head) = journal.head();

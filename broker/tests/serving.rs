@@ -8,10 +8,14 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use support::gated::{Gate, Gated};
 use support::raw::{self, Raw};
-use support::{Clients, GBIT, Served, confirm, create, release, request_id, span_ms, topology};
-use tidegate_broker::Config;
+use support::{
+    Clients, GBIT, Served, confirm, create, eventually, release, request_id, span_ms, topology,
+};
 use tidegate_broker::config::JournalPlace;
+use tidegate_broker::journal::MemoryJournal;
+use tidegate_broker::{Broker, Config};
 use tidegate_proto::v1;
 use tidegate_proto::v1::CloseReason;
 use tidegate_proto::v1::create_reservation_response::Outcome;
@@ -186,46 +190,107 @@ async fn a_dry_run_answers_and_changes_nothing() {
     served.stop().await;
 }
 
+/// A broker whose disk answers when the gate is open.
+async fn served_behind(gate: &Gate, config: Config) -> Served {
+    let journal = Box::new(Gated { journal: MemoryJournal::new(), gate: gate.clone() });
+    let served = Served::of(Broker::start_on(journal, config).await.unwrap()).await;
+    served.clients.apply(topology(100 * GBIT)).await;
+    served
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_sheds_and_says_when_to_ask_again() {
     let mut config = Config::ephemeral(JournalPlace::Memory);
     config.limits.queue = 1;
-    let served = Served::start(config).await;
-    served.clients.apply(topology(100 * GBIT)).await;
-    let (mut granted, mut shed, mut round) = (0, 0, 0);
-    // Usually the first burst fills the queue; whether it does is the machine's to say.
-    while shed == 0 && round < 20 {
-        round += 1;
-        let mut calls = JoinSet::new();
-        for _ in 0..4 {
-            let clients = Clients::connect(&served.address()).await;
-            for _ in 0..500 {
-                let clients = clients.clone();
-                calls.spawn(async move { ask(&clients, &create(1, HOUR_MS)).await });
-            }
-        }
-        for answer in calls.join_all().await {
-            match answer {
-                Ok(Outcome::Reservation(_)) => granted += 1,
-                Ok(Outcome::Refusal(no)) => panic!("{no:?}"),
-                Err(status) => {
-                    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
-                    assert_eq!(reason(&status), "SHED");
-                    let after = status.get_details_retry_info().unwrap().retry_delay.unwrap();
-                    assert!(Duration::ZERO < after, "{after:?}");
-                    shed += 1;
-                }
+    let gate = Gate::default();
+    let served = served_behind(&gate, config).await;
+    gate.shut();
+    let mut calls = JoinSet::new();
+    for _ in 0..2000 {
+        let clients = served.clients.clone();
+        calls.spawn(async move { ask(&clients, &create(1, HOUR_MS)).await });
+    }
+    let (mut granted, mut shed) = (0, 0);
+    while let Some(answer) = calls.join_next().await {
+        match answer.unwrap() {
+            Ok(Outcome::Reservation(_)) => granted += 1,
+            Ok(Outcome::Refusal(no)) => panic!("{no:?}"),
+            Err(status) => {
+                assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+                assert_eq!(reason(&status), "SHED");
+                let after = status.get_details_retry_info().unwrap().retry_delay.unwrap();
+                assert!(Duration::ZERO < after, "{after:?}");
+                shed += 1;
+                // The disk is slow no longer than that.
+                gate.open();
             }
         }
     }
-    assert_eq!(granted + shed, round * 2000, "every call was answered");
+    assert_eq!(granted + shed, 2000, "every call was answered");
     assert!(0 < granted && 0 < shed, "{granted} granted, {shed} shed");
     let info = served.clients.info().await;
     assert_eq!(info.live_reservation_count, i64::from(granted), "what was shed is not there");
     served.stop().await;
 }
 
-/// A topology that takes the writer a while.
+/// More than what is decided and not yet durable: past that the writer waits.
+const MORE_THAN_WAIT: i64 = 150;
+
+/// A request that is answered late or never, by its own deadline.
+async fn ask_in_vain(raw: &Raw, request: &v1::CreateReservationRequest, timeout: &str) {
+    use prost_reflect::prost::Message;
+    let headers = [raw::GRPC, &[("grpc-timeout", timeout)]].concat();
+    let path = raw::path("ReservationService/CreateReservation");
+    let status = raw.send(&path, raw::frame(&request.encode_to_vec()), &headers).await.status;
+    match (status.code(), reason(&status).as_str()) {
+        (Code::DeadlineExceeded, "DEADLINE_PASSED" | "ANSWER_LATE") => {}
+        // The transport gives up itself where this process was too busy to answer.
+        (Code::Cancelled, _) => {}
+        _ => panic!("{status:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_too_late_is_not_granted() {
+    let gate = Gate::default();
+    let served = served_behind(&gate, Config::ephemeral(JournalPlace::Memory)).await;
+    let raw = Raw::new(&served.address());
+    // Told apart by their rates.
+    let asked: BTreeMap<i64, _> =
+        (1..=MORE_THAN_WAIT).map(|rate| (rate, create(rate, HOUR_MS))).collect();
+    gate.shut();
+    // The first is decided, since it is on its way to the disk, and cannot be answered.
+    let first = tokio::spawn({
+        let (raw, request) = (raw.clone(), asked[&1].clone());
+        async move { ask_in_vain(&raw, &request, "2S").await }
+    });
+    eventually("it is on its way", async || gate.is_waited_at().then_some(())).await;
+    // Then one after another, each answered before the next is asked: so many of them are decided in
+    // time as may wait for the disk, and those behind them are not.
+    for request in asked.values().skip(1) {
+        ask_in_vain(&raw, request, "10m").await;
+    }
+    first.await.unwrap();
+    gate.open();
+    // One more decision, after all of those.
+    served.clients.create(create(1000, HOUR_MS)).await;
+    let all = served.clients.list(true, 1000).await;
+    let found: BTreeSet<i64> = all.iter().map(|it| it.rate_bps).filter(|it| *it < 1000).collect();
+    println!("{} of {} were decided in time", found.len(), asked.len());
+    assert!(found.contains(&1), "what was decided in time is kept");
+    assert!(found.len() < asked.len(), "what was too late was granted");
+    // Late is only the answer to what was decided in time: asking again tells which it was.
+    for (rate, request) in &asked {
+        let again = ask(&served.clients, request).await.unwrap();
+        let (name, ..) = promise(&again);
+        let before = all.iter().find(|it| it.rate_bps == *rate);
+        assert!(before.is_none_or(|it| it.name == name), "booked twice: {again:?}");
+    }
+    assert_eq!(served.clients.list(true, 1000).await.len(), asked.len() + 1);
+    served.stop().await;
+}
+
+/// A topology of many pages.
 fn large() -> v1::Topology {
     let mut large = topology(100 * GBIT);
     large.switches.extend((0..50_000).map(|it| v1::Switch { name: format!("switch-{it}") }));
@@ -237,65 +302,6 @@ fn large() -> v1::Topology {
         ..v1::Link::default()
     }));
     large
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_too_late_is_not_granted() {
-    use prost_reflect::prost::Message;
-    let served = served(100 * GBIT).await;
-    let raw = Raw::new(&served.address());
-    let mut asked = BTreeMap::new();
-    let (mut answered, mut passed, mut round) = (BTreeSet::new(), BTreeSet::new(), 0);
-    let mut late = BTreeSet::new();
-    while late.len() + passed.len() < 50 && round < 20 {
-        round += 1;
-        let mut calls = JoinSet::new();
-        let clients = served.clients.clone();
-        calls.spawn(async move {
-            clients.apply(large()).await;
-            (0, Status::ok(""))
-        });
-        for index in 1..200 {
-            // Told apart by their rates.
-            let rate = round * 1000 + index;
-            let request = create(rate, HOUR_MS);
-            let body = raw::frame(&request.encode_to_vec());
-            asked.insert(rate, request);
-            let raw = raw.clone();
-            calls.spawn(async move {
-                tokio::time::sleep(Duration::from_millis(index.unsigned_abs())).await;
-                let headers = [raw::GRPC, &[("grpc-timeout", "8m")]].concat();
-                let path = raw::path("ReservationService/CreateReservation");
-                (rate, raw.send(&path, body, &headers).await.status)
-            });
-        }
-        for (rate, status) in calls.join_all().await.into_iter().filter(|(rate, _)| *rate != 0) {
-            match (status.code(), reason(&status).as_str()) {
-                (Code::Ok, _) => answered.insert(rate),
-                (Code::DeadlineExceeded, "DEADLINE_PASSED") => passed.insert(rate),
-                (Code::DeadlineExceeded, "ANSWER_LATE") => late.insert(rate),
-                // The transport gives up itself where this process was too busy to answer.
-                (Code::Cancelled, _) => late.insert(rate),
-                _ => panic!("{status:?}"),
-            };
-        }
-    }
-    println!("{} in time, {} passed, {} late", answered.len(), passed.len(), late.len());
-    assert!(50 <= late.len() + passed.len(), "the writer was never too slow");
-    // One more decision, after all of those.
-    served.clients.create(create(1, HOUR_MS)).await;
-    let all = served.clients.list(true, 1000).await;
-    let found: BTreeSet<i64> = all.iter().map(|it| it.rate_bps).filter(|it| *it != 1).collect();
-    assert!(answered.is_subset(&found), "what was answered is there");
-    assert!(found.is_disjoint(&passed), "what was said to have changed nothing has not");
-    // Late is only the answer to what was decided in time: asking again tells which it was.
-    for rate in &late {
-        let again = ask(&served.clients, &asked[rate]).await.unwrap();
-        let (name, ..) = promise(&again);
-        let before = all.iter().find(|it| it.rate_bps == *rate);
-        assert!(before.is_none_or(|it| it.name == name), "booked twice: {again:?}");
-    }
-    served.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 pub(crate) mod daemon;
+pub(crate) mod gated;
 pub(crate) mod raw;
 
 use std::future::Future;
@@ -184,7 +185,10 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) async fn start(config: Config) -> Self {
-        let broker = Broker::start(config).await.unwrap();
+        Self::of(Broker::start(config).await.unwrap()).await
+    }
+
+    pub(crate) async fn of(broker: Broker) -> Self {
         let clients = Clients::connect(&broker.address()).await;
         Self { broker, clients }
     }
