@@ -224,7 +224,7 @@ impl Driver {
         if why == CloseWhy::CapacityLost
             && request.is_none()
             && transfer
-            && self.promises.is_whole(before)
+            && self.promises.is_all(before)
         {
             self.fail(&format!("r{who} lost nothing in the end, and is closed for it"));
         }

@@ -11,8 +11,10 @@ use super::levels::{level_at, steps};
 /// What a plan has to carry in all.
 #[derive(Clone, Copy)]
 struct Owed {
-    /// In bits per second times milliseconds.
+    /// In bits per second times milliseconds, without what was told to be missing.
     volume: u128,
+    /// With it.
+    asked: u128,
     /// Since when the present bounds of its rate hold.
     since: i64,
 }
@@ -38,7 +40,8 @@ impl Promises {
                 let what = made.promise.as_ref().map(|promise| promise.what);
                 if let Some(bytes) = what.and_then(|what| what.volume()) {
                     let volume = self.with_margin(bytes);
-                    self.owed.insert(made.id, Owed { volume, since: i64::MIN });
+                    let owed = Owed { volume, asked: volume, since: i64::MIN };
+                    self.owed.insert(made.id, owed);
                 }
             }
             Change::Moved(moved) => {
@@ -48,14 +51,17 @@ impl Promises {
                 if let Some(bytes) = bytes {
                     // Whoever is behind its plan gets more than that has left.
                     let volume = self.with_margin(bytes).max(done + moved.plan.total());
-                    self.owed.insert(moved.id, Owed { volume, since: event.at.as_ms() });
+                    let owed = Owed { volume, asked: volume, since: event.at.as_ms() };
+                    self.owed.insert(moved.id, owed);
                 }
                 let promised = before.and_then(|found| found.promise.as_ref());
                 let all = promised.and_then(|promise| promise.what.volume());
                 if let (MoveWhy::Lagging, Some(all)) = (moved.why, all) {
-                    let left = all.bytes() - moved.used.bytes() - moved.short.bytes();
-                    let volume = done + self.with_margin(ByteCount::new(left));
-                    self.owed.entry(moved.id).and_modify(|owed| owed.volume = volume);
+                    let left = all.bytes() - moved.used.bytes();
+                    let owing = |left| done + self.with_margin(ByteCount::new(left));
+                    let (asked, volume) = (owing(left), owing(left - moved.short.bytes()));
+                    let owed = |owed: &mut Owed| *owed = Owed { asked, volume, ..*owed };
+                    self.owed.entry(moved.id).and_modify(owed);
                 }
                 if moved.why == MoveWhy::CapacityLost && moved.short != ByteCount::ZERO {
                     let last = before.and_then(|found| found.last_move);
@@ -80,6 +86,11 @@ impl Promises {
     /// Whether the plan carries all that it has to.
     pub(super) fn is_whole(&self, found: &Reservation) -> bool {
         self.owed.get(&found.id).is_none_or(|owed| owed.volume <= found.plan.total())
+    }
+
+    /// Whether the plan carries all that was asked for, so that nothing is missing in the end.
+    pub(super) fn is_all(&self, found: &Reservation) -> bool {
+        self.owed.get(&found.id).is_none_or(|owed| owed.asked <= found.plan.total())
     }
 
     /// Whether the plan keeps what is promised.
