@@ -1,4 +1,4 @@
-//! The words of Tidegate and their rules: rates, sizes, time, intervals, names.
+//! The words of Tidegate and their rules: rates, sizes, time, intervals, names, projects and quotas.
 //!
 //! This crate is the bottom of everything. It knows no clock, no wire, no file and no thread:
 //! text and numbers come in as arguments, checked values or one precise [`ParseError`] go out.
@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod error;
 pub mod ids;
 pub mod mark;
+pub mod project;
 pub mod resource;
 pub mod time;
 pub mod units;
@@ -17,6 +18,7 @@ pub use endpoint::Endpoint;
 pub use error::ParseError;
 pub use ids::{MaintenanceId, Name, ProjectId, RequestId, ReservationId, SessionId};
 pub use mark::{Mark, MarkKind};
+pub use project::{Limit, Project, ProjectFault, Projects, Quota};
 pub use resource::Resource;
 pub use time::{Interval, Span, TimeText, Timestamp};
 pub use units::{BitRate, ByteCount};

@@ -65,7 +65,8 @@ fn promises(machine: &Machine, now: Timestamp, faults: &mut Vec<String>) {
             }
         }
     }
-    for (name, mut load) in promised {
+    // What is over a quota stays: it was there before the quota was cut.
+    for (name, mut load) in promised.into_iter().filter(|(name, _)| !name.is_quota()) {
         let lane = machine.ledger().lanes.get(name);
         let added = lane.map_or(Ok(()), |lane| load.add(lane.cuts()));
         let ahead = Interval::new(now, Timestamp::MAX);
@@ -141,6 +142,9 @@ fn sessions(machine: &Machine, faults: &mut Vec<String>) {
 
 fn counts(machine: &Machine, faults: &mut Vec<String>) {
     let live = machine.reservations(None).filter(|reservation| reservation.is_live()).count();
+    if machine.ledger().live_of != machine.ledger().count_live() {
+        faults.push("the live reservations of projects are not those that are counted".into());
+    }
     if live != machine.live_reservations() {
         faults.push(format!("{live} reservations live, {} counted", machine.live_reservations()));
     }

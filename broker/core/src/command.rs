@@ -8,6 +8,7 @@ use tidegate_policy::{
 use crate::event::RequestMark;
 use crate::lane::{LaneName, Terms};
 use crate::maintenance::MaintenanceAsk;
+use crate::policy::PolicyAsk;
 use crate::promise::Standing;
 use crate::topology::TopologySpec;
 
@@ -54,6 +55,8 @@ pub enum Command {
     CreateMaintenance(Box<MaintenanceAsk>),
     /// Call a maintenance window off, or end it.
     DeleteMaintenance(MaintenanceId),
+    /// Change projects and their quotas.
+    ApplyPolicy(Box<PolicyAsk>),
 }
 
 /// A reservation that is to change, as its asker knows it.

@@ -16,6 +16,7 @@ use crate::lane::{LaneName, Terms};
 use crate::losses::Losses;
 use crate::maintenance::Maintenance;
 use crate::plan::Plan;
+use crate::policy::{Overuse, ProjectChange};
 use crate::promise::{Promise, Promised, Standing};
 use crate::topology::{Steer, TopologySpec};
 
@@ -150,6 +151,15 @@ pub enum Change {
     MaintenanceEnded {
         /// Which.
         id: MaintenanceId,
+    },
+    /// Projects and quotas were changed.
+    PolicyApplied {
+        /// How often that has happened so far, this time included.
+        version: u64,
+        /// What differs.
+        changes: Vec<ProjectChange>,
+        /// The quotas that its asker was told to be below what is used.
+        overuses: Vec<Overuse>,
     },
     /// Closed things were dropped from memory.
     Forgotten {

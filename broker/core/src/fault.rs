@@ -5,10 +5,11 @@
 
 use std::fmt;
 
-use tidegate_policy::{RequestId, ReservationId, SessionId, Span, Timestamp};
+use tidegate_policy::{ProjectId, RequestId, ReservationId, SessionId, Span, Timestamp};
 
 use crate::lane::LaneName;
 use crate::losses::Losses;
+use crate::policy::Overuse;
 use crate::reservation::State;
 use crate::topology::PathFault;
 
@@ -64,6 +65,20 @@ pub enum Fault {
         /// To these reservations.
         losses: Losses,
     },
+    /// The policy was changed since its asker last saw it.
+    StalePolicy {
+        /// Its present version.
+        version: u64,
+    },
+    /// The project has live reservations of its own.
+    ProjectInUse {
+        /// Which.
+        project: ProjectId,
+        /// How many.
+        live: usize,
+    },
+    /// The change would take quotas below what is used.
+    QuotasInUse(Vec<Overuse>),
     /// A bound on what the broker keeps is reached.
     Full {
         /// What there is too much of.
@@ -184,6 +199,17 @@ impl fmt::Display for Fault {
                  do this as somebody else"
             ),
             Self::LanesInUse { lanes, losses } => write!(f, "{}", in_use(lanes, losses)),
+            Self::StalePolicy { version } => write!(
+                f,
+                "the policy was changed since it was read: its version is {version} now; read it \
+                 again and repeat what you want to change"
+            ),
+            Self::ProjectInUse { project, live } => write!(
+                f,
+                "projects/{project} has {live} live reservations; release them or wait until they \
+                 have ended"
+            ),
+            Self::QuotasInUse(overuses) => write!(f, "{}", overused(overuses)),
             Self::Full { what, limit } => {
                 write!(f, "the broker keeps at most {limit} {what}; wait until some have ended")
             }
@@ -206,6 +232,19 @@ fn explain(state: &State) -> String {
 
 /// How many lanes in use an error names one by one.
 const NAMED_MAX: usize = 8;
+
+fn overused(overuses: &[Overuse]) -> String {
+    let named: Vec<String> = overuses.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+    let more = match overuses.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    format!(
+        "quotas would be below what is used: {}{more}; nobody would lose anything, but nothing more \
+         would be granted until then: ignore the safety checks if that is meant",
+        named.join("; ")
+    )
+}
 
 fn in_use(lanes: &[LaneInUse], losses: &Losses) -> String {
     let mut text = String::from("the change would break promises: ");

@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_policy::{RequestId, Resource, Span, Timestamp};
+use tidegate_policy::{Project, Projects, RequestId, Resource, Span, Timestamp};
 
 use crate::event::Corrupt;
 use crate::lane::{Lane, LaneDef};
 use crate::machine::due::Past;
+use crate::machine::policy::quota_lanes;
 use crate::machine::{LedgerState, Limits, Machine, Outcome, Remembered, apply};
 use crate::maintenance::Maintenance;
 use crate::reservation::{Reservation, State};
@@ -35,6 +36,10 @@ pub struct Image {
     pub maintenances: Vec<Maintenance>,
     /// What takes nothing new.
     pub drained: Vec<Resource>,
+    /// Every project, in the order of their names.
+    pub projects: Vec<Project>,
+    /// How often the policy was changed so far.
+    pub policy_version: u64,
 }
 
 /// What a request was answered, for whoever asks again.
@@ -74,7 +79,10 @@ impl Machine {
             maintenances,
             maintenance_ends: _,
             drained,
+            projects,
+            policy_version,
             live: _,
+            live_of: _,
             clock,
         } = self.into_ledger();
         let answer = |(id, remembered)| {
@@ -90,6 +98,8 @@ impl Machine {
             answers: requests.into_iter().map(answer).collect(),
             maintenances: maintenances.into_values().collect(),
             drained: drained.into_iter().collect(),
+            projects: projects.iter().cloned().collect(),
+            policy_version,
         }
     }
 
@@ -108,7 +118,12 @@ impl Machine {
             answers,
             maintenances,
             drained,
+            projects,
+            policy_version,
         } = image;
+        let projects = Projects::default()
+            .changed(&projects, &[], true)
+            .map_err(|faults| corrupt(format!("its projects are faulty: {faults:?}")))?;
         let topology = compile::compile(&topology)
             .map_err(|faults| corrupt(format!("its topology is faulty: {faults:?}")))?;
         let of_def = |def: &LaneDef| {
@@ -116,7 +131,9 @@ impl Machine {
             lane.def = Some(def.clone());
             lane
         };
-        let lanes = topology.lanes.iter().map(|(name, def)| (name.clone(), of_def(def))).collect();
+        let quotas = quota_lanes(&projects);
+        let lanes = topology.lanes.iter().chain(&quotas);
+        let lanes = lanes.map(|(name, def)| (name.clone(), of_def(def))).collect();
         let mut state = LedgerState {
             topology,
             topology_version,
@@ -130,7 +147,10 @@ impl Machine {
             maintenances: BTreeMap::new(),
             maintenance_ends: BTreeSet::new(),
             drained: drained.into_iter().collect(),
+            projects,
+            policy_version,
             live: 0,
+            live_of: BTreeMap::new(),
             clock,
         };
         for session in sessions {
@@ -145,6 +165,7 @@ impl Machine {
         for maintenance in maintenances {
             state.put_maintenance(maintenance)?;
         }
+        state.live_of = state.count_live();
         let mut machine = Self::with_ledger(limits, state);
         machine.refit(clock)?;
         Ok(machine)
@@ -231,7 +252,8 @@ impl LedgerState {
             | Outcome::Topology { .. }
             | Outcome::Maintenance(..)
             | Outcome::Drain(_)
-            | Outcome::Undrain(_) => None,
+            | Outcome::Undrain(_)
+            | Outcome::Policy { .. } => None,
         };
         if made.is_none_or(|made| made.created_by != Some(id)) {
             self.past.insert((at, Past::Request(id)));

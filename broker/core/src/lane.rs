@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use tidegate_policy::{BitRate, Interval, MaintenanceId, Span, Timestamp};
+use tidegate_policy::{BitRate, Interval, MaintenanceId, ProjectId, Span, Timestamp};
 
 use crate::maintenance::{self, Window};
 use crate::planner::board::{self, Free, Profile, area};
@@ -21,12 +21,28 @@ impl LaneName {
         Self(text.into())
     }
 
+    /// The lane that a project's quota of a rate is: whatever is booked for the project, or for one
+    /// below it, takes it as well.
+    #[must_use]
+    pub fn quota(project: &ProjectId) -> Self {
+        Self::new(&format!("{QUOTAS}{project}/rate"))
+    }
+
+    /// Whether it is a quota and not of the network.
+    #[must_use]
+    pub fn is_quota(&self) -> bool {
+        self.0.starts_with(QUOTAS)
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
+
+/// What the names of quotas begin with, and no resource's.
+const QUOTAS: &str = "projects/";
 
 impl fmt::Display for LaneName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,6 +66,14 @@ pub struct LaneDef {
     pub firm: bool,
     /// The firm twin of this lane, where its allocation ratio exceeds one.
     pub twin: Option<LaneName>,
+}
+
+impl LaneDef {
+    /// A quota: payload, booked once, of which nothing is kept back.
+    pub(crate) fn quota(rate: u64) -> Self {
+        let (overhead_ppm, spread, firm, twin) = (0, None, false, None);
+        Self { nominal: rate, capacity: rate, overhead_ppm, spread, firm, twin }
+    }
 }
 
 /// What one link of a bundle books of a request that is spread over all of them.

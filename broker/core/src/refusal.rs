@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tidegate_policy::{BitRate, ByteCount, Endpoint, Interval, Timestamp};
+use tidegate_policy::{BitRate, ByteCount, Endpoint, Interval, Limit, ProjectId, Timestamp};
 
 use crate::command::{Ask, Shape, Ways};
 use crate::event::Route;
@@ -12,6 +12,10 @@ use crate::reservation::Reservation;
 /// Why a request is refused, in the order the reasons are tested. The order is API.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Reason {
+    /// More than a quota allows, whatever is booked.
+    AboveQuota,
+    /// What a quota allows is used by others of the project, or of those beside it.
+    QuotaExhausted,
     /// No path leads from any source to the destination.
     NoPath,
     /// A lane of every path is smaller than the rate, even when empty.
@@ -36,6 +40,8 @@ pub struct Refusal {
     pub reason: Reason,
     /// Every lane that is in the way, in path order by source; at most [`BLOCKERS_MAX`].
     pub blockers: Vec<Blocker>,
+    /// Every limit of a quota that is in the way and no lane.
+    pub quotas: Vec<QuotaBlocker>,
     /// What would be granted if it were asked now, best first.
     pub offers: Vec<CounterOffer>,
     /// The best offer, held, if that was asked for.
@@ -45,7 +51,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal that says no more than its reason.
     pub(crate) fn bare(reason: Reason) -> Self {
-        Self { reason, blockers: Vec::new(), offers: Vec::new(), held: None }
+        Self { reason, blockers: Vec::new(), quotas: Vec::new(), offers: Vec::new(), held: None }
     }
 }
 
@@ -75,6 +81,21 @@ impl Blocker {
     pub fn missing(&self) -> u64 {
         self.needed.saturating_sub(self.free)
     }
+}
+
+/// A limit of a quota that is in the way.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct QuotaBlocker {
+    /// Whose quota: the project's own, or that of one above it.
+    pub project: ProjectId,
+    /// Of what; it says in which unit the others are.
+    pub what: Limit,
+    /// What it allows.
+    pub limit: u64,
+    /// What is used of it.
+    pub used: u64,
+    /// What the request needs.
+    pub asked: u64,
 }
 
 /// How an offer differs from what was asked.
@@ -142,6 +163,8 @@ impl CounterOffer {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::AboveQuota => "above quota",
+            Self::QuotaExhausted => "quota exhausted",
             Self::NoPath => "no path",
             Self::RateAboveCapacity => "rate above capacity",
             Self::Drained => "drained",

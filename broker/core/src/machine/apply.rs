@@ -79,6 +79,9 @@ impl Machine {
                 let outcome = Outcome::Maintenance(*id, Losses::default());
                 self.remember(mark, outcome, event.at);
             }
+            Change::PolicyApplied { version, changes, overuses } => {
+                self.policy_applied((*version, changes, overuses), event)?;
+            }
             Change::Forgotten { reservations, sessions, requests, maintenances } => {
                 self.forgotten(reservations, sessions, requests)?;
                 for id in maintenances {
@@ -103,6 +106,7 @@ impl Machine {
         let reservation =
             reservation.ok_or_else(|| corrupt(format!("reservation {id} has no plan")))?;
         self.book(&reservation)?;
+        self.state.count_one(&reservation.project, true);
         self.state.ends.insert(reservation.ends(self.limits.lease));
         self.state.reservations.insert(id, reservation);
         self.number(id);
@@ -169,6 +173,7 @@ impl Machine {
         }
         self.movables.forget(id);
         self.state.live = self.state.live.saturating_sub(1);
+        self.state.count_one(&closed.project, false);
         self.state.past.extend(past(&closed));
         Ok(())
     }

@@ -160,7 +160,8 @@ impl Machine {
                     (Some(_), Some(start)) => wish.exactly_at(start),
                     // It has no time after the one before it.
                     (None | Some(_), _) => {
-                        let ways = self.ways(&member.ask.ways, member.ask.terms)?;
+                        let ways =
+                            self.ways(&member.ask.project, &member.ask.ways, member.ask.terms)?;
                         answers.push(Answer::Refusal(draft.sight.refuse(&ways, wish).into()));
                         continue;
                     }
@@ -189,7 +190,7 @@ impl Machine {
             answers.push(match entry {
                 Entry::Answered(answer) => answer.clone(),
                 Entry::Asked(wish) => {
-                    let ways = self.ways(&ask.ways, ask.terms)?;
+                    let ways = self.ways(&ask.project, &ask.ways, ask.terms)?;
                     let wanted = wish.steady();
                     let first = here.unwrap_or(wanted.first);
                     here = Some(first.plus(wanted.span));
@@ -223,7 +224,7 @@ impl Machine {
                 Entry::Answered(Answer::Reservation(made)) => Wanted::of(made),
                 Entry::Answered(_) => return Ok(None),
             };
-            stages.push((wanted, self.ways(&ask.ways, ask.terms)?));
+            stages.push((wanted, self.ways(&ask.project, &ask.ways, ask.terms)?));
         }
         let Some(mut first) = stages.first().map(|(wanted, _)| wanted.first) else {
             return Ok(None);

@@ -40,6 +40,7 @@ impl Machine {
             Command::Undrain(resource) => self.undrain(stamp, resource),
             Command::CreateMaintenance(ask) => self.create_maintenance(stamp, ask),
             Command::DeleteMaintenance(id) => self.delete_maintenance(stamp, *id),
+            Command::ApplyPolicy(ask) => self.apply_policy(stamp, ask),
         }?;
         // The mark goes with the last event: with it, all of the decision has happened.
         if let Some(last) = decision.events.last_mut() {
@@ -90,6 +91,10 @@ impl Machine {
             }),
             Outcome::Drain(resource) => Some(self.drained_answer(stamp.now, resource)),
             Outcome::Undrain(resource) => Some(self.undrained_answer(resource)),
+            Outcome::Policy { version, changes, overuses } => {
+                let (changes, overuses) = (changes.clone(), overuses.clone());
+                Some(Answer::Policy { version: *version, changes, overuses })
+            }
         })
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tidegate_policy::{BitRate, Interval, ReservationId, Span, Timestamp};
+use tidegate_policy::{BitRate, Interval, ProjectId, ReservationId, Span, Timestamp};
 
 use super::sight::{Sight, Way};
 use super::wanted::{QUERY, Wanted};
@@ -16,6 +16,8 @@ use crate::lane::{Lane, LaneName, LaneNeed, Terms};
 /// When something would fit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Query {
+    /// Whose quotas count.
+    pub project: ProjectId,
     /// Which ways it may take.
     pub ways: Ways,
     /// What the bookings of a rate depend on besides the lanes.
@@ -136,7 +138,8 @@ impl Machine {
         let asked = (query.min, BitRate::MAX, query.span, query.start, query.end);
         let wanted = self.flexible(now, asked, &QUERY, &mut faults);
         let wanted = wanted.filter(|_| faults.is_empty()).ok_or(Fault::Invalid(faults))?;
-        let ways = self.ways(&query.ways, query.terms)?;
+        self.known_project(&query.project)?;
+        let ways = self.ways(&query.project, &query.ways, query.terms)?;
         let sight = Sight::of(self);
         let mut windows: Vec<Window> = Vec::new();
         // Each by itself: what is best for all of them is only one.
@@ -168,7 +171,7 @@ impl Machine {
         let ask = Ask { hold_best_offer: false, ..ask.clone() };
         let answer = self.reserve(stamp, &ask)?.answer;
         let wanted = self.wish(now, &ask)?.steady();
-        let ways = self.ways(&ask.ways, ask.terms)?;
+        let ways = self.ways(&ask.project, &ask.ways, ask.terms)?;
         let sight = Sight::of(self);
         let checks = ways.iter().take(WAYS_MAX);
         let mut ways: Vec<WayCheck> = checks.filter_map(|way| sight.check(way, &wanted)).collect();

@@ -2,7 +2,7 @@
 //!
 //! - `decide` looks and changes nothing ([`Machine::decide`], in `decide`, `reserve`, `batch`,
 //!   `transfer`, `room`, `preempt`, `remainder`, `offers`, `modify`, `retopo`, `maintenance`, `drain`, with the lanes as `sight` shows them; what a loss
-//!   of capacity costs is in `capacity` and `salvage`);
+//!   of capacity costs is in `capacity` and `salvage`, what projects may have in `policy` and `quotas`);
 //! - `apply` follows an event and cannot refuse (in `apply`);
 //! - `due` says what time alone brings about (in `due`): no timer mutates anything;
 //! - `recent` is what is remembered only while the process runs: beats, usage, refusals.
@@ -18,7 +18,9 @@ mod maintenance;
 mod modify;
 mod movables;
 mod offers;
+pub(crate) mod policy;
 mod preempt;
+mod quotas;
 mod reads;
 mod recent;
 mod remainder;
@@ -35,8 +37,8 @@ mod wanted;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_policy::{
-    ByteCount, Interval, MaintenanceId, RequestId, ReservationId, Resource, SessionId, Span,
-    Timestamp,
+    ByteCount, Interval, MaintenanceId, ProjectId, Projects, RequestId, ReservationId, Resource,
+    SessionId, Span, Timestamp,
 };
 
 use crate::event::{Change, Event};
@@ -44,6 +46,7 @@ use crate::lane::{Lane, LaneName};
 use crate::losses::Losses;
 use crate::maintenance::Maintenance;
 use crate::plan::Segment;
+use crate::policy::{Overuse, ProjectChange};
 use crate::refusal::{Reason, Refusal};
 use crate::reservation::Reservation;
 use crate::session::Session;
@@ -172,6 +175,15 @@ pub enum Answer {
     Drained(Box<Drained>),
     /// The lanes that take new bookings again.
     Undrained(Vec<LaneName>),
+    /// The policy that stands, and what changed.
+    Policy {
+        /// How often it was changed so far.
+        version: u64,
+        /// The projects that came, went or changed.
+        changes: Vec<ProjectChange>,
+        /// The quotas that are below what is used.
+        overuses: Vec<Overuse>,
+    },
 }
 
 impl Decision {
@@ -187,7 +199,8 @@ impl Decision {
             | Answer::Topology { .. }
             | Answer::Maintenance { .. }
             | Answer::Drained(_)
-            | Answer::Undrained(_) => false,
+            | Answer::Undrained(_)
+            | Answer::Policy { .. } => false,
         };
         let moves = |event: &Event| matches!(event.change, Change::Moved(_));
         let several =
@@ -208,7 +221,8 @@ impl Answer {
             | Self::Topology { .. }
             | Self::Maintenance { .. }
             | Self::Drained(_)
-            | Self::Undrained(_) => None,
+            | Self::Undrained(_)
+            | Self::Policy { .. } => None,
         };
         if let Some(made) = made {
             made.created_by = Some(request);
@@ -284,8 +298,13 @@ pub(crate) struct LedgerState {
     pub(crate) maintenance_ends: BTreeSet<(Timestamp, MaintenanceId)>,
     /// What takes nothing new.
     pub(crate) drained: BTreeSet<Resource>,
+    /// Who reservations may belong to, and what they may have.
+    pub(crate) projects: Projects,
+    pub(crate) policy_version: u64,
     /// Reservations held or confirmed.
     pub(crate) live: usize,
+    /// The same of each project, those below it included.
+    pub(crate) live_of: BTreeMap<ProjectId, usize>,
     /// The time of the last event.
     pub(crate) clock: Timestamp,
 }
@@ -320,6 +339,15 @@ pub enum Outcome {
     Drain(Resource),
     /// A resource that was put back into use.
     Undrain(Resource),
+    /// A policy.
+    Policy {
+        /// How often it was changed so far.
+        version: u64,
+        /// The projects that came, went or changed.
+        changes: Vec<ProjectChange>,
+        /// The quotas that were below what was used.
+        overuses: Vec<Overuse>,
+    },
 }
 
 impl Default for LedgerState {
@@ -337,7 +365,10 @@ impl Default for LedgerState {
             maintenances: BTreeMap::new(),
             maintenance_ends: BTreeSet::new(),
             drained: BTreeSet::new(),
+            projects: Projects::default(),
+            policy_version: 0,
             live: 0,
+            live_of: BTreeMap::new(),
             clock: Timestamp::EPOCH,
         }
     }

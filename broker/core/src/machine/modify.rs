@@ -38,6 +38,9 @@ impl Machine {
             let (id, state) = (found.id, found.state);
             return Err(Fault::IllegalStep { id, step: "change", state });
         }
+        if let Err(refusal) = self.allows_change(stamp.now, found, modify) {
+            return Ok(unchanged(Answer::Refusal(refusal.into())));
+        }
         if let Some(promise) = &found.promise
             && let Promised::Volume { .. } = promise.what
         {
@@ -127,7 +130,7 @@ impl Machine {
         };
         // What it was granted on may have left the topology, or be served by other relays: then no
         // way leads there any more.
-        let mut ways = self.ways(&asked, found.terms).unwrap_or_default();
+        let mut ways = self.ways(&found.project, &asked, found.terms).unwrap_or_default();
         ways.retain(|way| way.route.is_along(route));
         if 1 < ways.len() {
             // A controller follows the bookings: its paths differ in nothing but their lanes.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
-use tidegate_policy::{Interval, ReservationId, Timestamp};
+use tidegate_policy::{Interval, ProjectId, ReservationId, Timestamp};
 
 use super::Machine;
 use super::sight::Way;
@@ -25,7 +25,7 @@ pub(super) struct Movables {
     numbers: BTreeMap<LaneName, usize>,
     names: Vec<LaneName>,
     /// What is asked again and again is looked up once.
-    known: BTreeMap<(Ways, Terms), Arc<Routes>>,
+    known: BTreeMap<(ProjectId, Ways, Terms), Arc<Routes>>,
     /// The seats of the plans, by identifier.
     plans: BTreeMap<ReservationId, usize>,
     seats: Vec<Option<Seat>>,
@@ -135,8 +135,8 @@ impl Movables {
     }
 
     /// The ways that are asked for, if they are known and there are any.
-    pub(super) fn known(&self, asked: &Ways, terms: Terms) -> Option<&[Way]> {
-        let known = self.known.get(&(asked.clone(), terms))?;
+    pub(super) fn known(&self, whose: &ProjectId, asked: &Ways, terms: Terms) -> Option<&[Way]> {
+        let known = self.known.get(&(whose.clone(), asked.clone(), terms))?;
         Some(known.ways.as_slice()).filter(|ways| !ways.is_empty())
     }
 
@@ -149,9 +149,10 @@ impl Movables {
 }
 
 impl Machine {
-    /// Numbers the lanes of the topology that stands, and looks the ways of all plans up anew.
+    /// Numbers the lanes that there are, quotas included, and looks the ways of all plans up anew.
     pub(super) fn renumber(&mut self) {
-        let names: Vec<LaneName> = self.state.topology.lanes.keys().cloned().collect();
+        let there = self.state.lanes.iter().filter(|(_, lane)| lane.def.is_some());
+        let names: Vec<LaneName> = there.map(|(name, _)| name.clone()).collect();
         let numbers = names.iter().cloned().zip(0..).collect();
         let on = vec![BTreeMap::new(); names.len()];
         self.movables = Movables { numbers, names, on, ..Movables::default() };
@@ -195,12 +196,13 @@ impl Machine {
             return;
         };
         let Some(promise) = &found.promise else { return };
-        let key = (promise.ways.clone(), found.terms);
+        let key = (found.project.clone(), promise.ways.clone(), found.terms);
         let routes = match self.movables.known.get(&key) {
             Some(routes) => Arc::clone(routes),
             None => {
                 // What left the topology meanwhile leads nowhere: the plan stays where it is.
-                let ways = self.ways(&promise.ways, found.terms).unwrap_or_default();
+                let ways = self.ways(&found.project, &promise.ways, found.terms);
+                let ways = ways.unwrap_or_default();
                 Arc::new(self.movables.routes(ways))
             }
         };

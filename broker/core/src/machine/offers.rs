@@ -1,6 +1,6 @@
 //! The answer "no": which lanes are in the way, and what would fit instead.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use tidegate_policy::{BitRate, Endpoint, Interval, Timestamp};
 
@@ -8,9 +8,36 @@ use super::sight::{Placed, Sight, Way};
 use super::wanted::{Sought, Wanted, Wish};
 use super::{Machine, transfer};
 use crate::command::{Ask, Ways};
-use crate::lane::Lane;
+use crate::lane::{Lane, LaneNeed, Terms};
 use crate::plan;
 use crate::refusal::{BLOCKERS_MAX, Blocker, CounterOffer, OfferKind, Reason, Refusal};
+
+/// The blockers that a refusal lists: a quota, which is in every way alike, once.
+pub(super) fn listed(blockers: impl Iterator<Item = Blocker>) -> Vec<Blocker> {
+    let mut quotas = BTreeSet::new();
+    let once = |mut blocker: Blocker| {
+        if blocker.lane.is_quota() {
+            blocker.source = None;
+            return quotas.insert(blocker.lane.clone()).then_some(blocker);
+        }
+        Some(blocker)
+    };
+    blockers.filter_map(once).take(BLOCKERS_MAX).collect()
+}
+
+/// The reason that is tested before those of the network: a quota that would not allow it if nothing
+/// were used of it, or one of which too much is used.
+pub(super) fn quota_reason(
+    ways: &[Way],
+    blockers: &[Blocker],
+    allows: impl Fn(&LaneNeed) -> bool,
+) -> Option<Reason> {
+    let mut quotas = ways.first()?.needs.iter().filter(|need| need.lane.is_quota());
+    if !quotas.all(allows) {
+        return Some(Reason::AboveQuota);
+    }
+    blockers.iter().any(|it| it.lane.is_quota()).then_some(Reason::QuotaExhausted)
+}
 
 impl Sight<'_> {
     /// Why none of these ways carries what is wanted, without offers.
@@ -23,9 +50,14 @@ impl Sight<'_> {
 
     pub(super) fn refuse_steady(&self, ways: &[Way], wanted: &Wanted) -> Refusal {
         let blockers = ways.iter().flat_map(|way| self.blocking(way, wanted));
-        let blockers = blockers.take(BLOCKERS_MAX).collect();
-        let reason = self.reason(ways, wanted);
-        Refusal { reason, blockers, offers: Vec::new(), held: None }
+        let blockers = listed(blockers);
+        let allows = |need: &LaneNeed| {
+            let limit = self.lane(&need.lane).map_or(0, Lane::capacity);
+            need.amount(wanted.min, Terms::default()) <= limit
+        };
+        let quota = quota_reason(ways, &blockers, allows);
+        let reason = quota.unwrap_or_else(|| self.reason(ways, wanted));
+        Refusal { blockers, ..Refusal::bare(reason) }
     }
 
     fn reason(&self, ways: &[Way], wanted: &Wanted) -> Reason {
@@ -213,7 +245,7 @@ impl Machine {
                 path: None,
             };
             // A mirror that these relays do not serve is no way.
-            self.ways(&ways, ask.terms).unwrap_or_default()
+            self.ways(&ask.project, &ways, ask.terms).unwrap_or_default()
         });
         let ways: Vec<Way> = ways.collect();
         match wish {

@@ -124,7 +124,9 @@ impl Machine {
     /// The ways that a victim may be shifted to, its present ones included.
     fn victim_routes(&self, found: &Reservation) -> Option<Routes> {
         if let Some(promise) = &found.promise {
-            return Some(self.movables.routes(self.ways(&promise.ways, found.terms).ok()?));
+            return Some(
+                self.movables.routes(self.ways(&found.project, &promise.ways, found.terms).ok()?),
+            );
         }
         let ways = self.ways_of(found);
         (!ways.is_empty()).then(|| self.movables.routes(ways))
@@ -193,7 +195,7 @@ impl Machine {
     pub fn instead_of(&self, now: Timestamp, id: ReservationId) -> Option<(Ask, CounterOffer)> {
         let found = self.state.reservations.get(&id)?;
         let ask = found.ask_again(now)?;
-        let ways = self.ways(&ask.ways, ask.terms).ok()?;
+        let ways = self.ways(&ask.project, &ask.ways, ask.terms).ok()?;
         let wish = self.wish(now, &ask).ok()?;
         let sight = Sight::of(self);
         let best = self.ranked_offers(&sight, &ask, &ways, &wish).into_iter().next()?;

@@ -39,7 +39,7 @@ impl Machine {
         if what == promise.what {
             return Ok(unchanged(boxed(found.clone())));
         }
-        let ways = self.ways(&promise.ways, found.terms)?;
+        let ways = self.ways(&found.project, &promise.ways, found.terms)?;
         let mut sight = Sight::of(self).without(found, now);
         let wish = Wish::Volume(sought);
         let most = self.limits.segments_max;
@@ -124,7 +124,7 @@ impl Machine {
         let volume = Volume { need: self.with_margin(bytes), min, max, split };
         let (horizon, offered) = (window.end(), window.start());
         let wish = Wish::Volume(Sought { bytes, volume, window, horizon, offered });
-        let ways = self.ways(&promise.ways, found.terms).ok()?;
+        let ways = self.ways(&found.project, &promise.ways, found.terms).ok()?;
         let sight = Sight::of(self).without(found, now);
         let plan = sight.plan_for(&ways, &wish, self.limits.segments_max)?;
         let what = Promised::Volume { volume: bytes, min, max, window, split };
@@ -239,7 +239,7 @@ impl Machine {
         }
         let left = ByteCount::new(volume.bytes().saturating_sub(used.bytes()));
         let need = self.left_of(now, found, volume);
-        let ways = self.ways(&promise.ways, found.terms).ok()?;
+        let ways = self.ways(&found.project, &promise.ways, found.terms).ok()?;
         let sight = Sight::of(self);
         let (horizon, offered) = (window.end(), now);
         let sought = |need, bytes| {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use tidegate_policy::{BitRate, Endpoint, Interval, ReservationId, Span, Timestamp};
+use tidegate_policy::{BitRate, Endpoint, Interval, ProjectId, ReservationId, Span, Timestamp};
 
 use super::batch::Pending;
 use super::offers::rank;
@@ -38,11 +38,20 @@ impl Machine {
         ask: &Ask,
         wish: &Wish,
     ) -> Result<Decision, Fault> {
-        let ways = match self.movables.known(&ask.ways, ask.terms) {
+        let ways = match self.movables.known(&ask.project, &ask.ways, ask.terms) {
             Some(known) => Cow::Borrowed(known),
-            None => Cow::Owned(self.ways(&ask.ways, ask.terms)?),
+            None => Cow::Owned(self.ways(&ask.project, &ask.ways, ask.terms)?),
         };
         let ways: &[Way] = &ways;
+        let allowed = self.allows_one_more(sight, &ask.project);
+        let allowed = allowed.and_then(|()| self.allowed(stamp.now, &ask.project, wish));
+        let wish = &match allowed {
+            Ok(wish) => wish,
+            Err(refusal) => {
+                let answer = Answer::Refusal(refusal.into());
+                return Ok(Decision { events: Vec::new(), answer });
+            }
+        };
         let (plan, changes) = match sight.plan_for(ways, wish, self.limits.segments_max) {
             Some(plan) => (plan, Vec::new()),
             None => match self.room_or_preempt(stamp.now, sight, (ways, wish), ask.standing) {
@@ -66,6 +75,7 @@ impl Machine {
             for (lane, over, amount) in plan.bookings() {
                 sight.book(lane, over, amount);
             }
+            sight.grant(&ask.project);
         }
         let reserved = grant(stamp, ask, wish, plan);
         let after = Reservation::granted(reserved.clone(), stamp.now, None);
@@ -147,7 +157,7 @@ impl Machine {
             let hold_for = Some(ask.held_for());
             let taken = Ask { hold_for, ..best.ask(ask) };
             let wish = self.wish(stamp.now, &taken)?;
-            let ways = self.ways(&taken.ways, taken.terms)?;
+            let ways = self.ways(&taken.project, &taken.ways, taken.terms)?;
             // A volume that is held starts later than what was offered: it may not fit any more.
             if sight.plan_for(&ways, &wish, self.limits.segments_max).is_none() {
                 return Ok(Decision { events, answer: Answer::Refusal(refusal.into()) });
@@ -171,12 +181,18 @@ impl Machine {
             faults.push(FieldFault::new("hold_for", why));
         }
         faults.extend(ask.movable_fault());
+        self.known_project(&ask.project)?;
         if PRIORITY_MAX < ask.standing.priority {
             let why = format!("it is {}; say 0 to {PRIORITY_MAX}", ask.standing.priority);
             faults.push(FieldFault::new("priority", why));
         }
         let wish = self.wishes(now, ask, &mut faults);
         wish.filter(|_| faults.is_empty()).ok_or(Fault::Invalid(faults))
+    }
+
+    pub(super) fn known_project(&self, project: &ProjectId) -> Result<(), Fault> {
+        let missing = || Fault::NotFound { what: format!("projects/{project}") };
+        self.state.projects.get(project).map(|_| ()).ok_or_else(missing)
     }
 
     /// Whether there is room for one more.
@@ -210,8 +226,26 @@ impl Machine {
         faults
     }
 
-    /// The ways that are asked for, best first.
-    pub(super) fn ways(&self, asked: &Ways, terms: Terms) -> Result<Vec<Way>, Fault> {
+    /// The ways that a project may take of those that are asked for, best first.
+    pub(super) fn ways(
+        &self,
+        whose: &ProjectId,
+        asked: &Ways,
+        terms: Terms,
+    ) -> Result<Vec<Way>, Fault> {
+        let mut ways = self.network_ways(asked, terms)?;
+        let quotas = self.state.quotas_of(whose);
+        for way in &mut ways {
+            let lanes = quotas.iter().filter_map(|name| Some((name, self.state.lanes.get(name)?)));
+            let needs = lanes
+                .filter_map(|(name, lane)| lane.def.as_ref().map(|def| LaneNeed::of(name, def, 1)));
+            way.needs.extend(needs);
+        }
+        Ok(ways)
+    }
+
+    /// The same without the quotas of whoever asks.
+    fn network_ways(&self, asked: &Ways, terms: Terms) -> Result<Vec<Way>, Fault> {
         let topology = &self.state.topology;
         let (sources, destination, via, only) = match asked {
             Ways::Between { sources, destination, via, path } => (sources, destination, via, path),

@@ -54,7 +54,8 @@ impl Machine {
             Ceiling { capacity, cuts: cuts(capacity, windows).unwrap_or_default() }
         };
         let twins = Twins::between(&self.state.topology, topology);
-        let staying = self.state.lanes.keys().filter(|name| !twins.gone.contains(*name));
+        let of_network = self.state.lanes.keys().filter(|name| !name.is_quota());
+        let staying = of_network.filter(|name| !twins.gone.contains(*name));
         // A twin that is new has no bookings yet that could be looked at: its lane has them all.
         let bound = |name| twins.new.get(name).unwrap_or(name);
         staying.map(|name| (name.clone(), ceiling(bound(name)))).collect()
@@ -70,7 +71,7 @@ impl Machine {
             what: format!("topology {version} is faulty: {faults:?}"),
         })?;
         let changes = differences(&self.state.topology, &topology);
-        for lane in self.state.lanes.values_mut() {
+        for (_, lane) in self.state.lanes.iter_mut().filter(|(name, _)| !name.is_quota()) {
             lane.def = None;
         }
         for (name, def) in &topology.lanes {

@@ -69,7 +69,7 @@ impl Machine {
         if ahead.iter().all(|segment| segment.rate <= floor) {
             return None;
         }
-        let mut ways = self.ways(&promise.ways, found.terms).ok()?;
+        let mut ways = self.ways(&found.project, &promise.ways, found.terms).ok()?;
         ways.retain(|way| {
             let books = |rate| way.booked(rate).into_iter().map(|booked| booked.amount);
             way.booked(floor).iter().map(|booked| &booked.lane).eq(&own.lanes)

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 
-use tidegate_policy::{BitRate, Interval, ReservationId, Timestamp};
+use tidegate_policy::{BitRate, Interval, ProjectId, ReservationId, Timestamp};
 
 use super::Machine;
 use super::wanted::Wanted;
@@ -23,6 +23,8 @@ pub(super) struct Sight<'a> {
     changed: BTreeMap<LaneName, Lane>,
     /// The plans that its batch has moved before it.
     moved: BTreeMap<ReservationId, Plan>,
+    /// The projects of what its batch was granted before it.
+    granted: Vec<ProjectId>,
     /// Others follow it, who see what it is granted: that costs a copy of every lane it books.
     pub(super) followed: bool,
 }
@@ -48,8 +50,22 @@ impl<'a> Sight<'a> {
             lanes: &machine.state.lanes,
             changed: BTreeMap::new(),
             moved: BTreeMap::new(),
+            granted: Vec::new(),
             followed: false,
         }
+    }
+
+    /// Sees that a project was granted one more.
+    pub(super) fn grant(&mut self, project: &ProjectId) {
+        self.granted.push(project.clone());
+    }
+
+    /// How many it saw granted to a project and those below it.
+    pub(super) fn granted_below(&self, machine: &Machine, project: &ProjectId) -> usize {
+        let below = |granted: &&ProjectId| {
+            machine.projects().lineage(granted).any(|above| above.id == *project)
+        };
+        self.granted.iter().filter(below).count()
     }
 
     pub(super) fn lane(&self, name: &LaneName) -> Option<&Lane> {

@@ -3,14 +3,15 @@
 use tidegate_policy::{BitRate, Interval, Span, Timestamp};
 
 use super::movables::plan_of;
+use super::offers::{listed, quota_reason};
 use super::sight::{Sight, Way};
 use super::wanted::{Sought, Wish};
-use crate::lane::{Lane, LaneName};
+use crate::lane::{Lane, LaneName, LaneNeed, Terms};
 use crate::plan::Plan;
 use crate::planner::board::Free;
 use crate::planner::fill::{Choice, fill, most};
 use crate::planner::{Fan, Piece, Volume};
-use crate::refusal::{BLOCKERS_MAX, Blocker, CounterOffer, OfferKind, Reason, Refusal};
+use crate::refusal::{Blocker, CounterOffer, OfferKind, Reason, Refusal};
 
 impl Sight<'_> {
     /// The plan that fits without moving anybody.
@@ -51,9 +52,21 @@ impl Sight<'_> {
         // has no word of its own in a refusal, and none is blamed for it.
         let fits = self.fill(ways, (&sought.volume, sought.window), usize::MAX).is_some();
         let blockers = ways.iter().filter(|_| !fits).flat_map(|way| self.too_full(way, sought));
-        let blockers = blockers.take(BLOCKERS_MAX).collect();
-        let reason = self.reason_of(ways, sought);
-        Refusal { reason, blockers, offers: Vec::new(), held: None }
+        let blockers = listed(blockers);
+        let allows = |need: &LaneNeed| self.carries_alone(need, sought);
+        let quota = quota_reason(ways, &blockers, allows);
+        let reason = quota.unwrap_or_else(|| self.reason_of(ways, sought));
+        Refusal { blockers, ..Refusal::bare(reason) }
+    }
+
+    /// Whether a lane that nobody else is on would carry the volume.
+    fn carries_alone(&self, need: &LaneNeed, sought: &Sought) -> bool {
+        let capacity = self.lane(&need.lane).map_or(0, Lane::capacity);
+        let factor = need.factor(Terms::default());
+        let fan = Fan::of([factor.into_iter().map(|factor| ((), factor))]);
+        let choice = Choice { ways: &fan.ways, order: &fan.order(), exact: true };
+        let empty = |_: usize, _| Free::all(capacity);
+        fill(empty, choice, (&sought.volume, sought.window), usize::MAX, &mut 0).is_some()
     }
 
     fn reason_of(&self, ways: &[Way], sought: &Sought) -> Reason {

@@ -1,0 +1,210 @@
+//! What quotas say of one reservation: how many there may be, how fast, how long and how far ahead.
+//!
+//! What may be less than was asked for is cut to what the quota allows: the highest rate of a volume,
+//! the end of a window. What would not do then is refused, with every limit that is in the way.
+
+use tidegate_policy::{BitRate, Interval, Limit, ProjectId, Span, Timestamp};
+
+use super::Machine;
+use super::sight::Sight;
+use super::wanted::{Sought, Wanted, Wish};
+use crate::command::Modify;
+use crate::promise::Promised;
+use crate::refusal::{QuotaBlocker, Reason, Refusal};
+use crate::reservation::Reservation;
+
+/// What the quotas along the lineage of a project allow one reservation, and whose each is.
+struct Allowed<'a> {
+    rate: Option<(BitRate, &'a ProjectId)>,
+    duration: Option<(Span, &'a ProjectId)>,
+    horizon: Option<(Span, &'a ProjectId)>,
+}
+
+impl Machine {
+    /// What is wanted, as far as quotas of one reservation allow it.
+    ///
+    /// # Errors
+    /// The refusal, if that would not do.
+    pub(super) fn allowed(
+        &self,
+        now: Timestamp,
+        project: &ProjectId,
+        wish: &Wish,
+    ) -> Result<Wish, Refusal> {
+        let projects = &self.state.projects;
+        let allowed = Allowed {
+            rate: projects.tightest(project, |quota| quota.rate_each),
+            duration: projects.tightest(project, |quota| quota.duration_each),
+            horizon: projects.tightest(project, |quota| quota.horizon),
+        };
+        let mut blockers = Vec::new();
+        let wish = match wish {
+            Wish::Steady(wanted) => allowed.steady(now, wanted, &mut blockers).map(Wish::Steady),
+            Wish::Volume(sought) => allowed.volume(now, sought, &mut blockers).map(Wish::Volume),
+        };
+        match wish {
+            Some(wish) if blockers.is_empty() => Ok(wish),
+            _ => Err(Refusal { quotas: blockers, ..Refusal::bare(Reason::AboveQuota) }),
+        }
+    }
+
+    /// Whether a reservation may have the terms that are asked for, as far as they are more than it has:
+    /// what it has stays, whatever its quotas have been cut to since.
+    ///
+    /// # Errors
+    /// The refusal, if not.
+    pub(super) fn allows_change(
+        &self,
+        now: Timestamp,
+        found: &Reservation,
+        modify: &Modify,
+    ) -> Result<(), Refusal> {
+        let has = Terms::of(found);
+        let asked = Terms {
+            rate: modify.rate.unwrap_or(has.rate),
+            start: modify.start.unwrap_or(has.start),
+            end: modify.end.unwrap_or(has.end),
+        };
+        let projects = &self.state.projects;
+        let mut quotas = Vec::new();
+        let mut check = |what, limit: Option<(u64, _)>, has: u64, asked: u64| {
+            if let Some((limit, whose)) = limit
+                && limit.max(has) < asked
+            {
+                quotas.push(blocker(whose, what, limit, asked));
+            }
+        };
+        let project = &found.project;
+        let rate = projects.tightest(project, |it| it.rate_each.map(BitRate::bps));
+        check(Limit::RateEach, rate, has.rate.bps(), asked.rate.bps());
+        let duration = projects.tightest(project, |it| it.duration_each.map(Span::as_ms));
+        check(Limit::DurationEach, duration, has.lasts(), asked.lasts());
+        let horizon = projects.tightest(project, |it| it.horizon.map(Span::as_ms));
+        let until = |end: Timestamp| end.since(now).as_ms();
+        check(Limit::Horizon, horizon, until(has.end), until(asked.end));
+        match quotas.is_empty() {
+            true => Ok(()),
+            false => Err(Refusal { quotas, ..Refusal::bare(Reason::AboveQuota) }),
+        }
+    }
+
+    /// Whether a project, and all above it, may have one more reservation.
+    ///
+    /// # Errors
+    /// The refusal, if not.
+    pub(super) fn allows_one_more(
+        &self,
+        sight: &Sight<'_>,
+        project: &ProjectId,
+    ) -> Result<(), Refusal> {
+        let full = self.state.projects.lineage(project).filter_map(|above| {
+            let limit = u64::from(above.quota.reservations?);
+            let live = self.live_of(&above.id).saturating_add(sight.granted_below(self, &above.id));
+            let used = u64::try_from(live).unwrap_or(u64::MAX);
+            let (project, what, asked) = (above.id.clone(), Limit::Reservations, 1);
+            (limit <= used).then_some(QuotaBlocker { project, what, limit, used, asked })
+        });
+        let quotas: Vec<QuotaBlocker> = full.collect();
+        if quotas.is_empty() {
+            return Ok(());
+        }
+        // None at all is no matter of time.
+        let never = quotas.iter().any(|blocker| blocker.limit == 0);
+        let reason = if never { Reason::AboveQuota } else { Reason::QuotaExhausted };
+        Err(Refusal { quotas, ..Refusal::bare(reason) })
+    }
+}
+
+impl Allowed<'_> {
+    fn steady(
+        &self,
+        now: Timestamp,
+        wanted: &Wanted,
+        blockers: &mut Vec<QuotaBlocker>,
+    ) -> Option<Wanted> {
+        let max = self.highest(wanted.min, wanted.max, blockers);
+        self.lasts(wanted.span, blockers);
+        let horizon = self.ends(now, wanted.first.plus(wanted.span), blockers);
+        let horizon = horizon.map_or(wanted.horizon, |limit| limit.min(wanted.horizon));
+        let latest = wanted.latest.min(horizon.minus(wanted.span));
+        (wanted.first <= latest).then_some(Wanted { max, latest, horizon, ..*wanted })
+    }
+
+    fn volume(
+        &self,
+        now: Timestamp,
+        sought: &Sought,
+        blockers: &mut Vec<QuotaBlocker>,
+    ) -> Option<Sought> {
+        let (mut volume, window) = (sought.volume, sought.window);
+        volume.max = self.highest(volume.min, volume.max, blockers);
+        let longest = self.duration.map(|(longest, _)| window.start().plus(longest));
+        let moment = window.start().plus(Span::from_ms(1).unwrap_or_default());
+        let horizon = self.ends(now, moment, blockers);
+        let horizon = horizon.map_or(sought.horizon, |limit| limit.min(sought.horizon));
+        let end = longest.map_or(window.end(), |end| end.min(window.end())).min(horizon);
+        let window = Interval::new(window.start(), end);
+        Some(Sought { volume, window: window?, horizon, ..*sought })
+    }
+
+    /// The highest rate that is of use and allowed.
+    fn highest(&self, min: BitRate, max: BitRate, blockers: &mut Vec<QuotaBlocker>) -> BitRate {
+        let Some((limit, whose)) = self.rate else { return max };
+        if limit < min || limit == BitRate::ZERO {
+            let asked = min.bps().max(1);
+            blockers.push(blocker(whose, Limit::RateEach, limit.bps(), asked));
+        }
+        max.min(limit)
+    }
+
+    fn lasts(&self, span: Span, blockers: &mut Vec<QuotaBlocker>) {
+        if let Some((limit, whose)) = self.duration
+            && limit < span
+        {
+            blockers.push(blocker(whose, Limit::DurationEach, limit.as_ms(), span.as_ms()));
+        }
+    }
+
+    /// The latest end, if there is a limit for it; `end` is the first that would do.
+    fn ends(
+        &self,
+        now: Timestamp,
+        end: Timestamp,
+        blockers: &mut Vec<QuotaBlocker>,
+    ) -> Option<Timestamp> {
+        let (limit, whose) = self.horizon?;
+        let latest = now.plus(limit);
+        if latest < end {
+            let asked = end.since(now).as_ms();
+            blockers.push(blocker(whose, Limit::Horizon, limit.as_ms(), asked));
+        }
+        Some(latest)
+    }
+}
+
+/// What quotas look at of a reservation.
+struct Terms {
+    rate: BitRate,
+    start: Timestamp,
+    end: Timestamp,
+}
+
+impl Terms {
+    fn of(found: &Reservation) -> Self {
+        let (start, end) = (found.interval.start(), found.interval.end());
+        match found.promise.as_ref().map(|promise| promise.what) {
+            Some(Promised::Volume { max, window, .. }) => {
+                Self { rate: max, start: window.start(), end: window.end() }
+            }
+            Some(Promised::Span { .. }) | None => Self { rate: found.rate(), start, end },
+        }
+    }
+
+    fn lasts(&self) -> u64 {
+        self.end.since(self.start).as_ms()
+    }
+}
+
+fn blocker(project: &ProjectId, what: Limit, limit: u64, asked: u64) -> QuotaBlocker {
+    QuotaBlocker { project: project.clone(), what, limit, used: 0, asked }
+}

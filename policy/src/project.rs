@@ -1,0 +1,245 @@
+//! Projects in a tree, and how much each of them may have.
+//!
+//! A project has what its quota says, and so have all those below it together: what is asked for one
+//! is asked of every project above it as well. A quota that is not set limits nothing; zero is zero.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::ids::ProjectId;
+use crate::time::Span;
+use crate::units::BitRate;
+
+/// The most projects.
+pub const PROJECTS_MAX: usize = 10_000;
+/// The most projects from one without a parent to one without children, both included.
+pub const DEPTH_MAX: usize = 8;
+/// The most labels of a project.
+pub const LABELS_MAX: usize = 32;
+/// The longest key or value of a label, in characters.
+pub const LABEL_MAX: usize = 63;
+
+/// A project: who reservations belong to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Project {
+    /// Its name.
+    pub id: ProjectId,
+    /// The one that it is a part of.
+    pub parent: Option<ProjectId>,
+    /// What people want to know of it.
+    pub labels: BTreeMap<String, String>,
+    /// What it may have.
+    pub quota: Quota,
+}
+
+/// What a project, and all those below it together, may have; what is `None` is unlimited.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Quota {
+    /// The payload rate that may be booked at one instant.
+    pub rate: Option<BitRate>,
+    /// How many reservations may be held or confirmed at once.
+    pub reservations: Option<u32>,
+    /// The highest payload rate of one reservation.
+    pub rate_each: Option<BitRate>,
+    /// How long one reservation may last; of a volume, from its earliest start to its deadline.
+    pub duration_each: Option<Span>,
+    /// How far from now one reservation may end.
+    pub horizon: Option<Span>,
+}
+
+/// What there may be so much of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Limit {
+    /// Bits per second of payload at one instant.
+    Rate,
+    /// Reservations held or confirmed.
+    Reservations,
+    /// Bits per second of payload of one reservation.
+    RateEach,
+    /// Milliseconds that one reservation lasts.
+    DurationEach,
+    /// Milliseconds from now to the end of one reservation.
+    Horizon,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Rate => "rate at once",
+            Self::Reservations => "reservations at once",
+            Self::RateEach => "rate of one reservation",
+            Self::DurationEach => "duration of one reservation",
+            Self::Horizon => "time until one reservation ends",
+        })
+    }
+}
+
+/// A limit and whose it is.
+pub type Bound<'a, T> = (T, &'a ProjectId);
+
+/// All projects. Those without a parent are the roots of trees of their own; `default` always exists.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Projects(BTreeMap<ProjectId, Project>);
+
+/// Why some projects are no tree.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProjectFault {
+    /// Which of them.
+    pub project: ProjectId,
+    /// The part of it that is wrong: `parent`, `labels` or nothing for all of it.
+    pub field: &'static str,
+    /// What is wrong, and what would be right.
+    pub why: String,
+}
+
+impl Default for Projects {
+    fn default() -> Self {
+        let id = ProjectId::default_project();
+        Self([(id.clone(), Project::new(id))].into())
+    }
+}
+
+impl Project {
+    /// A project by itself, without a quota.
+    #[must_use]
+    pub fn new(id: ProjectId) -> Self {
+        Self { id, parent: None, labels: BTreeMap::new(), quota: Quota::default() }
+    }
+}
+
+impl Projects {
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, id: &ProjectId) -> Option<&Project> {
+        self.0.get(id)
+    }
+
+    /// All of them, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Project> {
+        self.0.values()
+    }
+
+    /// A project and those above it, from the one that is named upwards; empty if there is none.
+    pub fn lineage<'a>(&'a self, id: &'a ProjectId) -> impl Iterator<Item = &'a Project> {
+        let up = |project: &&'a Project| project.parent.as_ref().and_then(|it| self.0.get(it));
+        std::iter::successors(self.0.get(id), up).take(DEPTH_MAX)
+    }
+
+    /// The tightest of a limit along the lineage of a project, and whose it is: the lowest of those
+    /// that are alike.
+    pub fn tightest<'a, T: Ord + Copy>(
+        &'a self,
+        id: &'a ProjectId,
+        limit: impl Fn(&Quota) -> Option<T>,
+    ) -> Option<Bound<'a, T>> {
+        let bounds = self.lineage(id).filter_map(|it| Some((limit(&it.quota)?, &it.id)));
+        bounds.min_by_key(|(limit, _)| *limit)
+    }
+
+    /// The same projects with some of them put in or replaced, and others gone; all that are not put
+    /// in are gone if they are the `whole` of it.
+    ///
+    /// # Errors
+    /// Every [`ProjectFault`] that there is.
+    pub fn changed(
+        &self,
+        put: &[Project],
+        gone: &[ProjectId],
+        whole: bool,
+    ) -> Result<Self, Vec<ProjectFault>> {
+        let mut after = if whole { Self::default() } else { self.clone() };
+        let mut faults = Vec::new();
+        for id in gone {
+            let why = match () {
+                () if self.0.get(id).is_none() => "there is no such project",
+                () if *id == ProjectId::default_project() => {
+                    "what names no project belongs to it; it always exists"
+                }
+                () => {
+                    after.0.remove(id);
+                    continue;
+                }
+            };
+            faults.push(ProjectFault::new(id, "", why));
+        }
+        let mut seen = BTreeSet::new();
+        for project in put {
+            if !seen.insert(&project.id) || gone.contains(&project.id) {
+                faults.push(ProjectFault::new(&project.id, "", "it is named twice"));
+            }
+            after.0.insert(project.id.clone(), project.clone());
+        }
+        faults.extend(after.faults());
+        if faults.is_empty() { Ok(after) } else { Err(faults) }
+    }
+
+    /// The projects that differ, as they were and as they are, in the order of their names.
+    pub fn differences<'a>(
+        &'a self,
+        after: &'a Self,
+    ) -> impl Iterator<Item = (Option<&'a Project>, Option<&'a Project>)> {
+        let ids: BTreeSet<&ProjectId> = self.0.keys().chain(after.0.keys()).collect();
+        let both = ids.into_iter().map(|id| (self.0.get(id), after.0.get(id)));
+        both.filter(|(before, after)| before != after)
+    }
+
+    fn faults(&self) -> Vec<ProjectFault> {
+        let mut faults = Vec::new();
+        if PROJECTS_MAX < self.0.len() {
+            let why = format!("there would be {}; {PROJECTS_MAX} is the most", self.0.len());
+            faults.push(ProjectFault::new(&ProjectId::default_project(), "", why));
+        }
+        for project in self.0.values() {
+            if let Some(parent) = &project.parent {
+                if !self.0.contains_key(parent) {
+                    let why = format!("there is no projects/{parent}; declare it too");
+                    faults.push(ProjectFault::new(&project.id, "parent", why));
+                } else if let Some(why) = self.has_no_root(&project.id) {
+                    faults.push(ProjectFault::new(&project.id, "parent", why));
+                }
+            }
+            faults.extend(project.label_fault());
+        }
+        faults
+    }
+
+    /// Why nothing leads from a project to one without a parent.
+    fn has_no_root(&self, id: &ProjectId) -> Option<String> {
+        let mut above = self.0.get(id)?.parent.as_ref();
+        for _ in 1..DEPTH_MAX {
+            above = match above {
+                None => return None,
+                Some(it) if it == id => return Some("it would be a part of itself".into()),
+                Some(it) => self.0.get(it).and_then(|it| it.parent.as_ref()),
+            };
+        }
+        above.map(|_| format!("there are more than {DEPTH_MAX} levels; use fewer"))
+    }
+}
+
+impl Project {
+    fn label_fault(&self) -> Option<ProjectFault> {
+        let is_text = |text: &String| {
+            text.chars().count() <= LABEL_MAX && !text.chars().any(char::is_control)
+        };
+        let good =
+            |(key, value): (&String, &String)| !key.is_empty() && is_text(key) && is_text(value);
+        let why = if LABELS_MAX < self.labels.len() {
+            format!("there are {}; {LABELS_MAX} is the most", self.labels.len())
+        } else {
+            let bad = self.labels.iter().find(|label| !good(*label))?;
+            format!("{:?} is no label; use 1 to {LABEL_MAX} characters a side", bad.0)
+        };
+        Some(ProjectFault::new(&self.id, "labels", why))
+    }
+}
+
+impl ProjectFault {
+    fn new(project: &ProjectId, field: &'static str, why: impl Into<String>) -> Self {
+        Self { project: project.clone(), field, why: why.into() }
+    }
+}
+
+#[cfg(test)]
+#[path = "project_tests.rs"]
+mod tests;
