@@ -62,6 +62,19 @@ pub enum Limit {
     Horizon,
 }
 
+impl Limit {
+    /// So much of it, with its unit.
+    #[must_use]
+    pub fn amount(self, amount: u64) -> String {
+        let text = match self {
+            Self::Rate | Self::RateEach => BitRate::from_bps(amount).map(|it| it.to_string()),
+            Self::DurationEach | Self::Horizon => Span::from_ms(amount).map(|it| it.to_string()),
+            Self::Reservations => None,
+        };
+        text.unwrap_or_else(|| amount.to_string())
+    }
+}
+
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

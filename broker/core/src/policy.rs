@@ -58,6 +58,7 @@ pub const OVERUSES_MAX: usize = 1000;
 impl fmt::Display for Overuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { project, what, limit, used, until } = self;
-        write!(f, "projects/{project}: {what}: {used} used of {limit}, until {until}")
+        let [used, limit] = [*used, *limit].map(|it| what.amount(it));
+        write!(f, "projects/{project}: {what}: {used} used of {limit} until {until}")
     }
 }

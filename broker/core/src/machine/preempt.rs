@@ -196,9 +196,9 @@ impl Machine {
         let found = self.state.reservations.get(&id)?;
         let ask = found.ask_again(now)?;
         let ways = self.ways(&ask.project, &ask.ways, ask.terms).ok()?;
-        let wish = self.wish(now, &ask).ok()?;
+        let wish = self.allowed(now, &ask.project, &self.wish(now, &ask).ok()?).ok()?;
         let sight = Sight::of(self);
-        let best = self.ranked_offers(&sight, &ask, &ways, &wish).into_iter().next()?;
+        let best = self.ranked_offers(now, &sight, &ask, (&ways, &wish)).into_iter().next()?;
         Some((ask, best))
     }
 }

@@ -59,7 +59,7 @@ impl Machine {
                 None => {
                     let mut refusal = sight.refuse(ways, wish);
                     let offered = self.offered_wish(stamp.now, ask, wish);
-                    refusal.offers = self.ranked_offers(sight, ask, ways, &offered);
+                    refusal.offers = self.ranked_offers(stamp.now, sight, ask, (ways, &offered));
                     return self.hold_best(sight, stamp, ask, refusal);
                 }
             },
@@ -120,16 +120,21 @@ impl Machine {
     /// Everything that would be granted instead, best first.
     pub(super) fn ranked_offers(
         &self,
+        now: Timestamp,
         sight: &Sight<'_>,
         ask: &Ask,
-        ways: &[Way],
-        wish: &Wish,
+        (ways, wish): (&[Way], &Wish),
     ) -> Vec<CounterOffer> {
         let mut offers = match wish {
             Wish::Steady(wanted) => sight.offers(ways, wanted),
             Wish::Volume(sought) => sight.volume_offers(ways, sought, self.limits.segments_max),
         };
         offers.extend(self.other_source(sight, ask, wish));
+        // What takes longer may take longer than a quota allows.
+        offers.retain(|offer| {
+            let wish = self.wish(now, &offer.ask(ask));
+            wish.is_ok_and(|wish| self.allowed(now, &ask.project, &wish).is_ok())
+        });
         rank(&mut offers, wish);
         offers
     }
@@ -314,10 +319,13 @@ impl Ask {
     /// What any plan for it has to keep to; `None` where there is just one that would do.
     fn promise(&self, wish: &Wish) -> Option<Promise> {
         let what = match (self.shape, wish) {
-            (Shape::Transfer { volume, min, max, split, .. }, Wish::Volume(sought)) => {
-                Promised::Volume { volume, min, max, window: sought.window, split }
+            // No more than quotas allow, wherever it moves.
+            (Shape::Transfer { volume, min, split, .. }, Wish::Volume(sought)) => {
+                let (max, window) = (sought.volume.max, sought.window);
+                Promised::Volume { volume, min, max, window, split }
             }
-            (Shape::Flexible { min, max, span, .. }, Wish::Steady(wanted)) => {
+            (Shape::Flexible { min, span, .. }, Wish::Steady(wanted)) => {
+                let max = wanted.max;
                 let window = Interval::new(wanted.first, wanted.latest.plus(span))?;
                 Promised::Span { min, max, span, window }
             }

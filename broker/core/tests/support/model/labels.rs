@@ -13,6 +13,7 @@ pub(super) fn fault_label(fault: &Fault) -> &'static str {
         Fault::SessionEnded(_) => "session ended",
         Fault::NotHolder { .. } => "not holder",
         Fault::LanesInUse { .. } => "lanes in use",
+        Fault::StalePolicy { .. } | Fault::ProjectInUse { .. } | Fault::QuotasInUse(_) => "policy",
         Fault::Full { .. } => "full",
         Fault::Within { fault, .. } => fault_label(fault),
     }
@@ -21,6 +22,8 @@ pub(super) fn fault_label(fault: &Fault) -> &'static str {
 pub(super) fn label(answer: &Answer, changed: bool) -> &'static str {
     match answer {
         Answer::Refusal(refusal) => match refusal.reason {
+            Reason::AboveQuota => "above quota",
+            Reason::QuotaExhausted => "quota exhausted",
             Reason::NoPath => "no path",
             Reason::RateAboveCapacity => "rate above capacity",
             Reason::Drained => "drained",
@@ -37,6 +40,7 @@ pub(super) fn label(answer: &Answer, changed: bool) -> &'static str {
         Answer::Maintenance { .. } => "maintenance",
         Answer::Drained(_) => "drained",
         Answer::Undrained(_) => "undrained",
+        Answer::Policy { .. } => "policy",
         Answer::Reservation(made) => match made.state {
             State::Held { .. } | State::Confirmed if !made.kept.is_empty() => {
                 "changed, still booked"

@@ -213,7 +213,8 @@ impl Load {
         let mut blockers: Vec<Blocker> =
             ways.iter().flat_map(|way| self.blockers(net, way, wish)).collect();
         blockers.truncate(64);
-        Refusal { reason, blockers, offers: self.offers(net, ways, wish), held: None }
+        let offers = self.offers(net, ways, wish);
+        Refusal { reason, blockers, quotas: Vec::new(), offers, held: None }
     }
 
     fn blockers(&self, net: &Net, way: &Way, wish: &Wish) -> Vec<Blocker> {

@@ -161,6 +161,7 @@ impl Oracle {
                 Some(net) => self.retopo(now, (net, *accept_losses), mark),
                 None => field("topology.links[0].capacity.out_bps"),
             },
+            Command::ApplyPolicy(_) => panic!("quotas have a model of their own"),
         }
     }
 
@@ -417,5 +418,5 @@ fn granted(answer: &Expected) -> bool {
 }
 
 fn bare(reason: Reason) -> Refusal {
-    Refusal { reason, blockers: Vec::new(), offers: Vec::new(), held: None }
+    Refusal { reason, blockers: Vec::new(), quotas: Vec::new(), offers: Vec::new(), held: None }
 }

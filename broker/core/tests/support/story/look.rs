@@ -49,8 +49,8 @@ impl World {
         let Shape::Flexible { min, span, start, end, .. } = ask.shape else {
             panic!("write RATE SPAN in FROM..TO");
         };
-        let (ways, terms) = (ask.ways, ask.terms);
-        let query = Query { ways, terms, min, span, start, end, steps_max: 100 };
+        let (project, ways, terms) = (ask.project, ask.ways, ask.terms);
+        let query = Query { project, ways, terms, min, span, start, end, steps_max: 100 };
         let windows = match self.machine.windows(self.now, &query) {
             Ok(windows) => windows,
             Err(fault) => return format!("fault: {}\n", self.tame(&fault.to_string())),

@@ -28,6 +28,9 @@
 //! `windows`, `lane LANE FROM..TO` (what is free, step by step), `paths SOURCE -> DESTINATION
 //! [via H,H]`.
 //!
+//! `policy` and projects with their quotas (`projects.rs` has the words), `projects` (all of them);
+//! a request is `for PROJECT`, or for `default`.
+//!
 //! Bounds: `limit moves N`, `limit segments N`, before anything else.
 //!
 //! Time and sight: `at T [beating S,S]` (they are heard every 10 s until then), `restart T` (a
@@ -40,6 +43,7 @@ mod look;
 mod names;
 mod plan;
 mod print;
+mod projects;
 mod request;
 mod shape;
 
@@ -158,6 +162,7 @@ impl World {
             ["sessions"] => self.sessions.values().map(|id| self.session_line(*id)).collect(),
             ["moving"] => self.moving(),
             ["counts"] => self.counts(),
+            ["projects"] => self.projects(),
             _ => self.request(&words),
         };
         out.push_str(&self.pass());
@@ -343,6 +348,7 @@ impl World {
                 let lanes = told.lanes.iter().map(|name| self.lane(name.as_str()));
                 lanes.flatten().all(Lane::is_drained)
             }
+            Answer::Policy { version, .. } => *version == self.machine.policy_version(),
             Answer::Undrained(told) => {
                 let lanes = told.iter().map(|name| self.lane(name.as_str()));
                 lanes.flatten().all(|lane| !lane.is_drained())

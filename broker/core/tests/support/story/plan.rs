@@ -9,6 +9,7 @@ use tidegate_policy::{BitRate, ByteCount};
 
 use super::World;
 use super::print::{instant, over, passing, rate, way};
+use super::projects;
 
 impl World {
     /// What is promised beyond the plan, the plan where it is more than one rate, how it was
@@ -164,6 +165,9 @@ pub(super) fn refused(refusal: &Refusal) -> String {
             rate(blocker.limit),
             rate(blocker.missing()),
         ));
+    }
+    for blocker in &refusal.quotas {
+        out.push_str(&projects::quota(blocker));
     }
     for (index, offer) in refusal.offers.iter().enumerate() {
         out.push_str(&format!("  offer {}, {}\n", index + 1, offered(offer)));

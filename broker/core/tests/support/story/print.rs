@@ -83,6 +83,7 @@ impl World {
                 });
                 format!("drained\n{}{still}", lanes.collect::<String>())
             }
+            Answer::Policy { .. } => self.policy_answer(answer),
             Answer::Undrained(lanes) => {
                 let lanes = lanes.iter().map(|lane| format!("  {lane} takes bookings again\n"));
                 format!("undrained\n{}", lanes.collect::<String>())

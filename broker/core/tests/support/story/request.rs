@@ -8,7 +8,7 @@ use tidegate_core::{
 use tidegate_policy::{ByteCount, Endpoint, ProjectId, Timestamp};
 
 use super::shape::{option, shape, signed_ms, span, time, times, weeks_later};
-use super::{World, draft};
+use super::{World, draft, projects};
 
 impl World {
     /// Asks something of the machine.
@@ -66,6 +66,7 @@ impl World {
                 };
                 Command::CreateMaintenance(ask.into())
             }
+            ["policy", rest @ ..] => self.policy(rest),
             ["cancel", window] => Command::DeleteMaintenance(self.window_id(window)),
             ["open", agent] => Command::OpenSession(draft::name(agent)),
             ["close", session] => Command::CloseSession(self.session(session)),
@@ -135,7 +136,7 @@ impl World {
         };
         let (shape, rest) = shape(rest);
         Ask {
-            project: ProjectId::default_project(),
+            project: option(rest, "for").map_or_else(ProjectId::default_project, projects::id),
             ways,
             shape,
             terms: Terms {
