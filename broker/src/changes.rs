@@ -202,6 +202,7 @@ fn touched(change: &Change) -> &[ReservationId] {
         // What they change of a reservation is not shown of it, or is not told by itself.
         Change::Settled { .. } | Change::Metered { .. } => &[],
         Change::TopologyApplied { .. }
+        | Change::PolicyApplied { .. }
         | Change::Drained { .. }
         | Change::Undrained { .. }
         | Change::MaintenanceCreated { .. }
@@ -232,6 +233,7 @@ pub(crate) fn concerned(change: &Change, machine: &Machine) -> Vec<SessionId> {
         | Change::Settled { .. }
         | Change::Metered { .. }
         | Change::Forgotten { .. }
+        | Change::PolicyApplied { .. }
         | Change::TopologyApplied { .. }
         | Change::MaintenanceCreated { .. }
         | Change::MaintenanceEnded { .. }

@@ -24,6 +24,7 @@ use crate::fields::Fields;
 pub mod image;
 mod network;
 mod plan;
+mod policy;
 
 use plan::Told;
 
@@ -132,6 +133,9 @@ fn change_to_wire(change: &Change) -> wire::event::Change {
         }
         Change::MaintenanceCreated { maintenance, losses } => {
             To::MaintenanceCreated(network::maintenance_to_wire(maintenance, losses))
+        }
+        Change::PolicyApplied { version, changes, overuses } => {
+            To::PolicyApplied(policy::applied_to_wire(*version, changes, overuses))
         }
         Change::MaintenanceEnded { id: it } => {
             To::MaintenanceEnded(wire::MaintenanceEnded { id: id(it.as_u128()) })
@@ -294,6 +298,7 @@ fn change(from: &wire::event::Change, at_ms: i64) -> Result<Change, Unreadable> 
         From::Drained(from) => Change::Drained { resource: word("resource", &from.resource)? },
         From::Undrained(from) => Change::Undrained { resource: word("resource", &from.resource)? },
         From::MaintenanceCreated(from) => network::maintenance_created(from, at_ms)?,
+        From::PolicyApplied(from) => policy::policy_applied(from)?,
         From::MaintenanceEnded(from) => {
             Change::MaintenanceEnded { id: network::maintenance_id(&from.id)? }
         }

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tidegate_proto::v1::admin_service_server::AdminServiceServer;
+use tidegate_proto::v1::policy_service_server::PolicyServiceServer;
 use tidegate_proto::v1::reservation_service_server::ReservationServiceServer;
 use tidegate_proto::v1::session_service_server::SessionServiceServer;
 use tidegate_proto::v1::topology_service_server::TopologyServiceServer;
@@ -51,6 +52,7 @@ pub(crate) async fn serve(
     health.set_serving::<ReservationServiceServer<Rpc>>().await;
     health.set_serving::<SessionServiceServer<Rpc>>().await;
     health.set_serving::<TopologyServiceServer<Rpc>>().await;
+    health.set_serving::<PolicyServiceServer<Rpc>>().await;
     health.set_serving::<AdminServiceServer<Rpc>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(tidegate_proto::DESCRIPTORS)
@@ -70,6 +72,9 @@ pub(crate) async fn serve(
     let topology = TopologyServiceServer::new(rpc.clone())
         .max_decoding_message_size(APPLY_MAX)
         .max_encoding_message_size(APPLY_MAX);
+    let policy = PolicyServiceServer::new(rpc.clone())
+        .max_decoding_message_size(APPLY_MAX)
+        .max_encoding_message_size(APPLY_MAX);
     let router = Server::builder()
         .concurrency_limit_per_connection(per_connection)
         .max_concurrent_streams(STREAMS_MAX)
@@ -80,6 +85,7 @@ pub(crate) async fn serve(
         .add_service(reservations)
         .add_service(sessions)
         .add_service(topology)
+        .add_service(policy)
         .add_service(AdminServiceServer::new(rpc).max_decoding_message_size(MESSAGE_MAX))
         .add_service(health_service)
         .add_optional_service(reflection);

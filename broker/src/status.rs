@@ -175,6 +175,9 @@ fn code_of(fault: &Fault) -> (Code, &'static str) {
         Fault::SessionEnded(_) => (Code::FailedPrecondition, "SESSION_ENDED"),
         Fault::NotHolder { .. } => (Code::FailedPrecondition, "NOT_HOLDER"),
         Fault::LanesInUse { .. } => (Code::FailedPrecondition, "LANES_IN_USE"),
+        Fault::StalePolicy { .. } => (Code::Aborted, "ETAG_STALE"),
+        Fault::ProjectInUse { .. } => (Code::FailedPrecondition, "PROJECT_IN_USE"),
+        Fault::QuotasInUse(_) => (Code::FailedPrecondition, "QUOTAS_IN_USE"),
         Fault::Full { .. } => (Code::ResourceExhausted, "FULL"),
         Fault::Within { fault, .. } => code_of(fault),
     }
@@ -202,13 +205,31 @@ fn detail(details: &mut ErrorDetails, fault: &Fault) {
             }
             let mut room = DETAILS_MAX / 2;
             for victim in &losses.victims {
-                let name = reply::reservation_name(victim.reservation);
+                let name = reply::unknown_name(victim.reservation);
                 let why = format!("would be lost at {} on {}", victim.lost, victim.lane);
                 if !fits(&mut room, &name, &why) {
                     break;
                 }
                 details.add_precondition_failure_violation("RESERVATION", name, why);
             }
+        }
+        Fault::QuotasInUse(overuses) => {
+            let mut room = DETAILS_MAX;
+            for overuse in overuses {
+                let (name, why) = (format!("projects/{}", overuse.project), overuse.to_string());
+                if !fits(&mut room, &name, &why) {
+                    break;
+                }
+                details.add_precondition_failure_violation("QUOTA", name, why);
+            }
+        }
+        Fault::ProjectInUse { project, live } => {
+            let why = format!("{live} live reservations");
+            details.add_precondition_failure_violation(
+                "PROJECT",
+                format!("projects/{project}"),
+                why,
+            );
         }
         Fault::IllegalStep { id, step, .. } => {
             details.add_precondition_failure_violation("STATE", id.to_string(), *step);
@@ -220,6 +241,7 @@ fn detail(details: &mut ErrorDetails, fault: &Fault) {
         Fault::RequestReused(_)
         | Fault::RequestOutOfWindow { .. }
         | Fault::Stale { .. }
+        | Fault::StalePolicy { .. }
         | Fault::SessionEnded(_)
         | Fault::NotHolder { .. } => {}
     }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Bound::{Excluded, Unbounded};
 
 use crate::ids::ProjectId;
 use crate::time::Span;
@@ -130,6 +131,18 @@ impl Projects {
     /// All of them, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Project> {
         self.0.values()
+    }
+
+    /// Those behind one of that name, in the order of their names; all of them behind none.
+    pub fn after(&self, id: Option<&ProjectId>) -> impl Iterator<Item = &Project> {
+        let from = id.map_or(Unbounded, Excluded);
+        self.0.range((from, Unbounded)).map(|(_, project)| project)
+    }
+
+    /// Those that somebody declared: all but a `default` of which nothing is said.
+    pub fn declared(&self) -> impl Iterator<Item = &Project> {
+        let plain = Project::new(ProjectId::default_project());
+        self.0.values().filter(move |project| **project != plain)
     }
 
     /// A project and those above it, from the one that is named upwards; empty if there is none.

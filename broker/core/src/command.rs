@@ -60,17 +60,19 @@ pub enum Command {
 }
 
 /// A reservation that is to change, as its asker knows it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Target {
     /// Which.
     pub id: ReservationId,
+    /// The project that it must be of; `None` takes any.
+    pub project: Option<ProjectId>,
     /// The revision that it must have; `None` takes any.
     pub revision: Option<u64>,
 }
 
 impl From<ReservationId> for Target {
     fn from(id: ReservationId) -> Self {
-        Self { id, revision: None }
+        Self { id, project: None, revision: None }
     }
 }
 
@@ -221,7 +223,7 @@ pub enum Until {
 }
 
 /// Gives a reservation back.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Release {
     /// Which.
     pub target: Target,
@@ -232,7 +234,7 @@ pub struct Release {
 }
 
 /// Changes a reservation in one step. What is `None` stays.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Modify {
     /// Which.
     pub target: Target,

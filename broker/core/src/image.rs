@@ -36,7 +36,7 @@ pub struct Image {
     pub maintenances: Vec<Maintenance>,
     /// What takes nothing new.
     pub drained: Vec<Resource>,
-    /// Every project, in the order of their names.
+    /// Every project that was declared, in the order of their names.
     pub projects: Vec<Project>,
     /// How often the policy was changed so far.
     pub policy_version: u64,
@@ -98,7 +98,7 @@ impl Machine {
             answers: requests.into_iter().map(answer).collect(),
             maintenances: maintenances.into_values().collect(),
             drained: drained.into_iter().collect(),
-            projects: projects.iter().cloned().collect(),
+            projects: projects.declared().cloned().collect(),
             policy_version,
         }
     }

@@ -282,7 +282,7 @@ const STEPS_MAX: u32 = 1000;
 /// A question for times that would fit.
 pub(crate) fn windows(message: &v1::FindWindowsRequest) -> Checked<Query> {
     let mut fields = Fields::default();
-    project(&mut fields, "parent", &message.parent);
+    let project = project(&mut fields, "parent", &message.parent);
     let said = Said {
         sources: &message.sources,
         destination: &message.destination,
@@ -303,8 +303,9 @@ pub(crate) fn windows(message: &v1::FindWindowsRequest) -> Checked<Query> {
     let steps = steps.map(|steps| if steps == 0 { STEPS_DEFAULT } else { steps });
     let steps_max = steps.and_then(|steps| usize::try_from(steps).ok());
     let query = (|| {
-        let (ways, terms, start) = (ways?, terms?, start?);
-        Some(Query { ways, terms, min: min?, span: span?, start, end: end?, steps_max: steps_max? })
+        let (project, ways, terms, start) = (project?, ways?, terms?, start?);
+        let (min, span, end, steps_max) = (min?, span?, end?, steps_max?);
+        Some(Query { project, ways, terms, min, span, start, end, steps_max })
     })();
     fields.finish(query)
 }

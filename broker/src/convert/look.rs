@@ -1,9 +1,10 @@
 //! Windows and explanations for the wire.
 
+use tidegate_core::Machine;
 use tidegate_core::machine::{Availability, Holder, LaneCheck, WayCheck, Window, Windows};
 use tidegate_proto::v1;
 
-use super::reply::{hosts, int, reservation_name, source, time};
+use super::reply::{hosts, int, name_in, source, time};
 
 pub(crate) fn windows(windows: &Windows) -> v1::FindWindowsResponse {
     v1::FindWindowsResponse {
@@ -37,7 +38,7 @@ fn availability(free: &Availability) -> v1::Availability {
     }
 }
 
-pub(crate) fn way(check: &WayCheck) -> v1::Way {
+pub(crate) fn way(check: &WayCheck, machine: &Machine) -> v1::Way {
     v1::Way {
         source: source(&check.route),
         via: hosts(check.route.via()),
@@ -45,11 +46,11 @@ pub(crate) fn way(check: &WayCheck) -> v1::Way {
         fits: check.fits,
         highest_bps: int(check.highest.bps()),
         earliest_time: check.earliest.map(time),
-        lanes: check.lanes.iter().map(lane).collect(),
+        lanes: check.lanes.iter().map(|check| lane(check, machine)).collect(),
     }
 }
 
-fn lane(check: &LaneCheck) -> v1::LaneCheck {
+fn lane(check: &LaneCheck, machine: &Machine) -> v1::LaneCheck {
     v1::LaneCheck {
         lane: check.lane.to_string(),
         limit_bps: int(check.limit),
@@ -59,13 +60,13 @@ fn lane(check: &LaneCheck) -> v1::LaneCheck {
         tightest_time: Some(time(check.tightest)),
         first_free_time: check.first_free.map(time),
         drained: check.drained,
-        holders: check.holders.iter().map(holder).collect(),
+        holders: check.holders.iter().map(|it| holder(it, machine)).collect(),
     }
 }
 
-fn holder(holder: &Holder) -> v1::Holder {
+fn holder(holder: &Holder, machine: &Machine) -> v1::Holder {
     v1::Holder {
-        reservation: reservation_name(holder.id),
+        reservation: name_in(machine, holder.id),
         booked_bps: int(holder.amount),
         end_time: Some(time(holder.end)),
     }

@@ -7,6 +7,7 @@ pub(crate) mod look;
 pub(crate) mod network;
 pub(crate) mod offer;
 mod plan;
+pub(crate) mod policy;
 pub(crate) mod reads;
 pub(crate) mod reply;
 pub(crate) mod request;

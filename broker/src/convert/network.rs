@@ -4,7 +4,7 @@
 use tidegate_core::lane::{Lane, LaneName};
 use tidegate_core::machine::{COMMENT_MAX, Drained, LaneChange};
 use tidegate_core::topology::{How, Path, Steer};
-use tidegate_core::{Command, Losses, Maintenance, MaintenanceAsk, Victim};
+use tidegate_core::{Command, Losses, Machine, Maintenance, MaintenanceAsk, Victim};
 use tidegate_policy::{Endpoint, Interval, MaintenanceId, Name, Resource, Span, Timestamp};
 use tidegate_proto::v1;
 
@@ -152,9 +152,9 @@ pub(crate) fn maintenance(window: &Maintenance) -> v1::Maintenance {
     }
 }
 
-pub(crate) fn victims(losses: &Losses) -> Vec<v1::Victim> {
+pub(crate) fn victims(losses: &Losses, machine: &Machine) -> Vec<v1::Victim> {
     let victim = |victim: &Victim| v1::Victim {
-        reservation: reply::reservation_name(victim.reservation),
+        reservation: reply::name_in(machine, victim.reservation),
         session: victim.session.map(reply::session_name).unwrap_or_default(),
         lane: victim.lane.to_string(),
         lost_time: Some(reply::time(victim.lost)),
@@ -163,10 +163,10 @@ pub(crate) fn victims(losses: &Losses) -> Vec<v1::Victim> {
     losses.victims.iter().map(victim).collect()
 }
 
-pub(crate) fn drained(drained: &Drained) -> v1::DrainResourceResponse {
+pub(crate) fn drained(drained: &Drained, machine: &Machine) -> v1::DrainResourceResponse {
     v1::DrainResourceResponse {
         lanes: lanes(&drained.lanes),
-        reservations: drained.reservations.iter().map(|id| reply::reservation_name(*id)).collect(),
+        reservations: drained.reservations.iter().map(|id| reply::name_in(machine, *id)).collect(),
         reservation_count: reply::int(drained.count),
         empty_time: drained.empty.map(reply::time),
     }

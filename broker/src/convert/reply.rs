@@ -7,10 +7,12 @@ use tidegate_core::{
     Ask, Blocker, CloseWhy, CounterOffer, Machine, MoveWhy, OfferKind, Reason, Refusal,
     Reservation, Route, Session, SessionState, Terms,
 };
-use tidegate_policy::{ByteCount, MarkKind, Name, ReservationId, SessionId, Span, Timestamp};
+use tidegate_policy::{
+    ByteCount, MarkKind, Name, ProjectId, ReservationId, SessionId, Span, Timestamp,
+};
 use tidegate_proto::v1;
 
-use super::plan;
+use super::{plan, policy};
 use crate::config::SessionConfig;
 
 /// A number for the wire; what would not fit into 63 bits does not occur.
@@ -34,8 +36,21 @@ pub(crate) fn duration(span: Span) -> Duration {
     Duration { seconds: int(ms / 1000), nanos }
 }
 
-pub(crate) fn reservation_name(id: ReservationId) -> String {
-    format!("projects/default/reservations/{id}")
+pub(crate) fn reservation_name(project: &ProjectId, id: ReservationId) -> String {
+    format!("projects/{project}/reservations/{id}")
+}
+
+/// The name of a reservation of which only the identifier is told.
+pub(crate) fn name_in(machine: &Machine, id: ReservationId) -> String {
+    match machine.reservation(id) {
+        Some(found) => reservation_name(&found.project, id),
+        None => unknown_name(id),
+    }
+}
+
+/// The name of one that is not known any more, or not here: of whatever project.
+pub(crate) fn unknown_name(id: ReservationId) -> String {
+    format!("projects/-/reservations/{id}")
 }
 
 pub(crate) fn session_name(id: SessionId) -> String {
@@ -62,7 +77,7 @@ pub fn reservation(reservation: &Reservation, now: Timestamp, used: ByteCount) -
     let route = reservation.plan.route();
     let promise = reservation.promise.as_deref();
     v1::Reservation {
-        name: reservation_name(reservation.id),
+        name: reservation_name(&reservation.project, reservation.id),
         state: state(reservation.state).into(),
         phase: phase(reservation.phase(now)).into(),
         close_reason: close_reason(reservation.state).into(),
@@ -171,7 +186,7 @@ pub(crate) fn grant_status(
     now: Timestamp,
 ) -> v1::GrantStatus {
     let closed = v1::GrantStatus {
-        reservation: reservation_name(id),
+        reservation: name_in(machine, id),
         state: v1::reservation::State::Closed.into(),
         ..v1::GrantStatus::default()
     };
@@ -245,6 +260,8 @@ fn was_shrunk(found: &Reservation) -> bool {
 /// A refusal as it stands at `now` of what was `asked`, if it was a reservation.
 pub(crate) fn refusal(refusal: &Refusal, now: Timestamp, asked: Option<&Ask>) -> v1::Refusal {
     let reason = match refusal.reason {
+        Reason::AboveQuota => v1::refusal::Reason::AboveQuota,
+        Reason::QuotaExhausted => v1::refusal::Reason::QuotaExhausted,
         Reason::NoPath => v1::refusal::Reason::NoPath,
         Reason::RateAboveCapacity => v1::refusal::Reason::RateAboveCapacity,
         Reason::Drained => v1::refusal::Reason::Drained,
@@ -258,6 +275,7 @@ pub(crate) fn refusal(refusal: &Refusal, now: Timestamp, asked: Option<&Ask>) ->
         offers: refusal.offers.iter().map(|it| offer(it, asked)).collect(),
         // Just made: nothing has moved under it.
         held: refusal.held.as_deref().map(|held| reservation(held, now, ByteCount::ZERO)),
+        quotas: refusal.quotas.iter().map(policy::blocker).collect(),
     }
 }
 

@@ -73,6 +73,7 @@ marked! {
     UndrainResourceRequest "UndrainResource"
     CreateMaintenanceRequest "CreateMaintenance"
     DeleteMaintenanceRequest "DeleteMaintenance"
+    ApplyPolicyRequest "ApplyPolicy"
 }
 
 /// Checks the id of a mutation, and the rest of it by `command`.
@@ -228,7 +229,7 @@ fn target(
     (name_field, name): (&str, &str),
     (etag_field, etag): (&str, &str),
 ) -> Option<Target> {
-    let id = reservation(fields, name_field, name);
+    let named = reservation(fields, name_field, name);
     let revision = match etag {
         "" => None,
         etag => {
@@ -243,7 +244,8 @@ fn target(
             revision
         }
     };
-    Some(Target { id: id?, revision })
+    let (project, id) = named?;
+    Some(Target { id, project, revision })
 }
 
 /// A project to create or to look in.
@@ -251,27 +253,30 @@ pub(super) fn project(fields: &mut Fields, field: &str, text: &str) -> Option<Pr
     if text.is_empty() {
         return Some(ProjectId::default_project());
     }
-    let project = ProjectId(fields.named::<Name>(field, "projects", text)?);
-    if project != ProjectId::default_project() {
-        fields.fault(
-            field,
-            "there is no such project; until projects are declared, everything \
-                             belongs to projects/default",
-        );
-        return None;
-    }
-    Some(project)
+    fields.named::<Name>(field, "projects", text).map(ProjectId)
 }
 
-/// `projects/{project}/reservations/{id}`.
-fn reservation(fields: &mut Fields, field: &str, text: &str) -> Option<ReservationId> {
-    let id = text.split_once("/reservations/").filter(|(parent, _)| *parent == "projects/default");
-    match id {
-        Some((_, id)) => fields.word(field, id),
-        None if text.is_empty() => fields.word(field, text),
+/// `projects/{project}/reservations/{id}`, or `-` for a project that is not told.
+fn reservation(
+    fields: &mut Fields,
+    field: &str,
+    text: &str,
+) -> Option<(Option<ProjectId>, ReservationId)> {
+    let parts = text.strip_prefix("projects/").and_then(|rest| rest.split_once("/reservations/"));
+    match parts {
+        Some(("-", id)) => Some((None, fields.word(field, id)?)),
+        Some((project, id)) => {
+            let project = fields.word::<Name>(field, project).map(ProjectId);
+            let id = fields.word(field, id);
+            Some((Some(project?), id?))
+        }
+        None if text.is_empty() => {
+            fields.fault(field, "it is required");
+            None
+        }
         None => {
             let shown: String = text.chars().take(80).collect();
-            let why = format!("{shown:?} is not projects/default/reservations/ID");
+            let why = format!("{shown:?} is not projects/PROJECT/reservations/ID");
             fields.fault(field, why);
             None
         }
@@ -318,10 +323,10 @@ pub(crate) fn close_session(message: &v1::CloseSessionRequest) -> Checked<Mutati
 }
 
 /// A reservation that somebody wants to see.
-pub(crate) fn get(message: &v1::GetReservationRequest) -> Checked<ReservationId> {
+pub(crate) fn get(message: &v1::GetReservationRequest) -> Checked<Target> {
     let mut fields = Fields::default();
-    let id = reservation(&mut fields, "name", &message.name);
-    fields.finish(id)
+    let target = target(&mut fields, ("name", &message.name), ("etag", ""));
+    fields.finish(target)
 }
 
 /// One beat of a session.
@@ -356,7 +361,7 @@ pub(crate) fn beat(message: &v1::KeepAliveRequest) -> Checked<Beat> {
             let why = format!("it is {}; repeat the plan_version of the answer", used.plan_version);
             fields.fault(&format!("usage[{index}].plan_version"), why);
         }
-        usage.extend(id.zip(bytes).zip(plan).map(|((id, bytes), plan)| (id, bytes, plan)));
+        usage.extend(id.zip(bytes).zip(plan).map(|(((_, id), bytes), plan)| (id, bytes, plan)));
     }
     fields.finish(session.map(|session| Beat { session, sequence: message.sequence, usage }))
 }

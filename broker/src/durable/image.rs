@@ -20,8 +20,8 @@ use wire::kept_answer::Outcome as WireOutcome;
 use wire::piece::Piece as Kind;
 
 use super::{
-    Told, Unreadable, bad, bits, id, instant, kept_to_wire, mark_to_wire, network, request_mark,
-    reservation_id, reserved_to_wire, session_id, why, why_to_wire, word,
+    Told, Unreadable, bad, bits, id, instant, kept_to_wire, mark_to_wire, network, policy,
+    request_mark, reservation_id, reserved_to_wire, session_id, why, why_to_wire, word,
 };
 use crate::convert;
 use crate::journal::MAX_BATCH_BYTES;
@@ -48,6 +48,8 @@ pub fn encode(image: &Image) -> Vec<u8> {
         answers,
         maintenances,
         drained,
+        projects,
+        policy_version,
     } = image;
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let ledger = wire::Ledger {
@@ -59,6 +61,8 @@ pub fn encode(image: &Image) -> Vec<u8> {
         answer_count: count(answers.len()),
         maintenance_count: count(maintenances.len()),
         drained: drained.iter().map(ToString::to_string).collect(),
+        project_count: count(projects.len()),
+        policy_version: *policy_version,
     };
     let mut bytes = Vec::new();
     let mut put = |piece: Kind| {
@@ -77,6 +81,9 @@ pub fn encode(image: &Image) -> Vec<u8> {
     for maintenance in maintenances {
         put(Kind::Maintenance(maintenance_to_wire(maintenance)));
     }
+    for project in projects {
+        put(Kind::Project(convert::policy::to_wire(project)));
+    }
     bytes
 }
 
@@ -94,6 +101,7 @@ pub fn decode(mut bytes: &[u8]) -> Result<Image, Unreadable> {
     let (topology, topology_version) = network::topology(ledger.topology.as_ref())?;
     let (mut reservations, mut sessions) = (Vec::new(), Vec::new());
     let (mut answers, mut maintenances) = (Vec::new(), Vec::new());
+    let mut projects = Vec::new();
     while !bytes.is_empty() {
         match next(&mut bytes)? {
             Kind::Ledger(_) => return Err(bad("ledger", "it stands there twice")),
@@ -101,6 +109,7 @@ pub fn decode(mut bytes: &[u8]) -> Result<Image, Unreadable> {
             Kind::Session(from) => sessions.push(session(&from)?),
             Kind::Answer(from) => answers.push(answer(from)?),
             Kind::Maintenance(from) => maintenances.push(maintenance(&from)?),
+            Kind::Project(from) => projects.push(policy::project(&from)?),
         }
     }
     for (field, found, stated) in [
@@ -108,6 +117,7 @@ pub fn decode(mut bytes: &[u8]) -> Result<Image, Unreadable> {
         ("session_count", sessions.len(), ledger.session_count),
         ("answer_count", answers.len(), ledger.answer_count),
         ("maintenance_count", maintenances.len(), ledger.maintenance_count),
+        ("project_count", projects.len(), ledger.project_count),
     ] {
         if u64::try_from(found) != Ok(stated) {
             return Err(bad(field, format!("{found} are there, {stated} were written")));
@@ -126,6 +136,8 @@ pub fn decode(mut bytes: &[u8]) -> Result<Image, Unreadable> {
         answers,
         maintenances,
         drained,
+        projects,
+        policy_version: ledger.policy_version,
     })
 }
 
@@ -302,6 +314,9 @@ fn answer_to_wire(answer: &Answered) -> wire::KeptAnswer {
         }
         Outcome::Drain(resource) => WireOutcome::Drain(resource.to_string()),
         Outcome::Undrain(resource) => WireOutcome::Undrain(resource.to_string()),
+        Outcome::Policy { version, changes, overuses } => {
+            WireOutcome::Policy(policy::applied_to_wire(*version, changes, overuses))
+        }
     };
     let request = RequestMark { id: *request, fingerprint: *fingerprint };
     wire::KeptAnswer {
@@ -333,6 +348,10 @@ fn answer(from: wire::KeptAnswer) -> Result<Answered, Unreadable> {
         }
         WireOutcome::Drain(resource) => Outcome::Drain(word("drain", &resource)?),
         WireOutcome::Undrain(resource) => Outcome::Undrain(word("undrain", &resource)?),
+        WireOutcome::Policy(it) => {
+            let (version, changes, overuses) = policy::applied(&it)?;
+            Outcome::Policy { version, changes, overuses }
+        }
     };
     Ok(Answered { id, fingerprint, outcome, at: instant("at_ms", from.at_ms)? })
 }

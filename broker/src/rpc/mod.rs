@@ -3,6 +3,7 @@
 mod admin;
 mod admit;
 mod list;
+mod policy;
 mod reservation;
 mod session;
 mod topology;

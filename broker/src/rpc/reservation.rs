@@ -1,6 +1,6 @@
 //! `ReservationService`.
 
-use tidegate_core::{Answer, Ask, Fault};
+use tidegate_core::{Answer, Ask, Machine};
 use tidegate_policy::Timestamp;
 use tidegate_proto::v1;
 use tidegate_proto::v1::reservation_service_server::ReservationService;
@@ -38,29 +38,30 @@ impl Rpc {
         &self,
         answered: Answered,
     ) -> Option<v1::create_reservation_response::Outcome> {
-        self.formed(&answered.answer, answered.now, answered.mutation.asked(0))
+        let asked = answered.mutation.asked(0);
+        formed(&self.view.read().machine, (&answered.answer, answered.now), asked)
     }
+}
 
-    fn formed(
-        &self,
-        answer: &Answer,
-        now: Timestamp,
-        asked: Option<&Ask>,
-    ) -> Option<v1::create_reservation_response::Outcome> {
-        use v1::create_reservation_response::Outcome;
-        match answer {
-            Answer::Reservation(it) => {
-                let used = self.view.read().machine.used(it.id);
-                Some(Outcome::Reservation(reply::reservation(it, now, used)))
-            }
-            Answer::Refusal(refusal) => Some(Outcome::Refusal(reply::refusal(refusal, now, asked))),
-            Answer::Batch(_)
-            | Answer::Session(_)
-            | Answer::Topology { .. }
-            | Answer::Maintenance { .. }
-            | Answer::Drained(_)
-            | Answer::Undrained(_) => None,
+/// An answer to a request for a reservation; `None` if it is another kind of answer.
+fn formed(
+    machine: &Machine,
+    (answer, now): (&Answer, Timestamp),
+    asked: Option<&Ask>,
+) -> Option<v1::create_reservation_response::Outcome> {
+    use v1::create_reservation_response::Outcome;
+    match answer {
+        Answer::Reservation(it) => {
+            Some(Outcome::Reservation(reply::reservation(it, now, machine.used(it.id))))
         }
+        Answer::Refusal(refusal) => Some(Outcome::Refusal(reply::refusal(refusal, now, asked))),
+        Answer::Batch(_)
+        | Answer::Session(_)
+        | Answer::Topology { .. }
+        | Answer::Maintenance { .. }
+        | Answer::Drained(_)
+        | Answer::Undrained(_)
+        | Answer::Policy { .. } => None,
     }
 }
 
@@ -86,8 +87,9 @@ impl ReservationService for Rpc {
         let answered = self.queue.mutate(mutation, deadline).await?;
         let Answered { answer, now, mutation } = answered;
         let Answer::Batch(answers) = answer else { return Err(Failure::Stopped.into()) };
+        let published = self.view.read();
         let formed = |(place, answer)| v1::CreateReservationResponse {
-            outcome: self.formed(answer, now, mutation.asked(place)),
+            outcome: formed(&published.machine, (answer, now), mutation.asked(place)),
         };
         let responses = answers.iter().enumerate().map(formed).collect();
         Ok(Response::new(v1::BatchCreateReservationsResponse { responses }))
@@ -125,13 +127,15 @@ impl ReservationService for Rpc {
     ) -> Reply<v1::ExplainReservationResponse> {
         let (ask, called) = ask::explained(request.get_ref()).map_err(Failure::from)?;
         let now = self.clock.now();
-        let explained = self.view.read().machine.explain(now, &ask);
+        let published = self.view.read();
+        let machine = &published.machine;
+        let explained = machine.explain(now, &ask);
         let explained = explained
             .map_err(|fault| Failure::from(called.fault(fault).fields_within("request")))?;
-        let outcome = self.formed(&explained.answer, now, Some(&ask));
+        let outcome = formed(machine, (&explained.answer, now), Some(&ask));
         Ok(Response::new(v1::ExplainReservationResponse {
             answer: Some(v1::CreateReservationResponse { outcome }),
-            ways: explained.ways.iter().map(look::way).collect(),
+            ways: explained.ways.iter().map(|way| look::way(way, machine)).collect(),
         }))
     }
 
@@ -150,12 +154,11 @@ impl ReservationService for Rpc {
         &self,
         request: Request<v1::GetReservationRequest>,
     ) -> Reply<v1::Reservation> {
-        let id = request::get(request.get_ref()).map_err(Failure::from)?;
+        let target = request::get(request.get_ref()).map_err(Failure::from)?;
         let published = self.view.read();
         let now = self.clock.now();
-        let missing = || Fault::NotFound { what: reply::reservation_name(id) };
-        let found = published.machine.reservation(id).ok_or_else(missing).map_err(Failure::from)?;
-        let used = published.machine.used(id);
+        let found = published.machine.target(&target).map_err(Failure::from)?;
+        let used = published.machine.used(found.id);
         Ok(Response::new(reply::reservation(found, now, used)))
     }
 

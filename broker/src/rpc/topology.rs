@@ -11,8 +11,8 @@ use crate::deadline;
 use crate::status::Failure;
 
 impl Rpc {
-    /// Carries out what an operator asks of the network.
-    async fn operate<M>(
+    /// Carries out what an operator asks of the network, or an administrator of the policy.
+    pub(super) async fn operate<M>(
         &self,
         request: Request<M>,
         check: fn(&M) -> Checked<request::Mutation>,
@@ -34,7 +34,7 @@ impl TopologyService for Rpc {
                 Ok(Response::new(v1::ApplyTopologyResponse {
                     version: reply::int(version),
                     changes: changes.iter().map(network::lane_change).collect(),
-                    victims: network::victims(&losses),
+                    victims: network::victims(&losses, &self.view.read().machine),
                     victim_count: reply::int(losses.count),
                 }))
             }
@@ -90,7 +90,9 @@ impl TopologyService for Rpc {
         request: Request<v1::DrainResourceRequest>,
     ) -> Result<Response<v1::DrainResourceResponse>, Status> {
         match self.operate(request, network::drain).await? {
-            Answer::Drained(drained) => Ok(Response::new(network::drained(&drained))),
+            Answer::Drained(drained) => {
+                Ok(Response::new(network::drained(&drained, &self.view.read().machine)))
+            }
             _ => Err(Failure::Stopped.into()),
         }
     }
@@ -116,7 +118,7 @@ impl TopologyService for Rpc {
             Answer::Maintenance { maintenance, losses } => {
                 Ok(Response::new(v1::CreateMaintenanceResponse {
                     maintenance: Some(network::maintenance(&maintenance)),
-                    victims: network::victims(&losses),
+                    victims: network::victims(&losses, &self.view.read().machine),
                     victim_count: reply::int(losses.count),
                 }))
             }

@@ -118,8 +118,17 @@ impl Machine {
     }
 
     /// The reservation that is meant, if it is as its asker last saw it.
-    pub(super) fn target(&self, target: &Target) -> Result<&Reservation, Fault> {
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`] and [`Fault::Stale`].
+    pub fn target(&self, target: &Target) -> Result<&Reservation, Fault> {
         let found = self.found(target.id)?;
+        if let Some(project) = &target.project
+            && *project != found.project
+        {
+            let what = format!("projects/{project}/reservations/{}", target.id);
+            return Err(Fault::NotFound { what });
+        }
         match target.revision {
             Some(seen) if seen != found.revision => {
                 Err(Fault::Stale { id: target.id, revision: found.revision })

@@ -289,7 +289,7 @@ impl Generator {
             25 => Some(present + 1),
             _ => None,
         };
-        Target { id, revision }
+        Target { id, project: None, revision }
     }
 
     fn batch(&mut self, now: i64, oracle: &Oracle) -> Batch {

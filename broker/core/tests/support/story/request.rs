@@ -156,7 +156,7 @@ impl World {
 
     fn target(&mut self, id: &str, words: &[&str]) -> Target {
         let revision = option(words, "etag").map(|text| text.parse().unwrap());
-        Target { id: self.reservation(id), revision }
+        Target { id: self.reservation(id), project: None, revision }
     }
 }
 
