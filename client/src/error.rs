@@ -158,6 +158,18 @@ pub enum ClientError {
         /// The lanes, as many as an answer has room for.
         lanes: Vec<LaneInUse>,
     },
+    /// The project has live reservations of its own.
+    #[error("{why}")]
+    ProjectInUse {
+        /// What the broker said.
+        why: String,
+    },
+    /// The change would take quotas below what is used.
+    #[error("{why}")]
+    QuotasInUse {
+        /// What the broker said.
+        why: String,
+    },
     /// The state of things does not allow this, for a reason that this client does not know.
     #[error("not possible in the present state: {why}")]
     FailedPrecondition {

@@ -71,12 +71,13 @@
 //! | see when a rate would fit | [`Client::find_windows`] with a [`Search`] |
 //! | see why an answer is what it is | [`Client::explain`] |
 //! | change rate, start or end | [`Grant::update`], or [`Client::update`] for somebody else |
+//! | say who may have how much | [`Client::apply_policy`], [`Client::effective_policy`] |
 //! | follow all reservations | [`Client::watch`] |
 //! | do it without async | [`blocking`] |
 //! | limit bytes without a broker | [`Limiter`] |
 //! | keep the kernel's buffers small | [`socket`] |
 //! | limit streams, HTTP bodies, services, files | [`limited`] |
-//! | read and write topologies | [`topology_file`] |
+//! | read and write topologies, and policies | [`topology_file`], [`policy_file`] |
 //!
 //! # Errors
 //!
@@ -106,6 +107,8 @@ pub mod limiter;
 mod notice;
 pub mod operator;
 pub mod plan;
+pub mod policy;
+pub mod policy_file;
 pub mod refusal;
 pub mod reservation;
 pub mod retry;
@@ -134,6 +137,7 @@ pub use grant::{Acquired, Grant, GrantEnd, GrantWay};
 pub use limited::Limited;
 pub use limiter::{LimitError, Limiter, Revoked};
 pub use plan::{PlanWay, Promise, Segment};
+pub use policy::{PolicyChange, QuotaBlocker};
 pub use refusal::{CounterOffer, Refusal};
 pub use reservation::{Etag, Outcome, Reservation, ReservationName};
 pub use retry::RetryPolicy;

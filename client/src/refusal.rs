@@ -7,6 +7,7 @@ use tidegate_proto::v1;
 
 use crate::ask::{Along, Ask, Between, End, OfferToken, Rigid, Shape, Transfer, Want, Wish};
 use crate::error::ClientError;
+use crate::policy::QuotaBlocker;
 use crate::reservation::{Reservation, State, Timing, relays};
 use crate::wire;
 
@@ -58,6 +59,9 @@ pub struct Refusal {
     /// is finished, then what carries less, by how much. Take one with
     /// [`Client::take`](crate::connect::Client::take) or [`CounterOffer::ask`].
     pub offers: Vec<CounterOffer>,
+    /// Every limit of a quota that is in the way and no lane. The quota of a rate is a lane,
+    /// `projects/PROJECT/rate`, and among the blockers.
+    pub quotas: Vec<QuotaBlocker>,
     /// The best offer, held, if [`Ask::hold_best_offer`] was asked for. Confirm it, or let it lapse.
     pub held: Option<Box<Reservation>>,
 }
@@ -65,6 +69,10 @@ pub struct Refusal {
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalReason {
+    /// More than a quota allows, whatever is booked.
+    AboveQuota,
+    /// What a quota allows is used by others of the project, or of those beside it.
+    QuotaExhausted,
     /// No path leads from any source to the destination.
     NoPath,
     /// A lane of every path is smaller than the rate, even when empty.
@@ -229,6 +237,8 @@ impl Refusal {
     pub(crate) fn from_wire(wire: v1::Refusal, timing: Timing) -> Result<Self, ClientError> {
         use v1::refusal::Reason;
         let reason = match Reason::try_from(wire.reason) {
+            Ok(Reason::AboveQuota) => RefusalReason::AboveQuota,
+            Ok(Reason::QuotaExhausted) => RefusalReason::QuotaExhausted,
             Ok(Reason::NoPath) => RefusalReason::NoPath,
             Ok(Reason::RateAboveCapacity) => RefusalReason::RateAboveCapacity,
             Ok(Reason::NoHeadroom) => RefusalReason::NoHeadroom,
@@ -239,11 +249,13 @@ impl Refusal {
         };
         let blockers = wire.blockers.into_iter().map(Blocker::from_wire);
         let offers = wire.offers.into_iter().map(CounterOffer::from_wire);
+        let quotas = wire.quotas.into_iter().map(QuotaBlocker::from_wire);
         let held = wire.held.map(|held| Reservation::from_wire(held, timing));
         Ok(Self {
             reason,
             blockers: blockers.collect::<Result<_, _>>()?,
             offers: offers.collect::<Result<_, _>>()?,
+            quotas: quotas.collect::<Result<_, _>>()?,
             held: held.transpose()?.map(Box::new),
         })
     }
@@ -252,6 +264,8 @@ impl Refusal {
 impl fmt::Display for RefusalReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::AboveQuota => f.write_str("it is more than a quota of its project allows"),
+            Self::QuotaExhausted => f.write_str("what its project may have is used"),
             Self::NoPath => f.write_str("no path leads from any source to the destination"),
             Self::RateAboveCapacity => {
                 f.write_str("it takes a higher rate than the path can carry even when it is empty")
@@ -321,6 +335,9 @@ impl fmt::Display for Refusal {
         write!(f, "refused: {}", self.reason)?;
         for blocker in &self.blockers {
             write!(f, "\n  {blocker}")?;
+        }
+        for quota in &self.quotas {
+            write!(f, "\n  {quota}")?;
         }
         if let Some(held) = &self.held {
             write!(f, "\nthe best offer is held as {}", held.name)?;

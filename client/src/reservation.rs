@@ -57,18 +57,19 @@ impl Outcome {
     }
 }
 
-/// `projects/{project}/reservations/{id}`.
+/// `projects/{project}/reservations/{id}`, or `-` for a project that is not said.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ReservationName {
-    /// Whose it is.
-    pub project: ProjectId,
+    /// Whose it is; `None` where that is not said, which names the same reservation.
+    pub project: Option<ProjectId>,
     /// Which one.
     pub id: ReservationId,
 }
 
 impl fmt::Display for ReservationName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("projects/{}/reservations/{}", self.project, self.id))
+        let project = self.project.as_ref().map_or("-", |project| project.0.as_str());
+        f.pad(&format!("projects/{project}/reservations/{}", self.id))
     }
 }
 
@@ -85,9 +86,12 @@ impl FromStr for ReservationName {
         if projects != "projects" || reservations != "reservations" || parts.next().is_some() {
             return Err(fault("its collections are others".into()));
         }
-        let project = project.parse().map_err(|e: ParseError| fault(e.why))?;
+        let project = match project {
+            "-" => None,
+            name => Some(ProjectId(name.parse().map_err(|e: ParseError| fault(e.why))?)),
+        };
         let id = id.parse().map_err(|e: ParseError| fault(e.why))?;
-        Ok(Self { project: ProjectId(project), id })
+        Ok(Self { project, id })
     }
 }
 

@@ -17,6 +17,9 @@ pub(crate) async fn next(client: &Client, error: &anyhow::Error) -> Option<Strin
         ClientError::Unsupported { .. } => "`tidegate info` says which version the broker is",
         ClientError::Stale { .. } => "`tidegate show ID -o json` has the present etag",
         ClientError::LanesInUse { .. } => "--accept-losses closes them and goes on",
+        ClientError::QuotasInUse { .. } => {
+            "--ignore-safety-checks cuts them all the same: nobody loses anything by it"
+        }
         ClientError::NotFound { what, .. } => return missing(client, what).await,
         _ => return None,
     };
@@ -37,6 +40,9 @@ async fn missing(client: &Client, what: &str) -> Option<String> {
     let what = what.strip_prefix("lanes/").unwrap_or(what);
     let (collection, _) = what.split_once('/')?;
     match collection {
+        "projects" if !what.contains("/reservations/") => {
+            return Some("`tidegate project ls` shows those that there are".into());
+        }
         "reservations" | "projects" => {
             return Some("`tidegate ls --closed` shows those that are still known".into());
         }

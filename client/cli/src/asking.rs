@@ -36,6 +36,9 @@ impl Wanted {
             ask = ask.assurance(Assurance::Shared);
         }
         self.standing(&mut ask)?;
+        if let Some(project) = &self.project {
+            ask = ask.project(project.clone());
+        }
         Ok(match self.streams()? {
             Some(count) => ask.streams(count),
             None => ask,

@@ -93,6 +93,8 @@ fn code(error: &ClientError) -> Exit {
         | ClientError::SessionEnded { .. }
         | ClientError::NotHolder { .. }
         | ClientError::LanesInUse { .. }
+        | ClientError::ProjectInUse { .. }
+        | ClientError::QuotasInUse { .. }
         | ClientError::FailedPrecondition { .. } => Exit::Conflict,
         ClientError::Invalid { .. } | ClientError::BadTarget { .. } => Exit::Usage,
         _ => Exit::Failure,

@@ -77,6 +77,8 @@ fn from_reason(reason: &str, status: &Status, why: &str) -> Option<ClientError> 
             let lanes = lanes.map(|(lane, why)| LaneInUse { lane, why });
             ClientError::LanesInUse { why, lanes: lanes.collect() }
         }
+        "PROJECT_IN_USE" => ClientError::ProjectInUse { why },
+        "QUOTAS_IN_USE" => ClientError::QuotasInUse { why },
         "FULL" => ClientError::Full { why, retry_after: retry_after() },
         _ => return None,
     })
@@ -237,6 +239,8 @@ mod tests {
             (Code::FailedPrecondition, "SESSION_ENDED", "SessionEnded", false, false),
             (Code::FailedPrecondition, "NOT_HOLDER", "NotHolder", false, false),
             (Code::FailedPrecondition, "LANES_IN_USE", "LanesInUse", false, false),
+            (Code::FailedPrecondition, "PROJECT_IN_USE", "ProjectInUse", false, false),
+            (Code::FailedPrecondition, "QUOTAS_IN_USE", "QuotasInUse", false, false),
             (Code::ResourceExhausted, "FULL", "Full", false, false),
             // What a later broker says is known by its code.
             (Code::FailedPrecondition, "TIDE_OUT", "FailedPrecondition", false, false),

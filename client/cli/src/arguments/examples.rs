@@ -149,6 +149,44 @@ Examples:
   tidegate apply topology topology.toml --dry-run
   tidegate export topology | sed s/25Gbit/40Gbit/ | tidegate apply topology -";
 
+pub(super) const APPLY_POLICY: &str = "\
+Examples:
+  tidegate apply policy policy.toml --dry-run
+  tidegate export policy | sed s/5Gbit/8Gbit/ | tidegate apply policy -";
+
+pub(super) const DIFF_POLICY: &str = "\
+Example:
+  tidegate diff policy policy.toml";
+
+pub(super) const EXPORT_POLICY: &str = "\
+Example:
+  tidegate export policy > policy.toml";
+
+pub(super) const PROJECT: &str = "\
+Examples:
+  tidegate project set lab --rate 10Gbit
+  tidegate project set vision --parent lab --rate 4Gbit --reservations 200
+  tidegate project show vision
+  tidegate reserve --project vision --from storage/swift --to hosts/compute-1 --rate 2Gbit --for 10m";
+
+pub(super) const PROJECT_LS: &str = "\
+Example:
+  tidegate project ls -o csv";
+
+pub(super) const PROJECT_SHOW: &str = "\
+Example:
+  tidegate project show vision";
+
+pub(super) const PROJECT_SET: &str = "\
+Examples:
+  tidegate project set vision --parent lab --rate 4Gbit --rate-each 2Gbit --horizon 30d
+  tidegate project set vision --rate none --label team=vision
+  tidegate project set default --rate 1Gbit --dry-run";
+
+pub(super) const PROJECT_RM: &str = "\
+Example:
+  tidegate project rm vision --dry-run";
+
 pub(super) const DIFF: &str = "\
 Example:
   tidegate diff topology topology.toml";

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use tidegate_policy::{Endpoint, Name, Span, TimeText};
 
+use super::policy::Cut;
 use super::{examples, words};
 
 #[derive(Debug, Args)]
@@ -124,6 +125,15 @@ pub(crate) enum Apply {
         #[command(flatten)]
         change: Change,
     },
+    /// Replace all projects and quotas by those of a TOML file
+    #[command(after_help = examples::APPLY_POLICY)]
+    Policy {
+        /// The file; `-` reads standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        care: Cut,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -135,6 +145,13 @@ pub(crate) enum Diff {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Compare projects and quotas with those of a TOML file
+    #[command(after_help = examples::DIFF_POLICY)]
+    Policy {
+        /// The file; `-` reads standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -142,6 +159,9 @@ pub(crate) enum Export {
     /// The topology, as a TOML file that can be applied
     #[command(after_help = examples::EXPORT)]
     Topology,
+    /// Projects and quotas, as a TOML file that can be applied
+    #[command(after_help = examples::EXPORT_POLICY)]
+    Policy,
     /// What was asked for and granted, as a file that `tidegate simulate` replays
     #[command(after_help = examples::EXPORT_RESERVATIONS)]
     Reservations(ExportReservations),

@@ -4,6 +4,7 @@ mod examples;
 mod fetch;
 mod generate;
 mod lanes;
+mod policy;
 mod requests;
 mod simulate;
 mod wanted;
@@ -18,6 +19,7 @@ pub(crate) use lanes::{
     AddMaintenance, Apply, Change, Diff, Export, ExportReservations, Lanes, Maintenance, Path,
     Resource, Top,
 };
+pub(crate) use policy::{Cut, Project, SetProject};
 pub(crate) use requests::{Ls, Modify, Release, Reserve, Sessions, Together, Watch, When};
 pub(crate) use simulate::{PlanName, Reclaim, Replay, Simulate, SimulatePart};
 pub(crate) use wanted::Wanted;
@@ -181,6 +183,9 @@ pub(crate) enum Command {
     /// Take capacity away for a time
     #[command(subcommand, after_help = examples::MAINTENANCE)]
     Maintenance(Maintenance),
+    /// Say who reservations belong to, and what they may have
+    #[command(subcommand, after_help = examples::PROJECT)]
+    Project(Project),
     /// Put a declaration in force
     #[command(subcommand)]
     Apply(Apply),

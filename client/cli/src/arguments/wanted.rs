@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Deserialize;
-use tidegate_policy::{BitRate, ByteCount, Endpoint, Name, SessionId, Span, TimeText};
+use tidegate_policy::{BitRate, ByteCount, Endpoint, Name, ProjectId, SessionId, Span, TimeText};
 
 use super::words::{self, Rates, optional};
 
@@ -89,6 +89,10 @@ pub(crate) struct Wanted {
     #[arg(long, value_name = "SESSION", value_parser = words::session)]
     #[serde(deserialize_with = "optional::session")]
     pub(crate) session: Option<SessionId>,
+    /// The project that it belongs to, whose quotas count
+    #[arg(long, value_name = "PROJECT", value_parser = words::project)]
+    #[serde(deserialize_with = "optional::project")]
+    pub(crate) project: Option<ProjectId>,
     /// Its plan may be moved to make room for others, as long as the promise is kept; with --session
     #[arg(long)]
     pub(crate) movable: bool,

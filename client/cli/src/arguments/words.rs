@@ -6,8 +6,11 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer};
 use tidegate_client::clock;
 use tidegate_policy::{
-    BitRate, ByteCount, Endpoint, ParseError, Resource, SessionId, Span, TimeText, Timestamp,
+    BitRate, ByteCount, Endpoint, ParseError, ProjectId, Resource, SessionId, Span, TimeText,
+    Timestamp,
 };
+
+use super::policy::Limited;
 
 /// A payload rate, or the lowest that helps and the highest that is of use: `1Gbit..4Gbit`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -176,6 +179,35 @@ pub(crate) fn resource(text: &str) -> Result<Resource, String> {
     text.parse().map_err(|error: ParseError| plain(&error))
 }
 
+/// A limit, or `none`.
+pub(crate) fn or_none<T: FromStr<Err = ParseError>>(text: &str) -> Result<Limited<T>, String> {
+    match text {
+        "none" => Ok(Limited::Unlimited),
+        text => text.parse().map(Limited::To).map_err(|error: ParseError| error.to_string()),
+    }
+}
+
+/// A number, or `none`.
+pub(crate) fn count_or_none(text: &str) -> Result<Limited<u32>, String> {
+    match text {
+        "none" => Ok(Limited::Unlimited),
+        text => text.parse().map(Limited::To).map_err(|error| format!("{error}; or write none")),
+    }
+}
+
+/// `KEY=VALUE`.
+pub(crate) fn label(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    let (key, value) = parts.ok_or("write KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// A project.
+pub(crate) fn project(text: &str) -> Result<ProjectId, String> {
+    let name = text.strip_prefix("projects/").unwrap_or(text);
+    name.parse().map(ProjectId).map_err(|error: ParseError| error.to_string())
+}
+
 /// A share in percent, as `50%`, in parts per million.
 pub(crate) fn share(text: &str) -> Result<u32, String> {
     let wrong = || fault("it is no share below all", "write 0%, 50% or 99.5%");
@@ -262,6 +294,7 @@ optional! {
     time: tidegate_policy::TimeText,
     latest: tidegate_policy::TimeText,
     endpoint: tidegate_policy::Endpoint,
+    project: tidegate_policy::ProjectId,
 }
 
 /// One endpoint, or a list of them.

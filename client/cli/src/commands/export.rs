@@ -59,13 +59,14 @@ pub(super) async fn reservations(desk: &Desk, typed: ExportReservations) -> anyh
 /// said in such a file.
 fn line(it: &Reservation) -> Option<Line> {
     let way = it.way.as_ref()?;
-    let project = &it.name.project;
+    let project = it.name.project.as_ref();
+    let project = project.filter(|project| **project != ProjectId::default_project());
     let line = Line {
         id: Some(Id::Text(it.name.id.to_string())),
         src: sources(way, &it.ways),
         dst: way.destination.to_string(),
         via: way.via.iter().map(|host| format!("hosts/{host}")).collect(),
-        project: (*project != ProjectId::default_project()).then(|| project.to_string()),
+        project: project.map(ToString::to_string),
         prio: (it.priority != 0).then(|| it.priority.into()),
         ..Line::default()
     };

@@ -6,6 +6,7 @@ mod fetch;
 mod lanes;
 mod maintenance;
 mod pipe;
+mod policy;
 mod reservations;
 mod reserve;
 mod top;
@@ -16,9 +17,9 @@ mod when;
 use tidegate_client::connect::Client;
 use tidegate_client::reservation::{Reservation, ReservationName};
 use tidegate_client::topology::ServerInfo;
-use tidegate_policy::{ParseError, ProjectId, ReservationId};
+use tidegate_policy::{ParseError, ReservationId};
 
-use crate::arguments::{Apply, Arguments, Command, Diff, Export, Maintenance};
+use crate::arguments::{Apply, Arguments, Command, Cut, Diff, Export, Maintenance, Project};
 use crate::exit::{self, Exit, Mistake};
 use crate::output::{Printer, Sheet};
 use crate::{advice, shell, simulate, things};
@@ -78,6 +79,18 @@ async fn carry_out(desk: &Desk, command: Command) -> anyhow::Result<Exit> {
         Command::Apply(Apply::Topology { file, change }) => {
             topology::apply(desk, &file, change).await
         }
+        Command::Apply(Apply::Policy { file, care }) => policy::apply(desk, &file, care).await,
+        Command::Diff(Diff::Policy { file }) => {
+            let care = Cut { dry_run: true, ignore_safety_checks: false };
+            policy::apply(desk, &file, care).await
+        }
+        Command::Export(Export::Policy) => policy::export(desk).await,
+        Command::Project(Project::Ls) => policy::ls(desk).await,
+        Command::Project(Project::Show { project }) => policy::show(desk, project).await,
+        Command::Project(Project::Set(typed)) => policy::set(desk, *typed).await,
+        Command::Project(Project::Rm { project, dry_run }) => {
+            policy::rm(desk, project, dry_run).await
+        }
         Command::Diff(Diff::Topology { file }) => topology::diff(desk, &file).await,
         Command::Export(Export::Topology) => topology::export(desk).await,
         Command::Export(Export::Reservations(typed)) => export::reservations(desk, typed).await,
@@ -95,12 +108,12 @@ async fn info(desk: &Desk) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// A reservation by its id in the default project, or by its full name.
+/// A reservation by its id, whatever its project is, or by its full name.
 fn name(text: &str) -> Result<ReservationName, Mistake> {
     let read = || match text.split_once('/') {
-        Some(("reservations", id)) => id.parse().map(of_default),
+        Some(("reservations", id)) => id.parse().map(of_any),
         Some(_) => text.parse(),
-        None => text.parse().map(of_default),
+        None => text.parse().map(of_any),
     };
     read().map_err(|_: ParseError| {
         Mistake::new(format!("{text:?} is not the id of a reservation"))
@@ -108,8 +121,8 @@ fn name(text: &str) -> Result<ReservationName, Mistake> {
     })
 }
 
-fn of_default(id: ReservationId) -> ReservationName {
-    ReservationName { project: ProjectId::default_project(), id }
+fn of_any(id: ReservationId) -> ReservationName {
+    ReservationName { project: None, id }
 }
 
 /// Shows one reservation.

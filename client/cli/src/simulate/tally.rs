@@ -152,6 +152,8 @@ fn stated(why: CloseWhy) -> Option<&'static str> {
 pub(super) fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::NoPath => "no_path",
+        Reason::AboveQuota => "above_quota",
+        Reason::QuotaExhausted => "quota_exhausted",
         Reason::RateAboveCapacity => "rate_above_capacity",
         Reason::Drained => "drained",
         Reason::NoHeadroom => "no_headroom",

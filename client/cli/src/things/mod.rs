@@ -5,6 +5,7 @@ mod broker;
 mod lane;
 mod overview;
 mod path;
+pub(crate) mod policy;
 mod refusal;
 pub(crate) mod reservation;
 mod session;

@@ -1,8 +1,10 @@
 //! Refusals, for programs. People read them as the [`clerk`](crate::clerk) says them.
 
+use tidegate_client::QuotaBlocker;
 use tidegate_client::refusal::{Blocker, CounterOffer, OfferKind, Refusal, RefusalReason};
 
 use crate::output::{Column, Record, Thing, Value};
+use crate::things::policy::{amount, limit};
 use crate::things::reservation;
 
 impl Thing for Refusal {
@@ -17,6 +19,7 @@ pub(crate) fn record(it: &Refusal) -> Record {
     Record(vec![
         ("reason", Value::text(reason(it.reason))),
         ("blockers", Value::Records(it.blockers.iter().map(blocker).collect())),
+        ("quotas", Value::Records(it.quotas.iter().map(quota).collect())),
         ("offers", Value::Records(it.offers.iter().map(offer).collect())),
         ("held", it.held.as_ref().map_or(Value::Nothing, |held| reservation::brief(held))),
     ])
@@ -24,6 +27,8 @@ pub(crate) fn record(it: &Refusal) -> Record {
 
 fn reason(reason: RefusalReason) -> &'static str {
     match reason {
+        RefusalReason::AboveQuota => "above_quota",
+        RefusalReason::QuotaExhausted => "quota_exhausted",
         RefusalReason::NoPath => "no_path",
         RefusalReason::RateAboveCapacity => "rate_above_capacity",
         RefusalReason::NoHeadroom => "no_headroom",
@@ -43,6 +48,16 @@ fn blocker(it: &Blocker) -> Record {
         ("needed_bps", Value::Rate(it.needed)),
         ("missing_bps", Value::Rate(it.missing)),
         ("first_free_time", Value::time(it.first_free)),
+    ])
+}
+
+fn quota(it: &QuotaBlocker) -> Record {
+    Record(vec![
+        ("project", Value::text(&it.project)),
+        ("limit", Value::text(limit(it.what))),
+        ("allowed", amount(it.allowed)),
+        ("used", amount(it.used)),
+        ("asked", amount(it.asked)),
     ])
 }
 

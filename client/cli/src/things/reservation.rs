@@ -124,7 +124,7 @@ pub(crate) fn brief(it: &Reservation) -> Value {
 }
 
 fn project(it: &Reservation) -> Value {
-    let project = &it.name.project;
+    let Some(project) = &it.name.project else { return Value::Nothing };
     Value::unless(*project == ProjectId::default_project(), Value::text(project))
 }
 
