@@ -5,8 +5,8 @@ use tidegate_core::topology::spec::{
     BundleSpec, Capacity, Framing, HostSpec, LinkSpec, NicSpec, Node, RouteSpec, SteeringHow,
     SteeringSpec, StorageSpec,
 };
-use tidegate_core::{Losses, Maintenance, TopologySpec, Victim};
-use tidegate_policy::{MaintenanceId, Mark, MarkKind, Name, Resource, Span};
+use tidegate_core::{Losses, Maintenance, Overuse, ProjectChange, TopologySpec, Victim};
+use tidegate_policy::{Limit, MaintenanceId, Mark, MarkKind, Name, Project, Quota, Resource, Span};
 
 pub(super) fn name(text: &str) -> Name {
     text.parse().unwrap()
@@ -245,9 +245,35 @@ fn network() -> Vec<Event> {
     ])
 }
 
+/// What administrators do.
+fn policy() -> Vec<Event> {
+    let lab = ProjectId(name("lab"));
+    let quota = Quota {
+        rate: Some(rate("5Gbit")),
+        reservations: Some(0),
+        rate_each: None,
+        duration_each: Span::from_ms(1),
+        horizon: Some(Span::MAX),
+    };
+    let labels = [("team".to_owned(), "lab".to_owned()), ("a".into(), "b".into())].into();
+    let parent = Some(ProjectId::default_project());
+    let after = Project { id: lab.clone(), parent, labels, quota };
+    let before = Project::new(lab.clone());
+    let (what, until) = (Limit::Rate, at(50_000));
+    let overuse = Overuse { project: lab, what, limit: 7, used: 8, until };
+    marked([Change::PolicyApplied {
+        version: 2,
+        changes: vec![
+            ProjectChange { before: Some(before), after: None },
+            ProjectChange { before: None, after: Some(after) },
+        ],
+        overuses: vec![overuse],
+    }])
+}
+
 #[test]
 fn every_event_reads_back_as_it_was() {
-    for events in [one_of_each(), one_of_each_since(), network()] {
+    for events in [one_of_each(), one_of_each_since(), network(), policy()] {
         assert_eq!(decode(&encode(&events)).unwrap(), events);
     }
     let whys = [
@@ -271,6 +297,7 @@ fn the_bytes_are_those_of_every_version_before() {
         (one_of_each(), include_str!("../tests/golden/events-1.hex")),
         (one_of_each_since(), include_str!("../tests/golden/events-2.hex")),
         (network(), include_str!("../tests/golden/events-3.hex")),
+        (policy(), include_str!("../tests/golden/events-5.hex")),
     ];
     for (events, golden) in golden {
         let hex: String = encode(&events).iter().map(|byte| format!("{byte:02x}")).collect();

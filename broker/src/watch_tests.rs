@@ -100,7 +100,7 @@ impl House {
         };
         let ids: Vec<_> = self.machine.reservations(None).filter(live).map(|it| it.id).collect();
         let Some(id) = ids.get(pick % ids.len().max(1)) else { return };
-        let (name, request_id) = (reply::reservation_name(*id), self.request_id());
+        let (name, request_id) = (reply::unknown_name(*id), self.request_id());
         let checked = if confirm {
             let message = v1::ConfirmReservationRequest { name, request_id, ..Default::default() };
             request::confirm(&message)

@@ -2,8 +2,13 @@
 
 use super::super::tests::{at, between, name, single, spec};
 use super::*;
-use tidegate_core::{CloseWhy, Kept, Limits, Machine, Plan, Route, Standing, Terms, Victim};
-use tidegate_policy::{Interval, MaintenanceId, ProjectId, ReservationId, Resource, SessionId};
+use tidegate_core::{
+    CloseWhy, Kept, Limits, Machine, Overuse, Plan, ProjectChange, Route, Standing, Terms, Victim,
+};
+use tidegate_policy::{
+    BitRate, Interval, Limit, MaintenanceId, Project, ProjectId, Quota, ReservationId, Resource,
+    SessionId, Span,
+};
 
 /// What operators did to the network, and who lost by it.
 fn network(reservation: ReservationId) -> (Losses, Resource, Vec<Maintenance>) {
@@ -119,7 +124,54 @@ fn one_of_all() -> Image {
         ],
         maintenances,
         drained: vec![link],
+        projects: vec![],
+        policy_version: 0,
     }
+}
+
+fn governed(called: &str, parent: Option<&str>) -> Project {
+    Project {
+        id: ProjectId(name(called)),
+        parent: parent.map(|parent| ProjectId(name(parent))),
+        labels: [("team".to_owned(), called.to_owned()), ("a".into(), "b".into())].into(),
+        quota: Quota {
+            rate: BitRate::from_bps(5),
+            reservations: Some(0),
+            rate_each: None,
+            duration_each: Span::from_ms(1),
+            horizon: Some(Span::MAX),
+        },
+    }
+}
+
+/// The same with projects.
+fn with_projects() -> Image {
+    let projects = vec![governed("lab", None), governed("vision", Some("lab"))];
+    let changes = vec![ProjectChange { before: None, after: projects.last().cloned() }];
+    let overuse = Overuse {
+        project: ProjectId(name("lab")),
+        what: Limit::DurationEach,
+        limit: 1,
+        used: 2,
+        until: at(998),
+    };
+    let mut image = Image { projects, policy_version: 3, ..one_of_all() };
+    image.answers.push(Answered {
+        id: RequestId::from_u128(9),
+        fingerprint: [9; 32],
+        outcome: Outcome::Policy { version: 3, changes, overuses: vec![overuse] },
+        at: at(998),
+    });
+    image
+}
+
+#[test]
+fn projects_read_back_as_they_were() {
+    let image = with_projects();
+    let read = decode(&encode(&image)).unwrap();
+    assert_eq!(read, image);
+    let machine = Machine::from_image(Limits::default(), read).unwrap();
+    assert_eq!(machine.image(), image);
 }
 
 #[test]
@@ -136,9 +188,13 @@ fn every_state_reads_back_as_it_was() {
 
 #[test]
 fn the_bytes_are_those_of_every_version_before() {
-    let hex: String = encode(&one_of_all()).iter().map(|byte| format!("{byte:02x}")).collect();
-    let golden = include_str!("../../tests/golden/snapshot-1.hex");
-    assert_eq!(hex, golden.split_whitespace().collect::<String>());
+    for (image, golden) in [
+        (one_of_all(), include_str!("../../tests/golden/snapshot-1.hex")),
+        (with_projects(), include_str!("../../tests/golden/snapshot-3.hex")),
+    ] {
+        let hex: String = encode(&image).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, golden.split_whitespace().collect::<String>());
+    }
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! Pages of reservations and sessions.
 
 use tidegate_core::Session;
-use tidegate_policy::ReservationId;
+use tidegate_policy::{ProjectId, ReservationId};
 use tidegate_proto::v1;
+use tonic::Status;
 
 use super::Rpc;
 use crate::convert::reads::{self, ListReservations, ListSessions};
 use crate::convert::reply;
+use crate::status::Failure;
 
 /// The most reservations that are looked at for one page.
 const LOOKED_MAX: usize = 10_000;
@@ -16,6 +18,13 @@ const COST_MAX: usize = 1_000_000;
 const SLICE: usize = 256;
 
 impl Rpc {
+    /// Whether there is a project that somebody wants to look into.
+    pub(super) fn exists(&self, project: Option<&ProjectId>) -> Result<(), Status> {
+        let Some(project) = project else { return Ok(()) };
+        let known = self.view.read().machine.known_project(project);
+        Ok(known.map_err(Failure::from)?)
+    }
+
     /// One page. It ends early where a filter finds too few, so that no call looks at everything.
     pub(super) async fn page(&self, list: &ListReservations) -> v1::ListReservationsResponse {
         let mut page = v1::ListReservationsResponse::default();

@@ -167,6 +167,7 @@ impl ReservationService for Rpc {
         request: Request<v1::ListReservationsRequest>,
     ) -> Reply<v1::ListReservationsResponse> {
         let list = reads::list_reservations(request.get_ref()).map_err(Failure::from)?;
+        self.exists(list.scope.project.as_ref())?;
         Ok(Response::new(self.page(&list).await))
     }
 

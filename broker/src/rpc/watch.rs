@@ -20,6 +20,7 @@ impl Rpc {
     ) -> Result<Response<BoxStream<v1::WatchReservationsResponse>>, Status> {
         let reads::Watch { scope, token } =
             reads::watch(request.get_ref()).map_err(Failure::from)?;
+        self.exists(scope.project.as_ref())?;
         let place = self.watching.place()?;
         let (view, clock) = (self.view.clone(), self.clock.clone());
         let (watcher, told) =

@@ -116,5 +116,5 @@ impl World<'_> {
 
 fn refused() -> Refusal {
     let reason = RefusalReason::NoHeadroom;
-    Refusal { reason, blockers: Vec::new(), offers: Vec::new(), held: None }
+    Refusal { reason, blockers: Vec::new(), quotas: Vec::new(), offers: Vec::new(), held: None }
 }

@@ -26,17 +26,21 @@ pub(crate) const UNDRAIN: &str = "TopologyService/UndrainResource";
 pub(crate) const MAINTAIN: &str = "TopologyService/CreateMaintenance";
 pub(crate) const MAINTENANCES: &str = "TopologyService/ListMaintenances";
 pub(crate) const UNMAINTAIN: &str = "TopologyService/DeleteMaintenance";
+pub(crate) const POLICY: &str = "PolicyService/ApplyPolicy";
+pub(crate) const PROJECT: &str = "PolicyService/GetProject";
+pub(crate) const PROJECTS: &str = "PolicyService/ListProjects";
+pub(crate) const EFFECTIVE: &str = "PolicyService/GetEffectivePolicy";
 pub(crate) const INFO: &str = "AdminService/GetServerInfo";
 pub(crate) const BACKUP: &str = "AdminService/StreamBackup";
 
 /// Those that change something, in the order in which one good request of each can be carried out.
-pub(crate) const MUTATIONS: [&str; 13] = [
+pub(crate) const MUTATIONS: [&str; 14] = [
     CREATE, BATCH, EXTEND, CONFIRM, UPDATE, RELEASE, OPEN, CLOSE, APPLY, DRAIN, UNDRAIN, MAINTAIN,
-    UNMAINTAIN,
+    UNMAINTAIN, POLICY,
 ];
 
 /// All of them; those that change something in their order.
-pub(crate) const ALL: [&str; 28] = [
+pub(crate) const ALL: [&str; 32] = [
     CREATE,
     BATCH,
     EXTEND,
@@ -63,6 +67,10 @@ pub(crate) const ALL: [&str; 28] = [
     MAINTAIN,
     MAINTENANCES,
     UNMAINTAIN,
+    POLICY,
+    PROJECT,
+    PROJECTS,
+    EFFECTIVE,
     INFO,
     BACKUP,
 ];

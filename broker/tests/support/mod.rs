@@ -14,6 +14,7 @@ use tidegate_broker::config::JournalPlace;
 use tidegate_broker::{Broker, Config};
 use tidegate_proto::v1;
 use tidegate_proto::v1::admin_service_client::AdminServiceClient;
+use tidegate_proto::v1::policy_service_client::PolicyServiceClient;
 use tidegate_proto::v1::reservation_service_client::ReservationServiceClient;
 use tidegate_proto::v1::session_service_client::SessionServiceClient;
 use tidegate_proto::v1::topology_service_client::TopologyServiceClient;
@@ -26,6 +27,7 @@ pub(crate) struct Clients {
     pub(crate) reservations: ReservationServiceClient<Channel>,
     pub(crate) sessions: SessionServiceClient<Channel>,
     pub(crate) topology: TopologyServiceClient<Channel>,
+    pub(crate) policy: PolicyServiceClient<Channel>,
     pub(crate) admin: AdminServiceClient<Channel>,
 }
 
@@ -36,6 +38,7 @@ impl Clients {
             reservations: ReservationServiceClient::new(channel.clone()),
             sessions: SessionServiceClient::new(channel.clone()),
             topology: topology.max_decoding_message_size(64 << 20),
+            policy: PolicyServiceClient::new(channel.clone()),
             admin: AdminServiceClient::new(channel.clone()),
         }
     }
@@ -118,6 +121,19 @@ impl Clients {
         let request = v1::ListMaintenancesRequest::default();
         let answer = self.topology.clone().list_maintenances(request).await;
         answer.unwrap().into_inner().maintenances
+    }
+
+    /// Puts projects in.
+    pub(crate) async fn govern(&self, projects: Vec<v1::Project>) -> v1::ApplyPolicyResponse {
+        let request_id = request_id();
+        let request =
+            v1::ApplyPolicyRequest { projects, request_id, ..v1::ApplyPolicyRequest::default() };
+        self.policy.clone().apply_policy(request).await.unwrap().into_inner()
+    }
+
+    pub(crate) async fn projects(&self) -> v1::ListProjectsResponse {
+        let request = v1::ListProjectsRequest::default();
+        self.policy.clone().list_projects(request).await.unwrap().into_inner()
     }
 
     pub(crate) async fn open(&self, agent: &str) -> v1::Session {
@@ -304,6 +320,21 @@ pub(crate) fn create(rate_bps: i64, duration_ms: i64) -> v1::CreateReservationRe
         destination: "hosts/compute-1".into(),
         shape: Some(v1::create_reservation_request::Shape::Rigid(rigid)),
         ..v1::CreateReservationRequest::default()
+    }
+}
+
+/// A project with a quota of everything.
+pub(crate) fn lab(rate_bps: i64) -> v1::Project {
+    v1::Project {
+        name: "projects/lab".into(),
+        quota: Some(v1::Quota {
+            rate_bps: Some(rate_bps),
+            reservation_count: Some(100),
+            rate_each_bps: Some(rate_bps),
+            duration_each: Some(span_ms(7_200_000)),
+            horizon: Some(span_ms(86_400_000)),
+        }),
+        ..v1::Project::default()
     }
 }
 

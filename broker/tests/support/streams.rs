@@ -24,9 +24,10 @@ impl Table {
 
 fn watch() -> Table {
     let mut t = Table::of(WATCH);
-    for parent in ["x", "projects/", "projects/other", "projects/--", "\u{7}"] {
+    for parent in ["x", "projects/", "projects/--", "\u{7}"] {
         t.bad("parent", text(parent));
     }
+    t.says("parent", text("projects/nobody"), Code::NotFound);
     t.fine("parent", text("projects/-"));
     t.too_large("parent");
     t.filter();

@@ -59,6 +59,8 @@ mod asks;
 mod methods;
 #[path = "network.rs"]
 mod network;
+#[path = "policies.rs"]
+mod policies;
 #[path = "several.rs"]
 mod several;
 #[path = "streams.rs"]
@@ -200,10 +202,10 @@ impl Table {
     }
 
     fn parent(&mut self) {
-        for parent in ["x", "projects/", "projects/other", "folders/default", "projects/-", "\u{7}"]
-        {
+        for parent in ["x", "projects/", "folders/default", "projects/-", "\u{7}"] {
             self.bad("parent", text(parent));
         }
+        self.says("parent", text("projects/nobody"), Code::NotFound);
         self.fine("parent", text("projects/default"));
         self.too_large("parent");
     }
@@ -223,7 +225,8 @@ impl Table {
 
     fn reservation(&mut self, path: &str) {
         self.bad(path, text(""));
-        self.bad(path, text(format!("projects/other/reservations/{UNKNOWN}")));
+        self.bad(path, text(format!("projects/a b/reservations/{UNKNOWN}")));
+        self.bad(path, text(format!("projects/-/sessions/{UNKNOWN}")));
         self.named(path, "projects/default/reservations");
     }
 
@@ -378,14 +381,19 @@ fn all_changed(world: &World, t: &mut Table) {
     });
 }
 
-fn reads() -> Vec<Table> {
+fn reads(world: &World) -> Vec<Table> {
     let mut get = Table::of(GET);
     get.reservation("name");
     get.says("name", text(format!("projects/default/reservations/{UNKNOWN}")), Code::NotFound);
+    get.says("name", text(format!("projects/-/reservations/{UNKNOWN}")), Code::NotFound);
+    let elsewhere = world.held.replace("projects/default", "projects/lab");
+    get.says("name", text(elsewhere), Code::NotFound);
+    get.fine("name", text(world.held.replace("projects/default", "projects/-")));
     let mut list = Table::of(LIST);
-    for parent in ["x", "projects/", "projects/other", "projects/--", "\u{7}"] {
+    for parent in ["x", "projects/", "projects/--", "\u{7}"] {
         list.bad("parent", text(parent));
     }
+    list.says("parent", text("projects/nobody"), Code::NotFound);
     list.fine("parent", text("projects/-"));
     list.page();
     list.too_large("page_token");
@@ -420,10 +428,11 @@ fn reads() -> Vec<Table> {
 pub(crate) fn rows(world: &World) -> Vec<Row> {
     let mut tables = vec![create(world)];
     tables.extend(steps(world));
-    tables.extend(reads());
+    tables.extend(reads(world));
     tables.extend(asks::tables(world));
     tables.extend(several::tables(world));
     tables.extend(network::tables(world));
+    tables.extend(policies::tables(world));
     tables.extend(streams::tables(world));
     tables.into_iter().flat_map(|table| table.rows).collect()
 }

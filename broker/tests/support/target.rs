@@ -48,6 +48,7 @@ pub struct Standing {
     /// Without what moves with the clock.
     pub reservations: Vec<v1::Reservation>,
     pub maintenances: Vec<v1::Maintenance>,
+    pub projects: v1::ListProjectsResponse,
 }
 
 /// The token of an offer: another rate at a time that begins later.
@@ -114,6 +115,8 @@ impl Target {
         let served = Served::start(config).await;
         let clients = &served.clients;
         clients.apply(support::topology(100 * GBIT)).await;
+        let empty = v1::Project { name: "projects/empty".into(), ..v1::Project::default() };
+        clients.govern(vec![support::lab(GBIT), empty]).await;
         let session = clients.open("agent-1").await.name;
         let confirmed = support::create(GBIT, 3_600_000);
         let confirmed = clients.create(confirmed).await.name;
@@ -144,7 +147,8 @@ impl Target {
         let all = clients.list(true, 0).await;
         let reservations = all.into_iter().map(support::still).collect();
         let maintenances = clients.maintenances().await;
-        Standing { info, lanes, reservations, maintenances }
+        let projects = clients.projects().await;
+        Standing { info, lanes, reservations, maintenances, projects }
     }
 
     pub fn method(&self, rpc: &str) -> MethodDescriptor {
@@ -157,11 +161,13 @@ impl Target {
     pub fn good(&self, rpc: &str) -> DynamicMessage {
         let World { held, session, window, .. } = &self.world;
         let bytes = self.asked(rpc);
+        let lab = "projects/lab".to_owned();
         let mut good = DynamicMessage::decode(self.method(rpc).input(), bytes.as_slice()).unwrap();
         let named = match rpc {
             table::EXTEND | table::GET => Some(("name", held)),
             table::CLOSE | table::GET_SESSION => Some(("name", session)),
             table::UNMAINTAIN => Some(("name", window)),
+            table::PROJECT | table::EFFECTIVE => Some(("name", &lab)),
             _ => None,
         };
         let ends = [("source", "storage/swift"), ("destination", "hosts/compute-1")];
@@ -223,6 +229,12 @@ impl Target {
             table::MAINTAIN => v1::CreateMaintenanceRequest {
                 maintenance: Some(support::maintenance("links/spine", *now_s)),
                 ..Default::default()
+            }
+            .encode_to_vec(),
+            table::POLICY => v1::ApplyPolicyRequest {
+                projects: vec![support::lab(2 * GBIT)],
+                delete: vec!["projects/empty".into()],
+                ..v1::ApplyPolicyRequest::default()
             }
             .encode_to_vec(),
             table::APPLY => v1::ApplyTopologyRequest {

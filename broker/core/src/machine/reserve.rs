@@ -195,7 +195,11 @@ impl Machine {
         wish.filter(|_| faults.is_empty()).ok_or(Fault::Invalid(faults))
     }
 
-    pub(super) fn known_project(&self, project: &ProjectId) -> Result<(), Fault> {
+    /// Whether there is such a project.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`] if not.
+    pub fn known_project(&self, project: &ProjectId) -> Result<(), Fault> {
         let missing = || Fault::NotFound { what: format!("projects/{project}") };
         self.state.projects.get(project).map(|_| ()).ok_or_else(missing)
     }

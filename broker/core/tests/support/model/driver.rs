@@ -258,7 +258,7 @@ impl Driver {
                     (Answer::Refusal(refusal), Command::Modify(modify)) => {
                         self.take_offers(refusal, |offer| {
                             let rate = Some(offer.rate);
-                            Command::Modify(Modify { rate, ..**modify }.into())
+                            Command::Modify(Modify { rate, ..(**modify).clone() }.into())
                         });
                     }
                     _ => {}
