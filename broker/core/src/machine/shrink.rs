@@ -69,7 +69,8 @@ impl Machine {
         if ahead.iter().all(|segment| segment.rate <= floor) {
             return None;
         }
-        let mut ways = self.ways(&promise.ways, found.terms).ok()?;
+        // The paths may be counted otherwise today: it is on the one that it is on.
+        let mut ways = self.ways(&promise.ways.on_any_path(), found.terms).ok()?;
         ways.retain(|way| {
             let books = |rate| way.booked(rate).into_iter().map(|booked| booked.amount);
             way.booked(floor).iter().map(|booked| &booked.lane).eq(&own.lanes)
