@@ -85,13 +85,13 @@ const LEAST: Span = match Span::from_ms(500) {
 };
 
 /// The lowest rate that a small file is slowed down to.
-const FLOOR: BitRate = match BitRate::from_bps(1_000_000) {
+pub(crate) const FLOOR: BitRate = match BitRate::from_bps(1_000_000) {
     Some(rate) => rate,
     None => BitRate::MAX,
 };
 
 /// Reserved beyond what the size takes: connecting, the last sync, the release.
-const SLACK: Span = Span::from_secs(10);
+pub(crate) const SLACK: Span = Span::from_secs(10);
 
 impl Fetch {
     /// A fetch that fails where the broker cannot be reached, and stops where its grant ends.
@@ -170,7 +170,7 @@ impl Fetch {
         granted: impl FnMut(&Grant) + Send,
         progress: impl FnMut(Progress) + Send,
     ) -> Result<Fetched, FetchError> {
-        let Some(session) = self.open_session(client, agent).await? else {
+        let Some(session) = open_session(client, agent, self.on_unreachable).await? else {
             return self.rounds(Asker::Client(client), granted, progress).await;
         };
         let fetched = self.run(&session, granted, progress).await;
@@ -178,37 +178,6 @@ impl Fetch {
             tracing::warn!(%error, "the session was not closed; the broker ends it by itself");
         }
         fetched
-    }
-
-    /// Opens a session with the patience of the policy; `None` where it goes on without.
-    async fn open_session(
-        &self,
-        client: &Client,
-        agent: &str,
-    ) -> Result<Option<Session>, ClientError> {
-        let open = async {
-            let patient = matches!(self.on_unreachable, OnUnreachable::Wait { .. });
-            let mut pauses = client.settings().retry.endless();
-            loop {
-                match client.open_session(agent).await {
-                    Err(error) if error.is_unreachable() && patient => {
-                        let longest = client.settings().retry.longest_pause;
-                        tokio::time::sleep(pauses.next().unwrap_or(longest)).await;
-                    }
-                    opened => return opened,
-                }
-            }
-        };
-        let opened = match self.on_unreachable {
-            OnUnreachable::Wait { up_to } => tokio::time::timeout(up_to, open)
-                .await
-                .unwrap_or(Err(ClientError::Deadline { after: up_to })),
-            OnUnreachable::Fail | OnUnreachable::BestEffort(_) => open.await,
-        };
-        match (opened, self.on_unreachable) {
-            (Err(error), OnUnreachable::BestEffort(_)) if error.is_unreachable() => Ok(None),
-            (opened, _) => opened.map(Some),
-        }
     }
 
     /// One grant after the other, until all of it is there.
@@ -269,6 +238,37 @@ impl Fetch {
     }
 }
 
+/// Opens a session with the patience of a policy; `None` where it goes on without.
+pub(crate) async fn open_session(
+    client: &Client,
+    agent: &str,
+    policy: OnUnreachable,
+) -> Result<Option<Session>, ClientError> {
+    let open = async {
+        let patient = matches!(policy, OnUnreachable::Wait { .. });
+        let mut pauses = client.settings().retry.endless();
+        loop {
+            match client.open_session(agent).await {
+                Err(error) if error.is_unreachable() && patient => {
+                    let longest = client.settings().retry.longest_pause;
+                    tokio::time::sleep(pauses.next().unwrap_or(longest)).await;
+                }
+                opened => return opened,
+            }
+        }
+    };
+    let opened = match policy {
+        OnUnreachable::Wait { up_to } => tokio::time::timeout(up_to, open)
+            .await
+            .unwrap_or(Err(ClientError::Deadline { after: up_to })),
+        OnUnreachable::Fail | OnUnreachable::BestEffort(_) => open.await,
+    };
+    match (opened, policy) {
+        (Err(error), OnUnreachable::BestEffort(_)) if error.is_unreachable() => Ok(None),
+        (opened, _) => opened.map(Some),
+    }
+}
+
 /// Who asks the broker.
 #[derive(Clone, Copy)]
 enum Asker<'a> {
@@ -287,7 +287,7 @@ impl Asker<'_> {
 }
 
 /// The file is there and verified: that the broker did not hear of it is no failure.
-fn told(released: Result<Option<Reservation>, ClientError>) -> Option<Reservation> {
+pub(crate) fn told(released: Result<Option<Reservation>, ClientError>) -> Option<Reservation> {
     released.unwrap_or_else(|error| {
         tracing::warn!(%error, "the reservation was not given back; it ends by itself");
         None
@@ -296,7 +296,7 @@ fn told(released: Result<Option<Reservation>, ClientError>) -> Option<Reservatio
 
 /// The same request for so many bytes: for as long as they take at its rate, 1 % and 10 s more, or as
 /// the volume of a transfer. An offer is taken as it is.
-fn lasting(ask: Ask, size: ByteCount) -> Result<Ask, FetchError> {
+pub(crate) fn lasting(ask: Ask, size: ByteCount) -> Result<Ask, FetchError> {
     let Want::Rate(wish) = &ask.want else { return Ok(ask) };
     let rate = wish.shape.rate();
     if matches!(wish.shape, Shape::Transfer(_)) {

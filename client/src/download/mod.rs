@@ -19,8 +19,8 @@ mod blocks;
 pub mod digest;
 mod error;
 mod hashing;
-mod part;
-mod patient;
+pub(crate) mod part;
+pub(crate) mod patient;
 mod run;
 pub mod source;
 

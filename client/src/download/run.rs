@@ -18,10 +18,10 @@ use super::digest::{Algorithm, Digest};
 use super::error::DownloadError;
 use super::hashing::Frontier;
 use super::part::{Checkpoint, Part as File};
-use super::patient::{Patient, Silent};
+use super::patient::Patient;
 use super::source::{How, Opened, Part, Source, Stat};
 use super::{Download, Progress};
-use crate::limiter::{LimitError, Limiter};
+use crate::limiter::Limiter;
 
 /// Bytes per step: read, written.
 const STEP: usize = 256 * 1024;
@@ -433,32 +433,17 @@ impl<'a> Run<'a> {
     }
 
     fn short(&self) -> DownloadError {
-        let known = &self.lock().known;
-        let (got, expected) = (ByteCount::new(known.blocks.len()), known.size.map(ByteCount::new));
+        let (got, expected) = self.so_far();
         DownloadError::ShortBody { got, expected }
     }
 
     /// What an error in the middle of a body means.
     fn broken(&self, error: std::io::Error) -> DownloadError {
-        if let Some(limit) = LimitError::of(&error) {
-            return DownloadError::Limit(limit);
-        }
-        let inner = error.get_ref();
-        if let Some(Silent(after)) = inner.and_then(|inner| inner.downcast_ref()) {
-            return DownloadError::Idle { after: *after };
-        }
-        let http = inner.and_then(|inner| inner.downcast_ref::<hyper::Error>());
-        if http.is_some_and(|error| error.is_incomplete_message() || ended(error)) {
-            return self.short();
-        }
-        let got = ByteCount::new(self.lock().known.blocks.len());
-        DownloadError::Broken { got, source: error }
+        DownloadError::in_body(error, self.so_far())
     }
-}
 
-/// Whether an error of hyper is an end of the connection in the middle of a chunk.
-fn ended(error: &hyper::Error) -> bool {
-    let source = std::error::Error::source(error);
-    let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
-    io.is_some_and(|io| io.kind() == std::io::ErrorKind::UnexpectedEof)
+    fn so_far(&self) -> (ByteCount, Option<ByteCount>) {
+        let known = &self.lock().known;
+        (ByteCount::new(known.blocks.len()), known.size.map(ByteCount::new))
+    }
 }
