@@ -283,3 +283,83 @@ impl Connection for Paced {
         self.io.connected()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Burst;
+    use crate::download::Tls;
+    use crate::download::source::How;
+    use crate::socket::{pacing_of, unsent_max_of};
+    use futures_util::future::poll_fn;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    fn limiter(rate: &str) -> Limiter {
+        Limiter::new(rate.parse().unwrap(), Burst::default())
+    }
+
+    /// The kernel is asked anew whenever the rate has changed, and left alone in a pause.
+    #[tokio::test]
+    async fn a_socket_is_paced_as_its_limiter_is() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let limiter = limiter("80Mbit");
+        let round_trip = Duration::from_millis(20);
+        let patience = Duration::from_secs(5);
+        let mut paced =
+            Paced::new(TokioIo::new(stream), Some((limiter.clone(), round_trip)), patience);
+        let holds = |paced: &Paced| {
+            let socket = paced.io.inner();
+            let flow = Flow::of(&limiter, round_trip);
+            assert_eq!(unsent_max_of(socket).unwrap(), flow.limit_unsent(socket).unwrap());
+            pacing_of(socket).unwrap()
+        };
+        // An eighth more than 10 MB/s.
+        assert_eq!(holds(&paced), 11_250_000);
+        limiter.set_rate("800Mbit".parse().unwrap());
+        let wrote = poll_fn(|cx| Pin::new(&mut paced).poll_write(cx, b"more")).await.unwrap();
+        assert_eq!(holds(&paced), 112_500_000);
+        limiter.set_rate(BitRate::ZERO);
+        poll_fn(|cx| Pin::new(&mut paced).poll_write(cx, b"more")).await.unwrap();
+        assert_eq!(pacing_of(paced.io.inner()).unwrap(), 112_500_000);
+        let mut heard = [0; 8];
+        peer.read_exact(&mut heard[..wrote * 2]).await.unwrap();
+    }
+
+    /// What is sent is charged, and what is answered comes back whole.
+    #[tokio::test]
+    async fn an_upload_is_charged_and_its_answer_is_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri: Uri = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let rate = "80Mbit".parse().unwrap();
+        let limiter = Limiter::new(rate, Burst::default());
+        let how = How {
+            tls: Tls::native(),
+            rate,
+            burst: limiter.burst(),
+            streams: 1,
+            round_trip: Duration::from_millis(20),
+            patience: Duration::from_secs(5),
+        };
+        let retry = crate::RetryPolicy::default();
+        let outlet = Outlet { how, limiter: Some(limiter.clone()), retry };
+        let body = http_body_util::Full::new(Bytes::from(vec![7; 100_000]));
+        let body = body.map_err(|never| match never {}).boxed_unsync();
+        let request = Request::put(&uri).body(body).unwrap();
+        let server = async {
+            let (mut io, _) = listener.accept().await.unwrap();
+            let mut heard = Vec::new();
+            while heard.len() < 100_000 {
+                assert_ne!(io.read_buf(&mut heard).await.unwrap(), 0);
+            }
+            let answer = b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\nok";
+            tokio::io::AsyncWriteExt::write_all(&mut io, answer).await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(send(request, &outlet), server);
+        let answer = taken(&uri, answer.unwrap()).unwrap();
+        assert_eq!((answer.status(), &answer.body()[..]), (StatusCode::CREATED, &b"ok"[..]));
+        assert_eq!(limiter.moved().bytes(), 100_000);
+    }
+}

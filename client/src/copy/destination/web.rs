@@ -45,7 +45,8 @@ impl Destination for Page {
                 );
             let (page, outlet) = (self.clone(), outlet.clone());
             let pieces = Some(pieces);
-            let writing = Put { page, outlet, pieces, answer: Some(answer), sent: 0 };
+            let (size, answer) = (size.map(ByteCount::bytes), Some(answer));
+            let writing = Put { page, outlet, pieces, answer, size, sent: 0 };
             Ok(Box::new(writing) as Box<dyn Writing>)
         }
         .boxed()
@@ -78,6 +79,8 @@ struct Put {
     /// Where the connection gets its bytes from.
     pieces: Option<mpsc::Sender<Piece>>,
     answer: Option<JoinHandle<Result<Response<Bytes>, CopyError>>>,
+    /// What was announced, in bytes.
+    size: Option<u64>,
     /// In bytes.
     sent: u64,
 }
@@ -140,7 +143,13 @@ impl Writing for Put {
 
     fn finish(&mut self) -> BoxFuture<'_, Result<Check, CopyError>> {
         async {
-            self.put(Piece::End).await?;
+            match &self.pieces {
+                // At the length that was announced nobody asks for more.
+                Some(pieces) if self.size == Some(self.sent) => {
+                    drop(pieces.send(Piece::End).await);
+                }
+                Some(_) | None => self.put(Piece::End).await?,
+            }
             self.answered().await?;
             self.read_back().await
         }

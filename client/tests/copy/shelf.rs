@@ -1,0 +1,232 @@
+//! A store on the loopback that keeps what is put: as a web server, as S3 and as Swift would, as far as
+//! an upload asks of them. It compares what came with the digests that came with it, and does as it is
+//! told: refuses, fails for a while, or says that it has something else.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use md5::{Digest, Md5};
+use tokio::net::TcpListener;
+
+/// How it answers from now on, and what it has.
+#[derive(Debug, Default)]
+pub(crate) struct Inside {
+    /// By its path.
+    pub(crate) kept: BTreeMap<String, Bytes>,
+    /// Parts of what is not put together, by upload and number.
+    pub(crate) parts: BTreeMap<(String, String), Bytes>,
+    /// Uploads that were given up.
+    pub(crate) aborted: usize,
+    /// Bodies of `PUT` that broke off.
+    pub(crate) cut: usize,
+    /// What was asked: method, path and query.
+    pub(crate) asked: Vec<String>,
+    /// Answers to the next `PUT`s, before their bodies are read.
+    pub(crate) refuse: Vec<(u16, &'static str)>,
+    /// It tells another tag than that of what it has.
+    pub(crate) lies: bool,
+    /// It loses the last byte of what it keeps.
+    pub(crate) loses: bool,
+    uploads: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Shelf {
+    pub(crate) url: String,
+    inside: Arc<Mutex<Inside>>,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+impl Shelf {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shelf = Self { url, inside: Arc::default() };
+        let own = shelf.clone();
+        tokio::spawn(async move {
+            while let Ok((io, _)) = listener.accept().await {
+                let own = own.clone();
+                let serve = service_fn(move |request| {
+                    let own = own.clone();
+                    async move { Ok::<_, Infallible>(own.answer(request).await) }
+                });
+                tokio::spawn(async move {
+                    // A client that hangs up is what is tested.
+                    let connection = auto::Builder::new(TokioExecutor::new());
+                    drop(connection.serve_connection(TokioIo::new(io), serve).await);
+                });
+            }
+        });
+        shelf
+    }
+
+    pub(crate) fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap()
+    }
+
+    pub(crate) fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    /// Waits until something is so, at most ten seconds.
+    pub(crate) async fn until(&self, what: impl Fn(&Inside) -> bool) {
+        for _ in 0..1000 {
+            if what(&self.inside()) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("it never came to be: {:?}", self.inside().asked);
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let (head, body) = request.into_parts();
+        self.inside().asked.push(format!("{} {}", head.method, head.uri));
+        if head.method == Method::PUT {
+            let refused = {
+                let mut inside = self.inside();
+                (!inside.refuse.is_empty()).then(|| inside.refuse.remove(0))
+            };
+            if let Some((status, said)) = refused {
+                return text(status, said);
+            }
+        }
+        match body.collect().await {
+            Ok(body) => self.carry_out(&head.method, &head.uri, &head.headers, body.to_bytes()),
+            Err(_) => {
+                self.inside().cut += 1;
+                text(400, "it broke off")
+            }
+        }
+    }
+
+    fn carry_out(&self, method: &Method, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Answer {
+        let header = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
+        let query = |name: &str| -> Option<String> {
+            let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next()
+        };
+        let mut inside = self.inside();
+        let path = uri.path().to_owned();
+        if let Some(asked) = uri.query().filter(|asked| asked.starts_with("uploads")) {
+            assert_eq!((method, asked.trim_end_matches('=')), (&Method::POST, "uploads"));
+            inside.uploads += 1;
+            let id = inside.uploads;
+            return text(200, &format!("<R><UploadId>up-{id}</UploadId></R>"));
+        }
+        match (method.as_str(), query("uploadId"), query("partNumber")) {
+            ("PUT", Some(upload), Some(number)) => {
+                let tag = compared(header("content-md5"), &base64(&body), &body);
+                inside.parts.insert((upload, format!("{number:0>8}")), body);
+                tagged(tag, inside.lies)
+            }
+            ("POST", Some(upload), None) => {
+                let all = inside.parts.iter().filter(|((id, _), _)| *id == upload);
+                let all: Vec<u8> = all.flat_map(|(_, part)| part.to_vec()).collect();
+                inside.parts.retain(|(id, _), _| *id != upload);
+                inside.kept.insert(path, all.into());
+                text(200, "<R><ETag>\"it-2\"</ETag></R>")
+            }
+            ("DELETE", Some(upload), None) => {
+                inside.parts.retain(|(id, _), _| *id != upload);
+                inside.aborted += 1;
+                text(204, "")
+            }
+            ("PUT", ..) if uri.query() == Some("multipart-manifest=put") => {
+                let listed: Vec<serde_json::Value> = serde_json::from_slice(&body).unwrap();
+                let part = |it: &serde_json::Value| {
+                    let name = format!("/v1/{}", it["path"].as_str().unwrap());
+                    let part = inside.kept[&name].clone();
+                    assert_eq!(it["etag"].as_str().unwrap(), hex(&part));
+                    part.to_vec()
+                };
+                let all: Vec<u8> = listed.iter().flat_map(part).collect();
+                inside.kept.insert(path, all.into());
+                text(201, "")
+            }
+            ("PUT", ..) => {
+                let swift = path.starts_with("/v1/");
+                let tag = match swift {
+                    true => compared(header("etag"), &hex(&body), &body),
+                    false => compared(header("content-md5"), &base64(&body), &body),
+                };
+                let kept = if inside.loses { body.slice(..body.len() - 1) } else { body };
+                inside.kept.insert(path, kept);
+                tagged(tag, inside.lies)
+            }
+            ("DELETE", ..) => {
+                inside.aborted += 1;
+                text(if inside.kept.remove(&path).is_some() { 204 } else { 404 }, "")
+            }
+            ("GET", ..) if path == "/auth" => Response::builder()
+                .header("x-storage-url", self.at("/v1"))
+                .header("x-auth-token", "token")
+                .body(Full::default())
+                .unwrap(),
+            ("GET", ..) if uri.query().is_some_and(|it| it.contains("format=json")) => {
+                let names = inside.kept.keys().filter_map(|it| it.strip_prefix(path.as_str()));
+                let listed = names.filter(|it| it.starts_with(".segments/")).map(|it| {
+                    format!(
+                        r#"{{"bytes":1,"hash":"0","name":"{it}","content_type":"x",
+                            "last_modified":"2026-11-29T00:00:00.000000"}}"#
+                    )
+                });
+                text(200, &format!("[{}]", listed.collect::<Vec<_>>().join(",")))
+            }
+            ("GET" | "HEAD", ..) => match inside.kept.get(&path) {
+                Some(kept) => Response::builder()
+                    .header("etag", format!("\"{}\"", hex(kept)))
+                    .header("content-length", kept.len())
+                    .header("last-modified", "Sun, 29 Nov 2026 11:00:00 GMT")
+                    .body(Full::new(if method == Method::HEAD {
+                        Bytes::new()
+                    } else {
+                        kept.clone()
+                    }))
+                    .unwrap(),
+                None => text(404, "there is nothing"),
+            },
+            other => panic!("{other:?} {uri}"),
+        }
+    }
+}
+
+fn text(status: u16, said: &str) -> Answer {
+    let status = StatusCode::from_u16(status).unwrap();
+    Response::builder().status(status).body(Full::new(said.to_owned().into())).unwrap()
+}
+
+/// What it has is what was meant, where somebody said what that is.
+fn compared(told: Option<&str>, got: &str, body: &Bytes) -> String {
+    if let Some(told) = told {
+        assert_eq!(told, got, "the digest of a piece is that of its bytes");
+    }
+    hex(body)
+}
+
+fn tagged(tag: String, lies: bool) -> Answer {
+    let tag = if lies { "0".repeat(32) } else { tag };
+    Response::builder()
+        .status(StatusCode::OK)
+        .header("etag", format!("\"{tag}\""))
+        .body(Full::default())
+        .unwrap()
+}
+
+pub(crate) fn hex(body: &Bytes) -> String {
+    Md5::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn base64(body: &Bytes) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(Md5::digest(body))
+}
