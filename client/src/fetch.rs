@@ -4,9 +4,10 @@ use tidegate_policy::{BitRate, ByteCount, Endpoint, Span};
 
 use crate::ask::{Along, Ask, Shape, Want, Wish};
 use crate::connect::Client;
+use crate::download::run::SplitWay;
 use crate::download::{Download, DownloadError, Progress, Report};
 use crate::error::ClientError;
-use crate::grant::{Acquired, Grant};
+use crate::grant::{Acquired, Grant, GrantWay};
 use crate::limiter::LimitError;
 use crate::refusal::Refusal;
 use crate::reservation::Reservation;
@@ -145,6 +146,9 @@ impl Fetch {
     /// Reserves within `session`, downloads under the grant, verifies and releases. `granted` is
     /// called before the first byte under each grant; `progress` as the download moves.
     ///
+    /// Where a plan is split over several sources, each gives its share at once, under its own limiter;
+    /// the digest has to be known then, because nothing else tells that all gave the same.
+    ///
     /// Where the source fails, and the request has others with URLs of their own, what is left is
     /// asked for and fetched from those.
     ///
@@ -203,7 +207,10 @@ impl Fetch {
                 last = now;
                 progress(now);
             };
-            let downloaded = Box::pin(download.run(grant.limiter(), seen)).await;
+            let downloaded = match self.is_split(&grant) {
+                true => Box::pin(download.run_split(&|| self.ways(&grant), seen)).await,
+                false => Box::pin(download.run(grant.limiter(), seen)).await,
+            };
             // Given back in either case; a download that failed is the error to report.
             let released = grant.release().await;
             let error = match downloaded {
@@ -224,6 +231,28 @@ impl Fetch {
             tracing::warn!(%error, left = ?last, "asking again for what is left");
             ask = rest(next, last)?;
         }
+    }
+
+    /// Whether a plan takes several sources: then each has a share, and a limiter, of its own.
+    fn is_split(&self, grant: &Grant) -> bool {
+        let ways = grant.reservation().map(|granted| granted.ways).unwrap_or_default();
+        let first = ways.first().map(|way| way.source.clone());
+        ways.iter().any(|way| Some(&way.source) != first.as_ref())
+    }
+
+    /// The ways of a plan as it stands, each with the URL of its source.
+    fn ways(&self, grant: &Grant) -> Vec<SplitWay> {
+        let count = grant.reservation().map_or(0, |granted| granted.ways.len());
+        let ways = (0..count).filter_map(|index| grant.way(index));
+        let url = |way: &GrantWay| {
+            let own = self.at.iter().find(|(at, _)| Some(at) == way.way.source.as_ref());
+            own.map(|(_, url)| url.as_str()).or_else(|| self.download.first())
+        };
+        let split = |way: GrantWay| {
+            let url = url(&way)?.to_owned();
+            Some(SplitWay { url, limiter: way.limiter().clone() })
+        };
+        ways.filter_map(split).collect()
     }
 
     /// What to fetch under a grant: from the URLs of its source, if they are known.

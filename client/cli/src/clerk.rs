@@ -250,7 +250,7 @@ fn by(text: &mut String, offer: &CounterOffer, (wish, it): (&Wish, &Transfer), t
         }
         Along::Between(_) | Along::Lanes(_) => way(text, offer, wish, typed),
     }
-    if it.split && !matches!(typed, Typed::Fetch { .. }) {
+    if it.split {
         text.push_str(" --split");
     }
     if it.min != BitRate::ZERO {

@@ -26,6 +26,9 @@ pub(crate) struct Fetch {
     /// The same content elsewhere, to go on from where SRC fails; with --digest even in its middle
     #[arg(long = "or", value_name = "SRC")]
     pub(crate) others: Vec<String>,
+    /// May take several --from at once, each at its own rate from its --at; needs a digest
+    #[arg(long, requires = "by")]
+    pub(crate) split: bool,
     /// Which SRC belongs to which --from, where each has its own
     #[arg(long, value_name = "ENDPOINT=SRC", value_parser = at)]
     pub(crate) at: Vec<(Endpoint, String)>,

@@ -42,6 +42,7 @@ pub(super) async fn run(desk: &Desk, typed: arguments::Fetch) -> anyhow::Result<
     let between = sources.fold(Between::new(first, typed.between.destination), Between::or_from);
     let between = typed.between.via.into_iter().fold(between, Between::via);
     let ask = ask(between, typed.between.rate, &typed.terms)?;
+    let ask = if typed.split { ask.split() } else { ask };
     let fetch = Fetch::new(ask, download).on_unreachable(policy).on_expiry(expiry);
     let mut fetch = at.into_iter().fold(fetch, |fetch, (source, url)| fetch.at(source, url));
     if sized {
