@@ -207,7 +207,8 @@ impl Fetch {
                 last = now;
                 progress(now);
             };
-            let downloaded = match self.is_split(&grant) {
+            let split = self.is_split(&grant);
+            let downloaded = match split {
                 true => Box::pin(download.run_split(&|| self.ways(&grant), seen)).await,
                 false => Box::pin(download.run(grant.limiter(), seen)).await,
             };
@@ -222,7 +223,8 @@ impl Fetch {
                     let again = self.on_expiry == OnExpiry::AskAgain && before < last.moved;
                     again.then(|| ask.clone())
                 }
-                error if error.is_of_the_source() && !self.at.is_empty() => {
+                // Of several at once nobody knows here which one it was.
+                error if error.is_of_the_source() && !self.at.is_empty() && !split => {
                     source.and_then(|source| without(&ask, &source))
                 }
                 _ => None,

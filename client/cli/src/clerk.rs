@@ -240,8 +240,11 @@ fn standing(text: &mut String, ask: &Ask, typed: &Typed) {
 
 /// An offered volume: all sources that were named, where it may take several.
 fn by(text: &mut String, offer: &CounterOffer, (wish, it): (&Wish, &Transfer), typed: &Typed) {
+    let has_ends = matches!(typed, Typed::Fetch { ends, .. } if !ends.is_empty());
     match &wish.along {
-        Along::Between(between) if it.split && offer.kind != OfferKind::OtherSource => {
+        Along::Between(between)
+            if it.split && offer.kind != OfferKind::OtherSource && !has_ends =>
+        {
             between.sources.iter().for_each(|source| add(text, "from", source));
             add(text, "to", &between.destination);
             between.via.iter().for_each(|host| add(text, "via", host));

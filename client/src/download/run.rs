@@ -321,7 +321,11 @@ impl<'a> Run<'a> {
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(Met::Same), Err)
     }
 
-    async fn piece(&self, (source, limiter): (&dyn Source, &Limiter), part: Part) -> Result<Met, DownloadError> {
+    async fn piece(
+        &self,
+        (source, limiter): (&dyn Source, &Limiter),
+        part: Part,
+    ) -> Result<Met, DownloadError> {
         let opened = source.open(&part, &self.how).await?;
         if self.meet(&opened.stat).await? == Met::Other {
             return Ok(Met::Other);
@@ -391,7 +395,12 @@ impl<'a> Run<'a> {
     }
 
     /// Brings bytes to their place, up to an end or to that of the content.
-    async fn pump(&self, opened: Opened, until: Option<u64>, limiter: &Limiter) -> Result<(), DownloadError> {
+    async fn pump(
+        &self,
+        opened: Opened,
+        until: Option<u64>,
+        limiter: &Limiter,
+    ) -> Result<(), DownloadError> {
         let Opened { from, reader, .. } = opened;
         // The watch for silence sits below the limiter: only what was admitted is waited for.
         let mut reader = limiter.reader(Patient::new(reader, self.how.patience));

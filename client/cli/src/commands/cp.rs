@@ -58,7 +58,8 @@ pub(super) async fn run(desk: &Desk, typed: arguments::Cp) -> anyhow::Result<Exi
         }
         Err(CarryError::Refused(refusals)) => all_refused(desk, &refusals, &carry.legs, &said),
         Err(CarryError::Client(error)) => Err(error.into()),
-        Err(error) => Err(error.into()),
+        // Its words hold those of its causes.
+        Err(error) => Err(anyhow::Error::msg(error.to_string())),
     }
 }
 

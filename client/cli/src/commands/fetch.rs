@@ -70,7 +70,8 @@ pub(super) async fn run(desk: &Desk, typed: arguments::Fetch) -> anyhow::Result<
         }
         Err(FetchError::Refused(refusal)) => refused(desk, &refusal, &fetch.ask, &said),
         Err(FetchError::Client(error)) => Err(error.into()),
-        Err(error) => Err(error.into()),
+        // Its words hold those of its causes.
+        Err(error) => Err(anyhow::Error::msg(error.to_string())),
     }
 }
 

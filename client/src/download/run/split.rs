@@ -1,21 +1,25 @@
 //! A download whose plan is split: from several sources at once, each under a limiter of its own.
 //!
 //! What is missing lies in one queue. Each way takes a piece when its limiter admits bytes, and the
-//! next one when that is there; so whichever has the rate does the work, and a way that pauses holds
-//! nobody up: once nothing is left but what it holds, that is taken from it and divided anew. Sources
-//! tag their content each in its own way: only the digest tells that all gave the same.
+//! next one when that is there; so whichever has the rate does the work. A way whose plan pauses puts
+//! what it has not fetched back at once, and holds nobody up. Sources tag their content each in its
+//! own way: only the digest tells that all gave the same.
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use tidegate_policy::BitRate;
+use tokio::sync::Notify;
 
 use super::{Met, Run, STEP};
 use crate::download::error::DownloadError;
 use crate::download::source::{Part, Source, Stat};
-use crate::limiter::{LimitError, Limiter};
+use crate::limiter::Limiter;
 
 /// One way of a plan: where its bytes come from, and what they have to pass.
 #[derive(Clone, Debug)]
@@ -28,12 +32,17 @@ pub(crate) struct SplitWay {
 /// So many pieces for each way, so that none is left with a large one for long.
 const PIECES: u64 = 16;
 
-/// How often it is looked whether what is left moves, and whether the plan has other ways by now.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often it is looked whether the plan has other ways by now.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How often a way that has a piece looks whether its plan pauses.
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// What the ways of a plan have in common.
 struct Round {
     queue: Mutex<VecDeque<Range<u64>>>,
+    /// A piece is there, or back in the queue.
+    changed: Notify,
 }
 
 impl Run<'_> {
@@ -78,28 +87,21 @@ impl Run<'_> {
         again: &(dyn Fn() -> Vec<SplitWay> + Send + Sync),
     ) -> Result<(), DownloadError> {
         let sources = self.sources(ways).await?;
-        let round = Round { queue: Mutex::new(self.pieces(ways.len())) };
+        let queue = Mutex::new(self.pieces(ways.len()));
+        let round = Round { queue, changed: Notify::new() };
         let work = sources.iter().zip(ways).map(|(source, way)| self.work(&**source, way, &round));
         let mut work: FuturesUnordered<_> = work.collect();
         let mut failed = None;
-        let mut moved = self.lock().known.blocks.len();
         loop {
             match tokio::time::timeout(LOOK, work.next()).await {
-                Ok(Some(Ok(()))) if self.is_whole() => return Ok(()),
+                Ok(Some(_)) if self.is_whole() => return Ok(()),
                 Ok(Some(Ok(()))) => {}
                 Ok(Some(Err(error))) => {
                     failed.get_or_insert(error);
                 }
                 Ok(None) => return failed.map_or(Ok(()), Err),
-                Err(_) => {
-                    let now = self.lock().known.blocks.len();
-                    let stalls = std::mem::replace(&mut moved, now) == now;
-                    let others = joined(&again()) != joined(ways);
-                    // In a gap of the plan all wait, and there is nothing to divide anew.
-                    if others || stalls && round.is_empty() && work.len() < ways.len() {
-                        return failed.map_or(Ok(()), Err);
-                    }
-                }
+                Err(_) if joined(&again()) != joined(ways) => return Ok(()),
+                Err(_) => {}
             }
         }
     }
@@ -160,36 +162,83 @@ impl Run<'_> {
         let mut tag = None;
         loop {
             // Who may send nothing now takes nothing that others could fetch.
-            match way.limiter.lease(&mut way.limiter.stream(), 1).await {
-                Ok(_) => {}
-                // This way of the plan is over; the others may not be.
-                Err(LimitError::Expired) if !round.is_empty() => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-            let Some(piece) = round.next() else { return Ok(()) };
-            let part = Part { from: piece.start, until: Some(piece.end), tag: tag.clone() };
-            let opened = source.open(&part, &self.how).await?;
-            let other = tag.is_some() && opened.stat.tag != tag;
-            if other || opened.from != part.from {
-                let source_url = way.url.clone();
-                return Err(DownloadError::Changed { source_url });
-            }
-            tag.clone_from(&opened.stat.tag);
-            if self.meet(&Stat { tag: None, ..opened.stat.clone() }).await? == Met::Other {
-                return Err(DownloadError::Changed { source_url: way.url.clone() });
-            }
-            self.pump(opened, part.until, &way.limiter).await?;
+            way.limiter.lease(&mut way.limiter.stream(), 1).await?;
+            let Some(piece) = round.next(|| self.is_whole()).await else { return Ok(()) };
+            let fetched = {
+                let fetch = pin!(self.share(source, way, (&piece, &mut tag)));
+                match select(fetch, pin!(paused(&way.limiter))).await {
+                    Either::Left((fetched, _)) => fetched,
+                    Either::Right(((), _)) => Ok(()),
+                }
+            };
+            round.back(self.rest_of(&piece));
+            fetched?;
         }
+    }
+
+    /// One piece of one way.
+    async fn share(
+        &self,
+        source: &dyn Source,
+        way: &SplitWay,
+        (piece, tag): (&Range<u64>, &mut Option<String>),
+    ) -> Result<(), DownloadError> {
+        let part = Part { from: piece.start, until: Some(piece.end), tag: tag.clone() };
+        let opened = source.open(&part, &self.how).await?;
+        let changed = || DownloadError::Changed { source_url: way.url.clone() };
+        if opened.from != part.from || tag.is_some() && opened.stat.tag != *tag {
+            return Err(changed());
+        }
+        tag.clone_from(&opened.stat.tag);
+        // A tag is that of one source, and there are several.
+        match self.meet(&Stat { tag: None, ..opened.stat.clone() }).await? {
+            Met::Same => self.pump(opened, part.until, &way.limiter).await,
+            Met::Other => Err(changed()),
+        }
+    }
+
+    /// What of a piece is not there.
+    fn rest_of(&self, piece: &Range<u64>) -> Vec<Range<u64>> {
+        let missing = self.lock().known.blocks.missing(piece.end, u64::MAX).into_iter();
+        let inside = missing.map(|it| it.start.max(piece.start)..it.end);
+        inside.filter(|it| it.start < it.end).collect()
+    }
+}
+
+/// Waits until a limiter admits nothing for now.
+async fn paused(limiter: &Limiter) {
+    while limiter.rate() != BitRate::ZERO {
+        tokio::time::sleep(GLANCE).await;
     }
 }
 
 impl Round {
-    fn next(&self) -> Option<Range<u64>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    /// The next piece, once there is one; `None` when all is done.
+    async fn next(&self, is_done: impl Fn() -> bool) -> Option<Range<u64>> {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            if is_done() {
+                return None;
+            }
+            if let Some(piece) = self.lock().pop_front() {
+                return Some(piece);
+            }
+            changed.await;
+        }
     }
 
-    fn is_empty(&self) -> bool {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    /// A piece is done, but for this.
+    fn back(&self, rest: Vec<Range<u64>>) {
+        let mut queue = self.lock();
+        rest.into_iter().rev().for_each(|range| queue.push_front(range));
+        drop(queue);
+        self.changed.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Range<u64>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
