@@ -34,7 +34,7 @@ pub(super) async fn run(desk: &Desk, typed: arguments::Cp) -> anyhow::Result<Exi
     };
     let mut carry = Carry::new(copying, legs).on_unreachable(policy(typed.on_unreachable));
     if typed.terms.span.is_none() {
-        carry = carry.sized().await?;
+        carry = carry.sized().await.map_err(told)?;
     }
     let bar = bar(&desk.printer);
     let carried = carry
@@ -57,9 +57,15 @@ pub(super) async fn run(desk: &Desk, typed: arguments::Cp) -> anyhow::Result<Exi
             Ok(Exit::Done)
         }
         Err(CarryError::Refused(refusals)) => all_refused(desk, &refusals, &carry.legs, &said),
-        Err(CarryError::Client(error)) => Err(error.into()),
-        // Its words hold those of its causes.
-        Err(error) => Err(anyhow::Error::msg(error.to_string())),
+        Err(error) => Err(told(error)),
+    }
+}
+
+/// An error whose words hold those of its causes.
+fn told(error: CarryError) -> anyhow::Error {
+    match error {
+        CarryError::Client(error) => error.into(),
+        error => anyhow::Error::msg(error.to_string()),
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn run(desk: &Desk, typed: arguments::Fetch) -> anyhow::Result<
     let fetch = Fetch::new(ask, download).on_unreachable(policy).on_expiry(expiry);
     let mut fetch = at.into_iter().fold(fetch, |fetch, (source, url)| fetch.at(source, url));
     if sized {
-        fetch = fetch.sized().await?;
+        fetch = fetch.sized().await.map_err(told)?;
     }
     let bar = bar(&desk.printer);
     let fetched = fetch
@@ -69,9 +69,15 @@ pub(super) async fn run(desk: &Desk, typed: arguments::Fetch) -> anyhow::Result<
             Ok(Exit::Done)
         }
         Err(FetchError::Refused(refusal)) => refused(desk, &refusal, &fetch.ask, &said),
-        Err(FetchError::Client(error)) => Err(error.into()),
-        // Its words hold those of its causes.
-        Err(error) => Err(anyhow::Error::msg(error.to_string())),
+        Err(error) => Err(told(error)),
+    }
+}
+
+/// An error whose words hold those of its causes.
+fn told(error: FetchError) -> anyhow::Error {
+    match error {
+        FetchError::Client(error) => error.into(),
+        error => anyhow::Error::msg(error.to_string()),
     }
 }
 
