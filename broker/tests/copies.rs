@@ -7,11 +7,12 @@ mod support;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use support::daemon::{Daemon, configure};
 use support::{Clients, create, eventually, topology};
 use tidegate_client::ask::{Ask, Between, End};
+use tidegate_client::clock::BootTime;
 use tidegate_client::copy::{Carried, Carry, CarryError, Legs};
 use tidegate_client::download::source::Mount;
 use tidegate_client::refusal::RefusalReason;
@@ -98,18 +99,20 @@ fn rigid(between: Between) -> Ask {
     Ask::rigid(between, "8Mbit".parse().unwrap(), End::After(Span::ZERO))
 }
 
+type Running = tokio::task::JoinHandle<Result<Carried, CarryError>>;
+
+/// How many bytes had moved when.
+type Samples = Arc<Mutex<Vec<(BootTime, u64)>>>;
+
 /// Copies in the background, and notes how much has moved when.
-fn start(
-    daemon: &Daemon,
-    carry: Carry,
-) -> (tokio::task::JoinHandle<Result<Carried, CarryError>>, Arc<Mutex<Vec<(Instant, u64)>>>) {
+fn start(daemon: &Daemon, carry: Carry) -> (Running, Samples) {
     let client = Client::connect(&daemon.address).unwrap();
     let samples = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&samples);
     let running = tokio::spawn(async move {
         let granted = |grants: &[Grant]| assert!(grants.iter().all(Grant::is_promised));
         let progress = |it: tidegate_client::download::Progress| {
-            noted.lock().unwrap().push((Instant::now(), it.moved.bytes()));
+            noted.lock().unwrap().push((BootTime::now(), it.moved.bytes()));
         };
         carry.run_alone(&client, "copier-1", granted, progress).await
     });
@@ -125,7 +128,7 @@ async fn a_copy_through_this_host_has_a_grant_for_each_direction() {
     let world = World::start().await;
     let carry = world.carry(["storage/swift", "storage/glance"], rigid).sized().await.unwrap();
     assert!(carry.legs.is_through());
-    let begun = Instant::now();
+    let begun = BootTime::now();
     let (running, samples) = start(&world.daemon, carry);
     let booked = eventually("both directions are booked", || async {
         Some(world.booked().await).filter(|it| it.len() == 2)
@@ -144,10 +147,14 @@ async fn a_copy_through_this_host_has_a_grant_for_each_direction() {
     let carried = running.await.unwrap().unwrap();
     assert_eq!(std::fs::read(world.path("b/copy")).unwrap(), content());
     // 2 MB at 1 MB/s, of which each burst saves 10 ms.
-    assert!(Duration::from_millis(1900) < begun.elapsed(), "{:?}", begun.elapsed());
+    assert!(
+        Duration::from_millis(1900) < BootTime::now().since(begun),
+        "{:?}",
+        BootTime::now().since(begun)
+    );
     let samples = samples.lock().unwrap().clone();
     for (at, moved) in &samples {
-        let most = u64::try_from((*at - begun).as_micros()).unwrap() + 100_000;
+        let most = u64::try_from(at.since(begun).as_micros()).unwrap() + 100_000;
         assert!(*moved <= most, "{moved} bytes after {most} us");
     }
     assert_eq!(carried.report.bytes, ByteCount::new(2_000_000));
@@ -203,13 +210,17 @@ async fn by_a_deadline_both_directions_go_at_one_rate() {
 async fn within_one_storage_nothing_but_its_lanes_is_booked() {
     let world = World::start().await;
     let carry = world.carry(["storage/swift", "storage/swift"], rigid).sized().await.unwrap();
-    let begun = Instant::now();
+    let begun = BootTime::now();
     let (running, _) = start(&world.daemon, carry);
     let booked = eventually("it is booked", || async { world.booked().await.pop() }).await;
     let both = ["storage/swift/read", "storage/swift/write"];
     assert_eq!(booked, both.map(|lane| (lane.to_owned(), RATE_BPS)));
     let carried = running.await.unwrap().unwrap();
-    assert!(Duration::from_millis(1900) < begun.elapsed(), "{:?}", begun.elapsed());
+    assert!(
+        Duration::from_millis(1900) < BootTime::now().since(begun),
+        "{:?}",
+        BootTime::now().since(begun)
+    );
     assert_eq!(std::fs::read(world.path("b/copy")).unwrap(), content());
     assert_eq!(carried.report.digest, None, "the kernel copied");
     assert_eq!(carried.reservations.len(), 1);

@@ -6,11 +6,12 @@
 mod support;
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use support::daemon::{Daemon, configure};
 use support::{Clients, topology};
 use tidegate_client::ask::{Ask, Between};
+use tidegate_client::clock::BootTime;
 use tidegate_client::{
     Client, Digest, Download, Fetch, FetchError, Fetched, Grant, Limiter, Schemes, clock,
 };
@@ -91,12 +92,12 @@ type Outcome = Result<Fetched, FetchError>;
 #[tokio::test(flavor = "multi_thread")]
 async fn each_source_of_a_split_plan_gives_its_share() {
     let world = World::start().await;
-    let begun = Instant::now();
+    let begun = BootTime::now();
     let (fetched, moved) = world.run(world.fetch(), Some(Digest::of(&content()))).await;
     let fetched = fetched.unwrap();
     assert_eq!(std::fs::read(world.folder.path().join("copy")).unwrap(), content());
     // One alone would take four seconds; both take two, of which the bursts save 20 ms.
-    let elapsed = begun.elapsed();
+    let elapsed = BootTime::now().since(begun);
     assert!(Duration::from_millis(1900) < elapsed, "{elapsed:?}");
     assert!(elapsed < Duration::from_millis(3800), "{elapsed:?}");
     assert_eq!(fetched.report.bytes, ByteCount::new(4_000_000));
@@ -133,12 +134,16 @@ async fn what_one_source_holds_while_it_pauses_the_other_fetches() {
         rigid.start_time = Some(support::at_ms(now.as_ms() + 1_000));
     }
     world.clients.create(other).await;
-    let begun = Instant::now();
+    let begun = BootTime::now();
     let (fetched, moved) = world.run(world.fetch(), Some(Digest::of(&content()))).await;
     fetched.unwrap();
     assert_eq!(std::fs::read(world.folder.path().join("copy")).unwrap(), content());
     // A second of both, then three of one.
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(
+        BootTime::now().since(begun) < Duration::from_secs(8),
+        "{:?}",
+        BootTime::now().since(begun)
+    );
     assert_eq!(moved.iter().sum::<u64>(), 4_000_000, "{moved:?}");
     assert!(moved[1] < 1_200_000, "{moved:?}");
     world.stop().await;

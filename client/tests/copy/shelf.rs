@@ -110,7 +110,6 @@ impl Shelf {
     }
 
     fn carry_out(&self, method: &Method, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Answer {
-        let header = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
         let query = |name: &str| -> Option<String> {
             let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
             pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next()
@@ -123,80 +122,110 @@ impl Shelf {
             let id = inside.uploads;
             return text(200, &format!("<R><UploadId>up-{id}</UploadId></R>"));
         }
-        match (method.as_str(), query("uploadId"), query("partNumber")) {
-            ("PUT", Some(upload), Some(number)) => {
-                let tag = compared(header("content-md5"), &base64(&body), &body);
-                inside.parts.insert((upload, format!("{number:0>8}")), body);
-                tagged(tag, inside.lies)
+        match (method.as_str(), query("uploadId")) {
+            (_, Some(upload)) => {
+                let sum = header(headers, "content-md5");
+                inside.multipart(method, (upload, query("partNumber")), path, (sum, body))
             }
-            ("POST", Some(upload), None) => {
-                let all = inside.parts.iter().filter(|((id, _), _)| *id == upload);
-                let all: Vec<u8> = all.flat_map(|(_, part)| part.to_vec()).collect();
-                inside.parts.retain(|(id, _), _| *id != upload);
-                inside.kept.insert(path, all.into());
-                text(200, "<R><ETag>\"it-2\"</ETag></R>")
+            ("PUT", None) if uri.query() == Some("multipart-manifest=put") => {
+                inside.put_together(path, &body)
             }
-            ("DELETE", Some(upload), None) => {
-                inside.parts.retain(|(id, _), _| *id != upload);
-                inside.aborted += 1;
-                text(204, "")
-            }
-            ("PUT", ..) if uri.query() == Some("multipart-manifest=put") => {
-                let listed: Vec<serde_json::Value> = serde_json::from_slice(&body).unwrap();
-                let part = |it: &serde_json::Value| {
-                    let name = format!("/v1/{}", it["path"].as_str().unwrap());
-                    let part = inside.kept[&name].clone();
-                    assert_eq!(it["etag"].as_str().unwrap(), hex(&part));
-                    part.to_vec()
-                };
-                let all: Vec<u8> = listed.iter().flat_map(part).collect();
-                inside.kept.insert(path, all.into());
-                text(201, "")
-            }
-            ("PUT", ..) => {
-                let swift = path.starts_with("/v1/");
-                let tag = match swift {
-                    true => compared(header("etag"), &hex(&body), &body),
-                    false => compared(header("content-md5"), &base64(&body), &body),
-                };
-                let kept = if inside.loses { body.slice(..body.len() - 1) } else { body };
-                inside.kept.insert(path, kept);
-                tagged(tag, inside.lies)
-            }
-            ("DELETE", ..) => {
+            ("PUT", None) => inside.put(path, headers, body),
+            ("DELETE", None) => {
                 inside.aborted += 1;
                 text(if inside.kept.remove(&path).is_some() { 204 } else { 404 }, "")
             }
-            ("GET", ..) if path == "/auth" => Response::builder()
+            ("GET", None) if path == "/auth" => Response::builder()
                 .header("x-storage-url", self.at("/v1"))
                 .header("x-auth-token", "token")
                 .body(Full::default())
                 .unwrap(),
-            ("GET", ..) if uri.query().is_some_and(|it| it.contains("format=json")) => {
-                let names = inside.kept.keys().filter_map(|it| it.strip_prefix(path.as_str()));
-                let listed = names.filter(|it| it.starts_with(".segments/")).map(|it| {
-                    format!(
-                        r#"{{"bytes":1,"hash":"0","name":"{it}","content_type":"x",
-                            "last_modified":"2026-11-29T00:00:00.000000"}}"#
-                    )
-                });
-                text(200, &format!("[{}]", listed.collect::<Vec<_>>().join(",")))
+            ("GET", None) if uri.query().is_some_and(|it| it.contains("format=json")) => {
+                inside.listed(&path)
             }
-            ("GET" | "HEAD", ..) => match inside.kept.get(&path) {
-                Some(kept) => Response::builder()
-                    .header("etag", format!("\"{}\"", hex(kept)))
-                    .header("content-length", kept.len())
-                    .header("last-modified", "Sun, 29 Nov 2026 11:00:00 GMT")
-                    .body(Full::new(if method == Method::HEAD {
-                        Bytes::new()
-                    } else {
-                        kept.clone()
-                    }))
-                    .unwrap(),
-                None => text(404, "there is nothing"),
-            },
+            ("GET" | "HEAD", None) => inside.get(&path, method == Method::HEAD),
             other => panic!("{other:?} {uri}"),
         }
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|it| it.to_str().ok())
+}
+
+impl Inside {
+    /// A step of an upload in parts, as S3 has it.
+    fn multipart(
+        &mut self,
+        method: &Method,
+        (upload, number): (String, Option<String>),
+        path: String,
+        (sum, body): (Option<&str>, Bytes),
+    ) -> Answer {
+        match (method.as_str(), number) {
+            ("PUT", Some(number)) => {
+                let tag = compared(sum, &base64(&body), &body);
+                self.parts.insert((upload, format!("{number:0>8}")), body);
+                tagged(tag, self.lies)
+            }
+            ("POST", None) => {
+                let all = self.parts.iter().filter(|((id, _), _)| *id == upload);
+                let all: Vec<u8> = all.flat_map(|(_, part)| part.to_vec()).collect();
+                self.parts.retain(|(id, _), _| *id != upload);
+                self.kept.insert(path, all.into());
+                text(200, "<R><ETag>\"it-2\"</ETag></R>")
+            }
+            ("DELETE", None) => {
+                self.parts.retain(|(id, _), _| *id != upload);
+                self.aborted += 1;
+                text(204, "")
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A large object of the pieces that are listed, as Swift has it.
+    fn put_together(&mut self, path: String, body: &Bytes) -> Answer {
+        let listed: Vec<serde_json::Value> = serde_json::from_slice(body).unwrap();
+        let part = |it: &serde_json::Value| {
+            let part = self.kept[&format!("/v1/{}", it["path"].as_str().unwrap())].clone();
+            assert_eq!(it["etag"].as_str().unwrap(), hex(&part));
+            part.to_vec()
+        };
+        let all: Vec<u8> = listed.iter().flat_map(part).collect();
+        self.kept.insert(path, all.into());
+        text(201, "")
+    }
+
+    fn put(&mut self, path: String, headers: &HeaderMap, body: Bytes) -> Answer {
+        let tag = match path.starts_with("/v1/") {
+            true => compared(header(headers, "etag"), &hex(&body), &body),
+            false => compared(header(headers, "content-md5"), &base64(&body), &body),
+        };
+        let kept = if self.loses { body.slice(..body.len() - 1) } else { body };
+        self.kept.insert(path, kept);
+        tagged(tag, self.lies)
+    }
+
+    fn listed(&self, path: &str) -> Answer {
+        let names = self.kept.keys().filter_map(|it| it.strip_prefix(path));
+        let listed = names.filter(|it| it.starts_with(".segments/")).map(|it| {
+            let at = "2026-11-29T00:00:00.000000";
+            serde_json::json!({
+                "bytes": 1, "hash": "0", "name": it, "content_type": "x", "last_modified": at,
+            })
+        });
+        text(200, &serde_json::Value::from_iter(listed).to_string())
+    }
+
+    fn get(&self, path: &str, head: bool) -> Answer {
+        let Some(kept) = self.kept.get(path) else { return text(404, "there is nothing") };
+        Response::builder()
+            .header("etag", format!("\"{}\"", hex(kept)))
+            .header("content-length", kept.len())
+            .header("last-modified", "Sun, 29 Nov 2026 11:00:00 GMT")
+            .body(Full::new(if head { Bytes::new() } else { kept.clone() }))
+            .unwrap()
     }
 }
 
