@@ -239,7 +239,7 @@ impl Copying {
     fn local(&self, place: &Place) -> Result<Option<LocalFile>, DownloadError> {
         Ok(match place {
             Place::File(path) => Some(LocalFile::named(path.clone())),
-            Place::Url(url) if url.starts_with("file://") && self.schemes.place(url).is_some() => {
+            Place::Url(url) if url.starts_with("file://") && self.schemes.has_mounts() => {
                 Some(self.schemes.mounted_file(url)?)
             }
             Place::Url(_) => None,

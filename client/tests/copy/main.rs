@@ -18,7 +18,7 @@ use tidegate_client::clock::BootTime;
 use tidegate_client::copy::{Check, Copied, Limits};
 use tidegate_client::retry::RetryPolicy;
 use tidegate_client::{
-    Burst, CopyError, Copying, Digest, DownloadError, LimitError, Limiter, Place, Revoked,
+    Burst, CopyError, Copying, Digest, DownloadError, LimitError, Limiter, Place, Revoked, Tls,
 };
 use tidegate_policy::ByteCount;
 use tokio::net::TcpListener;
@@ -163,6 +163,19 @@ async fn a_server_that_refuses_is_quoted() {
     assert!(shelf.inside().kept.is_empty());
     let gone = copying(&source.url, "http://127.0.0.1:1/kept");
     let error = run(&gone, &writing(&slow)).await.unwrap_err();
+    assert!(matches!(error, CopyError::Connect { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_upload_goes_over_https_to_who_is_trusted() {
+    let source = Server::start(content(SIZE).to_vec()).await;
+    let ((shelf, authority), fast) = (Shelf::start_secure().await, limiter("10Gbit"));
+    let copying = copying(&source.url, &shelf.at("/kept"));
+    let trusting = copying.clone().tls(Tls::roots_pem(&authority).unwrap());
+    run(&trusting, &writing(&fast)).await.unwrap();
+    assert_eq!(shelf.inside().kept["/kept"], content(SIZE));
+    assert_eq!(fast.moved(), ByteCount::new(1_000_000));
+    let error = run(&copying, &writing(&fast)).await.unwrap_err();
     assert!(matches!(error, CopyError::Connect { .. }), "{error:?}");
 }
 

@@ -14,7 +14,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use md5::{Digest, Md5};
+use rcgen::CertifiedKey;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// How it answers from now on, and what it has.
 #[derive(Debug, Default)]
@@ -54,19 +58,47 @@ impl Shelf {
         let own = shelf.clone();
         tokio::spawn(async move {
             while let Ok((io, _)) = listener.accept().await {
-                let own = own.clone();
-                let serve = service_fn(move |request| {
-                    let own = own.clone();
-                    async move { Ok::<_, Infallible>(own.answer(request).await) }
-                });
-                tokio::spawn(async move {
-                    // A client that hangs up is what is tested.
-                    let connection = auto::Builder::new(TokioExecutor::new());
-                    drop(connection.serve_connection(TokioIo::new(io), serve).await);
-                });
+                tokio::spawn(own.clone().serve(io));
             }
         });
         shelf
+    }
+
+    /// One that is spoken to over https, and the certificate that it shows for `localhost`.
+    pub(crate) async fn start_secure() -> (Self, String) {
+        let CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let shelf = Self { url, inside: Arc::default() };
+        let own = shelf.clone();
+        tokio::spawn(async move {
+            while let Ok((io, _)) = listener.accept().await {
+                if let Ok(io) = acceptor.accept(io).await {
+                    tokio::spawn(own.clone().serve(io));
+                }
+            }
+        });
+        (shelf, cert.pem())
+    }
+
+    async fn serve(self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let serve = service_fn(move |request| {
+            let own = self.clone();
+            async move { Ok::<_, Infallible>(own.answer(request).await) }
+        });
+        // A client that hangs up is what is tested.
+        let connection = auto::Builder::new(TokioExecutor::new());
+        drop(connection.serve_connection(TokioIo::new(io), serve).await);
     }
 
     pub(crate) fn inside(&self) -> MutexGuard<'_, Inside> {

@@ -224,6 +224,11 @@ impl Schemes {
         }
     }
 
+    /// Whether files have URLs here.
+    pub(crate) fn has_mounts(&self) -> bool {
+        !self.mounts.is_empty()
+    }
+
     /// A file by its URL, below what is mounted.
     pub(crate) fn mounted_file(&self, url: &str) -> Result<local::LocalFile, DownloadError> {
         local::LocalFile::mounted(url, &self.mounts)
