@@ -32,8 +32,8 @@ pub struct Carry {
 pub struct Carried {
     /// What was copied, and how fast.
     pub report: Copied,
-    /// The reservations as they were closed, in the order in which bytes took them; none where there
-    /// was only best effort.
+    /// The reservations as they were last heard of, in the order in which bytes took them; none where
+    /// there was only best effort.
     pub reservations: Vec<Reservation>,
 }
 
@@ -171,7 +171,9 @@ impl Carry {
         // Given back in either case; a copy that failed is the error to report.
         let mut reservations = Vec::new();
         for grant in grants {
-            reservations.extend(fetch::told(grant.release().await));
+            // One whose plan is just over needs no giving back: then it is as it was last heard of.
+            let known = grant.reservation();
+            reservations.extend(fetch::told(grant.release().await).or(known));
         }
         Ok(Carried { report: copied?, reservations })
     }
