@@ -105,7 +105,7 @@ Examples:
 pub(super) const CP: &str = "\
 Examples:
   tidegate cp ./shop.dump s3://backups/shop.dump --host hosts/db-1 --to storage/s3 --rate 2Gbit
-      an upload: what is seen in the end is all of it, or nothing
+      an upload: what is seen in the end is all of it, or nothing; one that fails begins anew
   tidegate cp s3://images/debian.raw swift://images/debian.raw \\
     --from storage/s3 --to storage/swift-east --host hosts/compute-1 --rate 2Gbit
       from one store to another through this host and its memory, under a grant for each direction

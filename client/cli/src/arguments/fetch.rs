@@ -119,7 +119,7 @@ pub(crate) struct Cp {
     #[arg(long, value_name = "ENDPOINT", value_parser = words::endpoint)]
     pub(crate) to: Option<Endpoint>,
     /// This host, as the broker calls it: hosts/NAME. What goes from elsewhere to elsewhere goes
-    /// through it, and is granted in both directions or in none
+    /// through it: granted in both directions or in none, and with --by at one constant rate
     #[arg(
         long,
         env = "TIDEGATE_HOST",
