@@ -137,9 +137,12 @@ async fn who_is_behind_at_the_end_of_its_plan_gets_the_rest() {
     reader.read_to_end(&mut copy).await.unwrap();
     assert_eq!(copy.len(), 1_000_000);
     let told = clients.get(&name).await;
-    assert_eq!((told.plan_version, clients.info().await.moved_count), (2, 1), "{told:?}");
+    // Once for most; a machine that is busy enough is behind that plan, too.
+    let moved = clients.info().await.moved_count;
+    assert!(1 <= moved && told.plan_version == moved + 1, "{moved} moves: {told:?}");
     let closed = grant.release().await.unwrap().unwrap();
-    assert_eq!((closed.used, closed.plan_version), (size, 3));
+    assert_eq!(closed.used, size);
+    assert!(told.plan_version < i64::try_from(closed.plan_version).unwrap(), "{closed:?}");
     session.close().await.unwrap();
     daemon.terminate();
     daemon.wait();

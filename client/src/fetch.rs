@@ -4,9 +4,10 @@ use tidegate_policy::{BitRate, ByteCount, Endpoint, Span};
 
 use crate::ask::{Along, Ask, Shape, Want, Wish};
 use crate::connect::Client;
+use crate::download::run::SplitWay;
 use crate::download::{Download, DownloadError, Progress, Report};
 use crate::error::ClientError;
-use crate::grant::{Acquired, Grant};
+use crate::grant::{Acquired, Grant, GrantWay};
 use crate::limiter::LimitError;
 use crate::refusal::Refusal;
 use crate::reservation::Reservation;
@@ -85,13 +86,13 @@ const LEAST: Span = match Span::from_ms(500) {
 };
 
 /// The lowest rate that a small file is slowed down to.
-const FLOOR: BitRate = match BitRate::from_bps(1_000_000) {
+pub(crate) const FLOOR: BitRate = match BitRate::from_bps(1_000_000) {
     Some(rate) => rate,
     None => BitRate::MAX,
 };
 
 /// Reserved beyond what the size takes: connecting, the last sync, the release.
-const SLACK: Span = Span::from_secs(10);
+pub(crate) const SLACK: Span = Span::from_secs(10);
 
 impl Fetch {
     /// A fetch that fails where the broker cannot be reached, and stops where its grant ends.
@@ -145,6 +146,9 @@ impl Fetch {
     /// Reserves within `session`, downloads under the grant, verifies and releases. `granted` is
     /// called before the first byte under each grant; `progress` as the download moves.
     ///
+    /// Where a plan is split over several sources, each gives its share at once, under its own limiter;
+    /// the digest has to be known then, because nothing else tells that all gave the same.
+    ///
     /// Where the source fails, and the request has others with URLs of their own, what is left is
     /// asked for and fetched from those.
     ///
@@ -170,7 +174,7 @@ impl Fetch {
         granted: impl FnMut(&Grant) + Send,
         progress: impl FnMut(Progress) + Send,
     ) -> Result<Fetched, FetchError> {
-        let Some(session) = self.open_session(client, agent).await? else {
+        let Some(session) = open_session(client, agent, self.on_unreachable).await? else {
             return self.rounds(Asker::Client(client), granted, progress).await;
         };
         let fetched = self.run(&session, granted, progress).await;
@@ -178,37 +182,6 @@ impl Fetch {
             tracing::warn!(%error, "the session was not closed; the broker ends it by itself");
         }
         fetched
-    }
-
-    /// Opens a session with the patience of the policy; `None` where it goes on without.
-    async fn open_session(
-        &self,
-        client: &Client,
-        agent: &str,
-    ) -> Result<Option<Session>, ClientError> {
-        let open = async {
-            let patient = matches!(self.on_unreachable, OnUnreachable::Wait { .. });
-            let mut pauses = client.settings().retry.endless();
-            loop {
-                match client.open_session(agent).await {
-                    Err(error) if error.is_unreachable() && patient => {
-                        let longest = client.settings().retry.longest_pause;
-                        tokio::time::sleep(pauses.next().unwrap_or(longest)).await;
-                    }
-                    opened => return opened,
-                }
-            }
-        };
-        let opened = match self.on_unreachable {
-            OnUnreachable::Wait { up_to } => tokio::time::timeout(up_to, open)
-                .await
-                .unwrap_or(Err(ClientError::Deadline { after: up_to })),
-            OnUnreachable::Fail | OnUnreachable::BestEffort(_) => open.await,
-        };
-        match (opened, self.on_unreachable) {
-            (Err(error), OnUnreachable::BestEffort(_)) if error.is_unreachable() => Ok(None),
-            (opened, _) => opened.map(Some),
-        }
     }
 
     /// One grant after the other, until all of it is there.
@@ -234,7 +207,11 @@ impl Fetch {
                 last = now;
                 progress(now);
             };
-            let downloaded = Box::pin(download.run(grant.limiter(), seen)).await;
+            let split = self.is_split(&grant);
+            let downloaded = match split {
+                true => Box::pin(download.run_split(&|| self.ways(&grant), seen)).await,
+                false => Box::pin(download.run(grant.limiter(), seen)).await,
+            };
             // Given back in either case; a download that failed is the error to report.
             let released = grant.release().await;
             let error = match downloaded {
@@ -246,7 +223,8 @@ impl Fetch {
                     let again = self.on_expiry == OnExpiry::AskAgain && before < last.moved;
                     again.then(|| ask.clone())
                 }
-                error if error.is_of_the_source() && !self.at.is_empty() => {
+                // Of several at once nobody knows here which one it was.
+                error if error.is_of_the_source() && !self.at.is_empty() && !split => {
                     source.and_then(|source| without(&ask, &source))
                 }
                 _ => None,
@@ -255,6 +233,28 @@ impl Fetch {
             tracing::warn!(%error, left = ?last, "asking again for what is left");
             ask = rest(next, last)?;
         }
+    }
+
+    /// Whether a plan takes several sources: then each has a share, and a limiter, of its own.
+    fn is_split(&self, grant: &Grant) -> bool {
+        let ways = grant.reservation().map(|granted| granted.ways).unwrap_or_default();
+        let first = ways.first().map(|way| way.source.clone());
+        ways.iter().any(|way| Some(&way.source) != first.as_ref())
+    }
+
+    /// The ways of a plan as it stands, each with the URL of its source.
+    fn ways(&self, grant: &Grant) -> Vec<SplitWay> {
+        let count = grant.reservation().map_or(0, |granted| granted.ways.len());
+        let ways = (0..count).filter_map(|index| grant.way(index));
+        let url = |way: &GrantWay| {
+            let own = self.at.iter().find(|(at, _)| Some(at) == way.way.source.as_ref());
+            own.map(|(_, url)| url.as_str()).or_else(|| self.download.first())
+        };
+        let split = |way: GrantWay| {
+            let url = url(&way)?.to_owned();
+            Some(SplitWay { url, limiter: way.limiter().clone() })
+        };
+        ways.filter_map(split).collect()
     }
 
     /// What to fetch under a grant: from the URLs of its source, if they are known.
@@ -266,6 +266,37 @@ impl Fetch {
         let download =
             if urls.is_empty() { self.whole() } else { self.download.clone().only(urls) };
         download.peak(peak)
+    }
+}
+
+/// Opens a session with the patience of a policy; `None` where it goes on without.
+pub(crate) async fn open_session(
+    client: &Client,
+    agent: &str,
+    policy: OnUnreachable,
+) -> Result<Option<Session>, ClientError> {
+    let open = async {
+        let patient = matches!(policy, OnUnreachable::Wait { .. });
+        let mut pauses = client.settings().retry.endless();
+        loop {
+            match client.open_session(agent).await {
+                Err(error) if error.is_unreachable() && patient => {
+                    let longest = client.settings().retry.longest_pause;
+                    tokio::time::sleep(pauses.next().unwrap_or(longest)).await;
+                }
+                opened => return opened,
+            }
+        }
+    };
+    let opened = match policy {
+        OnUnreachable::Wait { up_to } => tokio::time::timeout(up_to, open)
+            .await
+            .unwrap_or(Err(ClientError::Deadline { after: up_to })),
+        OnUnreachable::Fail | OnUnreachable::BestEffort(_) => open.await,
+    };
+    match (opened, policy) {
+        (Err(error), OnUnreachable::BestEffort(_)) if error.is_unreachable() => Ok(None),
+        (opened, _) => opened.map(Some),
     }
 }
 
@@ -287,7 +318,7 @@ impl Asker<'_> {
 }
 
 /// The file is there and verified: that the broker did not hear of it is no failure.
-fn told(released: Result<Option<Reservation>, ClientError>) -> Option<Reservation> {
+pub(crate) fn told(released: Result<Option<Reservation>, ClientError>) -> Option<Reservation> {
     released.unwrap_or_else(|error| {
         tracing::warn!(%error, "the reservation was not given back; it ends by itself");
         None
@@ -296,7 +327,7 @@ fn told(released: Result<Option<Reservation>, ClientError>) -> Option<Reservatio
 
 /// The same request for so many bytes: for as long as they take at its rate, 1 % and 10 s more, or as
 /// the volume of a transfer. An offer is taken as it is.
-fn lasting(ask: Ask, size: ByteCount) -> Result<Ask, FetchError> {
+pub(crate) fn lasting(ask: Ask, size: ByteCount) -> Result<Ask, FetchError> {
     let Want::Rate(wish) = &ask.want else { return Ok(ask) };
     let rate = wish.shape.rate();
     if matches!(wish.shape, Shape::Transfer(_)) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tidegate_policy::BitRate;
 use tokio::sync::watch;
 
+use crate::batch::{AllOrNone, Batch};
 use crate::bucket::Burst;
 use crate::change::Change;
 use crate::connect::Client;
@@ -26,6 +27,18 @@ pub enum Acquired {
     Granted(Grant),
     /// No: nothing is booked.
     Refused(Refusal),
+}
+
+/// The answer to requests for several grants of which all or none were asked.
+#[derive(Debug)]
+#[must_use = "a refusal is an answer too"]
+pub enum AllAcquired {
+    /// One grant for each request, in their order.
+    Granted(Vec<Grant>),
+    /// No: nothing is booked. One refusal for each request, in their order; those that would have
+    /// fitted by themselves say
+    /// [`OthersRefused`](crate::refusal::RefusalReason::OthersRefused).
+    Refused(Vec<Refusal>),
 }
 
 /// Why a grant is over.
@@ -84,6 +97,18 @@ impl Client {
         acquire(self, ask, on_unreachable, |_| {}, None).await
     }
 
+    /// Asks for all of these or none, and turns a yes into grants: [`Client::acquire`] of several.
+    ///
+    /// # Errors
+    /// Those of [`Client::acquire`] and [`Client::reserve_all`].
+    pub async fn acquire_all(
+        &self,
+        asks: &[Ask],
+        on_unreachable: OnUnreachable,
+    ) -> Result<AllAcquired, ClientError> {
+        acquire_all(self, asks, on_unreachable, |reservation| self.adopt(reservation)).await
+    }
+
     /// Turns a reservation without a session into a grant: one of a batch or of an admission
     /// stream, or an offer that is held. Must be called inside a tokio runtime. The grant gives the
     /// reservation back when it is dropped.
@@ -108,7 +133,7 @@ pub(crate) async fn acquire(
     bind: impl FnOnce(&Arc<Inner>),
     window: Option<Window>,
 ) -> Result<Acquired, ClientError> {
-    match (reserve(client, ask, policy).await, policy) {
+    match (patiently(client, policy, || client.reserve(ask)).await, policy) {
         (Ok(Outcome::Refused(refusal)), _) => Ok(Acquired::Refused(refusal)),
         (Ok(Outcome::Granted(reservation)), _) => {
             let grant = Grant::promised(client, reservation, policy, window);
@@ -123,18 +148,43 @@ pub(crate) async fn acquire(
     }
 }
 
-async fn reserve(
+/// Asks for all or none, and hands new reservations to `adopt`. One that cannot be adopted gives back
+/// those before it.
+pub(crate) async fn acquire_all(
     client: &Client,
-    ask: &Ask,
+    asks: &[Ask],
     policy: OnUnreachable,
-) -> Result<Outcome, ClientError> {
-    let OnUnreachable::Wait { up_to } = policy else { return client.reserve(ask).await };
+    adopt: impl Fn(Reservation) -> Result<Grant, ClientError>,
+) -> Result<AllAcquired, ClientError> {
+    let batch = Batch::new(asks.iter().cloned());
+    match (patiently(client, policy, || client.reserve_all(&batch)).await, policy) {
+        (Ok(AllOrNone::None(refusals)), _) => Ok(AllAcquired::Refused(refusals)),
+        (Ok(AllOrNone::All(reservations)), _) => {
+            let grants = reservations.into_iter().map(adopt).collect::<Result<_, _>>()?;
+            Ok(AllAcquired::Granted(grants))
+        }
+        (Err(error), OnUnreachable::BestEffort(rate)) if error.is_unreachable() => {
+            tracing::warn!(%error, %rate, "going on without a promise");
+            let grants = asks.iter().map(|_| Grant::best_effort(client, rate)).collect();
+            Ok(AllAcquired::Granted(grants))
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// Asks as often as the policy allows where nobody answers.
+async fn patiently<T, F: Future<Output = Result<T, ClientError>>>(
+    client: &Client,
+    policy: OnUnreachable,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, ClientError> {
+    let OnUnreachable::Wait { up_to } = policy else { return ask().await };
     let mut last = ClientError::Deadline { after: up_to };
     let retry = client.settings().retry;
     let mut pauses = retry.endless();
     let patient = async {
         loop {
-            match client.reserve(ask).await {
+            match ask().await {
                 Err(error) if error.is_unreachable() => last = error,
                 answer => return answer,
             }

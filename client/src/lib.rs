@@ -66,6 +66,7 @@
 //! | --- | --- |
 //! | book several at once, all or none | [`Client::reserve_all`] with a [`Batch`] |
 //! | the first that fits, one after the other, every week | [`Client::reserve_batch`] |
+//! | copy from one store to another, or to one, under a grant for each direction | [`Carry`] |
 //! | send each way of a split plan by itself | [`Grant::way`] |
 //! | ask many things without waiting for each | [`Client::admit`] |
 //! | see when a rate would fit | [`Client::find_windows`] with a [`Search`] |
@@ -96,6 +97,7 @@ mod calls;
 pub mod change;
 pub mod clock;
 pub mod connect;
+pub mod copy;
 mod course;
 pub mod download;
 pub mod error;
@@ -130,10 +132,11 @@ pub use batch::{AllOrNone, Batch, Relation};
 pub use bucket::Burst;
 pub use change::Change;
 pub use connect::{Client, Listing, Page, Settings};
+pub use copy::{Carry, CarryError, CopyError, Copying, Place};
 pub use download::{Digest, Download, DownloadError, Schemes, Tls};
 pub use error::ClientError;
 pub use fetch::{Fetch, FetchError, Fetched, OnExpiry};
-pub use grant::{Acquired, Grant, GrantEnd, GrantWay};
+pub use grant::{Acquired, AllAcquired, Grant, GrantEnd, GrantWay};
 pub use limited::Limited;
 pub use limiter::{LimitError, Limiter, Revoked};
 pub use plan::{PlanWay, Promise, Segment};

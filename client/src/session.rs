@@ -17,7 +17,7 @@ use crate::beats;
 use crate::clock::BootTime;
 use crate::connect::{Answer, Client};
 use crate::error::ClientError;
-use crate::grant::{self, Acquired, Grant, GrantEnd};
+use crate::grant::{self, Acquired, AllAcquired, Grant, GrantEnd};
 use crate::held::{Heard, Lease};
 use crate::refusal::CounterOffer;
 use crate::reservation::{Ask, Reservation, Timing};
@@ -145,6 +145,23 @@ impl Session {
         let ask = Ask { session: Some(self.shared.id), ..ask.clone() };
         let bind = |inner: &Arc<Inner>| self.shared.bind(inner);
         grant::acquire(&self.shared.client, &ask, on_unreachable, bind, Some(window)).await
+    }
+
+    /// Asks for all of these or none, bound to this session, and turns a yes into grants, one for
+    /// each, in their order.
+    ///
+    /// # Errors
+    /// Those of [`Session::acquire`] and [`Client::reserve_all`].
+    pub async fn acquire_all(
+        &self,
+        asks: &[Ask],
+        on_unreachable: OnUnreachable,
+    ) -> Result<AllAcquired, ClientError> {
+        self.shared.room()?;
+        let bound = |ask: &Ask| Ask { session: Some(self.shared.id), ..ask.clone() };
+        let asks: Vec<Ask> = asks.iter().map(bound).collect();
+        let adopt = |reservation| self.adopt(reservation, on_unreachable);
+        grant::acquire_all(&self.shared.client, &asks, on_unreachable, adopt).await
     }
 
     /// Turns a reservation that is bound to this session into a grant that follows what the session

@@ -173,6 +173,21 @@ mod options {
 
 use options::{PacingLong, PacingShort, UnsentMax};
 
+/// The rate that a socket is paced at, in bytes per second.
+#[cfg(test)]
+pub(crate) fn pacing_of(socket: &impl AsFd) -> io::Result<u64> {
+    Ok(match Width::of_kernel() {
+        Width::Long => getsockopt(socket, PacingLong)?,
+        Width::Short => getsockopt(socket, PacingShort)?.into(),
+    })
+}
+
+/// How much a socket keeps that it could not send yet.
+#[cfg(test)]
+pub(crate) fn unsent_max_of(socket: &impl AsFd) -> io::Result<ByteCount> {
+    Ok(ByteCount::new(getsockopt(socket, UnsentMax)?.into()))
+}
+
 /// How wide a rate the kernel takes, in bytes per second.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Width {

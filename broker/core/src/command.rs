@@ -118,6 +118,18 @@ pub enum Ways {
     Lanes(Vec<LaneName>),
 }
 
+impl Ways {
+    /// The same on whichever path steering allows.
+    pub(crate) fn on_any_path(&self) -> Self {
+        match self.clone() {
+            Self::Between { sources, destination, via, path: _ } => {
+                Self::Between { sources, destination, via, path: None }
+            }
+            lanes @ Self::Lanes(_) => lanes,
+        }
+    }
+}
+
 /// Several requests, decided in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Batch {

@@ -14,12 +14,12 @@ const NAMED_MAX: usize = 8;
 pub(crate) enum Typed {
     /// `tidegate reserve`.
     Reserve,
-    /// `tidegate fetch`.
+    /// `tidegate fetch` or `tidegate cp`.
     Fetch {
-        /// What was to be fetched.
-        url: String,
-        /// The file that it was to become.
-        file: String,
+        /// The command, what was to be moved, and what it was to become.
+        command: [String; 3],
+        /// The ends as they were typed, where they are not those of the request.
+        ends: Vec<(&'static str, String)>,
         /// What else was typed of it: the names of options, and their values.
         options: Vec<(&'static str, String)>,
         /// Whether the length followed from the size of the source.
@@ -172,8 +172,8 @@ pub(crate) fn offered(offer: &CounterOffer) -> String {
 fn command(offer: &CounterOffer, ask: &Ask, typed: &Typed) -> String {
     let mut text = match typed {
         Typed::Reserve | Typed::Other => "tidegate reserve".to_owned(),
-        Typed::Fetch { url, file, .. } => {
-            format!("tidegate fetch {} {}", quoted(url), quoted(file))
+        Typed::Fetch { command: [command, from, to], .. } => {
+            format!("tidegate {command} {} {}", quoted(from), quoted(to))
         }
     };
     let wish = match (&ask.want, &offer.token) {
@@ -193,7 +193,7 @@ fn command(offer: &CounterOffer, ask: &Ask, typed: &Typed) -> String {
         standing(&mut text, ask, typed);
         return text;
     }
-    way(&mut text, offer, wish);
+    way(&mut text, offer, wish, typed);
     add(&mut text, "rate", offer.rate);
     // Whoever asked for now means the now in which the command is typed.
     let rigid = matches!(wish.shape, Shape::Rigid(_));
@@ -240,17 +240,20 @@ fn standing(text: &mut String, ask: &Ask, typed: &Typed) {
 
 /// An offered volume: all sources that were named, where it may take several.
 fn by(text: &mut String, offer: &CounterOffer, (wish, it): (&Wish, &Transfer), typed: &Typed) {
+    let has_ends = matches!(typed, Typed::Fetch { ends, .. } if !ends.is_empty());
     match &wish.along {
-        Along::Between(between) if it.split && offer.kind != OfferKind::OtherSource => {
+        Along::Between(between)
+            if it.split && offer.kind != OfferKind::OtherSource && !has_ends =>
+        {
             between.sources.iter().for_each(|source| add(text, "from", source));
             add(text, "to", &between.destination);
             between.via.iter().for_each(|host| add(text, "via", host));
             between.path.iter().for_each(|path| add(text, "path", path));
             terms(text, wish);
         }
-        Along::Between(_) | Along::Lanes(_) => way(text, offer, wish),
+        Along::Between(_) | Along::Lanes(_) => way(text, offer, wish, typed),
     }
-    if it.split && !matches!(typed, Typed::Fetch { .. }) {
+    if it.split {
         text.push_str(" --split");
     }
     if it.min != BitRate::ZERO {
@@ -264,8 +267,12 @@ fn by(text: &mut String, offer: &CounterOffer, (wish, it): (&Wish, &Transfer), t
 }
 
 /// Where, and on which terms.
-fn way(text: &mut String, offer: &CounterOffer, wish: &Wish) {
+fn way(text: &mut String, offer: &CounterOffer, wish: &Wish, typed: &Typed) {
     match &wish.along {
+        _ if matches!(typed, Typed::Fetch { ends, .. } if !ends.is_empty()) => {
+            let Typed::Fetch { ends, .. } = typed else { return };
+            ends.iter().for_each(|(name, end)| add(text, name, end));
+        }
         Along::Lanes(lanes) => lanes.iter().for_each(|lane| add(text, "lane", quoted(lane))),
         Along::Between(between) => {
             if let Some(source) = &offer.source {

@@ -85,8 +85,8 @@ fn the_commands_ask_for_exactly_what_is_offered() {
 fn a_fetch_takes_a_later_deadline_and_no_part_of_its_file() {
     let (refusal, ask) = refused();
     let typed = Typed::Fetch {
-        url: "http://h/a.img".into(),
-        file: "a.img".into(),
+        command: ["fetch".into(), "http://h/a.img".into(), "a.img".into()],
+        ends: Vec::new(),
         options: vec![("streams", "4".into())],
         sized: true,
     };
@@ -101,4 +101,21 @@ fn a_fetch_takes_a_later_deadline_and_no_part_of_its_file() {
     refusal.offers.remove(0);
     let text = explain(&refusal, &ask, &typed);
     assert!(text.contains("hint: nothing like it fits") && !text.contains("what fits"), "{text}");
+}
+
+/// The offer of one way is for both ends of the copy.
+#[test]
+fn a_copy_is_typed_again_between_its_own_ends() {
+    let (refusal, ask) = refused();
+    let ends = vec![("from", "storage/a".into()), ("to", "storage/b".into())];
+    let typed = Typed::Fetch {
+        command: ["cp".into(), "s3://a/it".into(), "swift://b/it".into()],
+        ends,
+        options: vec![("mount", "/mnt".into())],
+        sized: true,
+    };
+    let text = explain(&refusal, &ask, &typed);
+    let command = "tidegate cp s3://a/it swift://b/it --from storage/a --to storage/b";
+    assert!(text.contains(command) && text.contains("--mount /mnt"), "{text}");
+    assert!(!text.contains("--to hosts"), "{text}");
 }

@@ -130,6 +130,7 @@ transcripts! {
     asking,
     batches,
     changing,
+    copying,
     first_steps,
     formats,
     mistakes,

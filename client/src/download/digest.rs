@@ -127,6 +127,11 @@ impl Digest {
         self.algorithm
     }
 
+    /// Its bytes, as many as its algorithm has.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.algorithm.length()).unwrap_or_default()
+    }
+
     fn padded(algorithm: Algorithm, known: &[u8]) -> Self {
         let mut bytes = [0; 64];
         bytes.iter_mut().zip(known).for_each(|(byte, known)| *byte = *known);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tidegate_policy::ByteCount;
 
 use super::digest::Digest;
+use super::patient::Silent;
 use crate::limiter::LimitError;
 
 /// Why a download came to nothing. Nothing is left under its final name; [`DownloadError::keeps`]
@@ -183,6 +184,25 @@ impl DownloadError {
         }
     }
 
+    /// What an error in the middle of a body means, of which so much came, and so much was to come.
+    pub(crate) fn in_body(
+        error: io::Error,
+        (got, expected): (ByteCount, Option<ByteCount>),
+    ) -> Self {
+        if let Some(limit) = LimitError::of(&error) {
+            return Self::Limit(limit);
+        }
+        let inner = error.get_ref();
+        if let Some(Silent(after)) = inner.and_then(|inner| inner.downcast_ref()) {
+            return Self::Idle { after: *after };
+        }
+        let http = inner.and_then(|inner| inner.downcast_ref::<hyper::Error>());
+        if http.is_some_and(|error| error.is_incomplete_message() || ended(error)) {
+            return Self::ShortBody { got, expected };
+        }
+        Self::Broken { got, source: error }
+    }
+
     pub(crate) fn file(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
@@ -190,6 +210,13 @@ impl DownloadError {
             _ => Self::File { path, source },
         }
     }
+}
+
+/// Whether an error of hyper is an end of the connection in the middle of a chunk.
+fn ended(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    let io = source.and_then(|source| source.downcast_ref::<io::Error>());
+    io.is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof)
 }
 
 fn of(expected: Option<ByteCount>) -> String {

@@ -19,9 +19,9 @@ mod blocks;
 pub mod digest;
 mod error;
 mod hashing;
-mod part;
-mod patient;
-mod run;
+pub(crate) mod part;
+pub(crate) mod patient;
+pub(crate) mod run;
 pub mod source;
 
 pub use digest::Digest;
@@ -207,14 +207,38 @@ impl Download {
         mut progress: impl FnMut(Progress) + Send,
     ) -> Result<Report, DownloadError> {
         limiter.lease(&mut limiter.stream(), 1).await?;
+        let how = self.how(limiter.rate().max(self.peak), limiter.burst());
+        self.under(run::Feed::One(limiter), how, &mut progress).await
+    }
+
+    /// Fetches from the sources of a plan's ways at once, each under its own limiter. Only with a
+    /// digest, from the caller or the source.
+    ///
+    /// # Errors
+    /// Those of [`Download::run`].
+    pub(crate) async fn run_split(
+        &self,
+        ways: &(dyn Fn() -> Vec<run::SplitWay> + Send + Sync),
+        mut progress: impl FnMut(Progress) + Send,
+    ) -> Result<Report, DownloadError> {
+        let burst = crate::Burst::default().at(self.peak);
+        let how = self.how(self.peak, burst);
+        self.under(run::Feed::Ways(ways), how, &mut progress).await
+    }
+
+    async fn under(
+        &self,
+        feed: run::Feed<'_>,
+        how: source::How,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Report, DownloadError> {
         let begun = BootTime::now();
         let (part, mut known) = part::Part::open(&self.destination).await?;
         if !self.resume {
             part.discard().await?;
             known = part::Checkpoint::default();
         }
-        let how = self.how(limiter.rate().max(self.peak), limiter.burst());
-        let run = run::Run::new((self, limiter, how), (part, known), &mut progress);
+        let run = run::Run::new((self, feed, how), (part, known), progress);
         let run::Whole { file, bytes, resumed, digest } = Box::pin(run.all()).await?;
         file.keep(&self.destination, bytes).await?;
         let elapsed = BootTime::now().since(begun);
@@ -251,6 +275,11 @@ impl Download {
     /// Those of [`Download::stat`].
     pub async fn size(&self) -> Result<Option<ByteCount>, DownloadError> {
         self.stat().await.map(|stat| stat.size)
+    }
+
+    /// The source that is tried first.
+    pub(crate) fn first(&self) -> Option<&str> {
+        self.in_order().into_iter().next()
     }
 
     /// The sources, those of the schemes that are allowed first before others.

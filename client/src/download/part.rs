@@ -17,7 +17,7 @@ use super::error::DownloadError;
 
 /// What is known of a file that is not complete yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Checkpoint {
+pub(crate) struct Checkpoint {
     /// Where its bytes came from.
     pub(super) source: String,
     /// What told that content from others.
@@ -31,8 +31,8 @@ pub(super) struct Checkpoint {
 /// The part beside a destination: `.NAME.part`, with its checkpoint `.NAME.part.json`. Nobody else
 /// has it while it is open. Dropped, it stays if there is a checkpoint, and else goes.
 #[derive(Debug)]
-pub(super) struct Part {
-    pub(super) path: PathBuf,
+pub(crate) struct Part {
+    pub(crate) path: PathBuf,
     notes: PathBuf,
     /// Locked as long as it is open, also by a thread that still works for a download that is gone.
     file: Arc<std::fs::File>,
@@ -46,7 +46,7 @@ pub(super) struct Part {
 
 impl Part {
     /// Opens the part of a destination, with what is known of it.
-    pub(super) async fn open(destination: &Path) -> Result<(Self, Checkpoint), DownloadError> {
+    pub(crate) async fn open(destination: &Path) -> Result<(Self, Checkpoint), DownloadError> {
         let name = destination.file_name().ok_or_else(|| {
             let error = io::Error::new(io::ErrorKind::InvalidInput, "it names no file");
             DownloadError::file(destination, error)
@@ -94,7 +94,7 @@ impl Part {
     }
 
     /// Writes the first `count` bytes of a buffer, and gives the buffer back.
-    pub(super) async fn write(
+    pub(crate) async fn write(
         &self,
         (buffer, count): (Vec<u8>, usize),
         at: u64,
@@ -109,13 +109,18 @@ impl Part {
         .await
     }
 
+    /// Another handle on it, at its first byte; as long as it is open, so is the part for others.
+    pub(crate) fn handle(&self) -> Result<std::fs::File, DownloadError> {
+        self.file.try_clone().map_err(|error| DownloadError::file(&self.path, error))
+    }
+
     /// A handle to read with.
-    pub(super) fn reader(&self) -> Result<std::fs::File, DownloadError> {
+    pub(crate) fn reader(&self) -> Result<std::fs::File, DownloadError> {
         std::fs::File::open(&self.path).map_err(|error| DownloadError::file(&self.path, error))
     }
 
     /// Takes the room that it will need, so that a full disk is known before it is full.
-    pub(super) async fn reserve(&self, size: u64) -> Result<(), DownloadError> {
+    pub(crate) async fn reserve(&self, size: u64) -> Result<(), DownloadError> {
         let (file, path) = (Arc::clone(&self.file), self.path.clone());
         blocking(move || {
             match rustix::fs::fallocate(&*file, FallocateFlags::empty(), 0, size.max(1)) {
@@ -128,7 +133,7 @@ impl Part {
     }
 
     /// Makes what has been written durable, then says so in its checkpoint.
-    pub(super) async fn save(&self, known: &Checkpoint) -> Result<(), DownloadError> {
+    pub(crate) async fn save(&self, known: &Checkpoint) -> Result<(), DownloadError> {
         let (file, noted) = (Arc::clone(&self.file), Arc::clone(&self.noted));
         let (path, notes, known) = (self.path.clone(), self.notes.clone(), known.clone());
         let writing = Arc::clone(&self.writing).read_owned().await;
@@ -150,7 +155,7 @@ impl Part {
     }
 
     /// What is there is of no use: the next byte is the first.
-    pub(super) async fn discard(&self) -> Result<(), DownloadError> {
+    pub(crate) async fn discard(&self) -> Result<(), DownloadError> {
         // What a thread still writes for a stream that was given up must not come behind this.
         let _all = self.writing.write().await;
         self.saved.store(false, Ordering::Relaxed);
@@ -165,7 +170,7 @@ impl Part {
     }
 
     /// Gives it its final name and length, durably.
-    pub(super) async fn keep(self, destination: &Path, size: u64) -> Result<(), DownloadError> {
+    pub(crate) async fn keep(self, destination: &Path, size: u64) -> Result<(), DownloadError> {
         let destination = destination.to_owned();
         drop(self.writing.write().await);
         blocking(move || {

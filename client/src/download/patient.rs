@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
 
 /// Fails once no byte came for too long while one was waited for.
-pub(super) struct Patient<R> {
+pub(crate) struct Patient<R> {
     inner: R,
     timeout: Duration,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -18,10 +18,10 @@ pub(super) struct Patient<R> {
 /// Nothing came for so long.
 #[derive(Debug, thiserror::Error)]
 #[error("nothing came for {0:?}")]
-pub(super) struct Silent(pub(super) Duration);
+pub(crate) struct Silent(pub(crate) Duration);
 
 impl<R> Patient<R> {
-    pub(super) fn new(inner: R, timeout: Duration) -> Self {
+    pub(crate) fn new(inner: R, timeout: Duration) -> Self {
         Self { inner, timeout, sleep: None }
     }
 }

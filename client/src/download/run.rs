@@ -18,10 +18,14 @@ use super::digest::{Algorithm, Digest};
 use super::error::DownloadError;
 use super::hashing::Frontier;
 use super::part::{Checkpoint, Part as File};
-use super::patient::{Patient, Silent};
+use super::patient::Patient;
 use super::source::{How, Opened, Part, Source, Stat};
 use super::{Download, Progress};
-use crate::limiter::{LimitError, Limiter};
+use crate::limiter::Limiter;
+
+mod split;
+
+pub(crate) use split::SplitWay;
 
 /// Bytes per step: read, written.
 const STEP: usize = 256 * 1024;
@@ -29,10 +33,20 @@ const STEP: usize = 256 * 1024;
 /// Each stream takes about so many pieces, so that none is left with the last one for long.
 const PIECES: u64 = 4;
 
+/// Under what a run moves bytes.
+#[derive(Clone, Copy)]
+pub(super) enum Feed<'a> {
+    /// From one source after the other, under one limiter.
+    One(&'a Limiter),
+    /// From the sources of a plan's ways at once, each under its own. They are asked for again and
+    /// again: a plan may be moved.
+    Ways(&'a (dyn Fn() -> Vec<SplitWay> + Send + Sync)),
+}
+
 /// One run of a download.
 pub(super) struct Run<'a> {
     pub(super) download: &'a Download,
-    pub(super) limiter: &'a Limiter,
+    feed: Feed<'a>,
     pub(super) how: How,
     file: File,
     state: Mutex<State>,
@@ -75,7 +89,7 @@ enum Met {
 
 impl<'a> Run<'a> {
     pub(super) fn new(
-        (download, limiter, how): (&'a Download, &'a Limiter, How),
+        (download, feed, how): (&'a Download, Feed<'a>, How),
         (file, known): (File, Checkpoint),
         progress: &'a mut (dyn FnMut(Progress) + Send),
     ) -> Self {
@@ -86,7 +100,7 @@ impl<'a> Run<'a> {
         let resumed = known.blocks.len();
         let state = State { known, expected, resumed, unsaved: 0, begun: false, whole: false };
         let (state, frontier) = (Mutex::new(state), watch::Sender::new(frontier));
-        Self { download, limiter, how, file, state, frontier, progress: Mutex::new(progress) }
+        Self { download, feed, how, file, state, frontier, progress: Mutex::new(progress) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -144,14 +158,18 @@ impl<'a> Run<'a> {
         Err(error)
     }
 
-    /// From each source in turn, until one has given all of it.
+    /// From each source in turn, until one has given all of it; or from several at once.
     async fn fetch(&self) -> Result<(), DownloadError> {
+        let limiter = match self.feed {
+            Feed::One(limiter) => limiter,
+            Feed::Ways(ways) => return Box::pin(self.split(ways)).await,
+        };
         let mut last = None;
         for url in self.download.in_order() {
             if let Some(error) = last.take() {
                 tracing::warn!(%error, next = %url, "going on from another source");
             }
-            match self.fetch_from(url).await {
+            match self.fetch_from(url, limiter).await {
                 Err(error) if error.is_of_the_source() => last = Some(error),
                 fetched => return fetched,
             }
@@ -160,13 +178,13 @@ impl<'a> Run<'a> {
     }
 
     /// From one source, again and again as long as it fails in passing.
-    async fn fetch_from(&self, url: &str) -> Result<(), DownloadError> {
+    async fn fetch_from(&self, url: &str, limiter: &Limiter) -> Result<(), DownloadError> {
         let source = self.download.schemes.source(url)?;
         self.turn_to(url).await?;
         let mut pauses = self.download.retry.pauses();
         loop {
             let before = self.lock().known.blocks.len();
-            let error = match self.attempt(&*source).await {
+            let error = match self.attempt(&*source, limiter).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -200,7 +218,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn attempt(&self, source: &dyn Source) -> Result<(), DownloadError> {
+    async fn attempt(&self, source: &dyn Source, limiter: &Limiter) -> Result<(), DownloadError> {
         loop {
             let (streams, size) = {
                 let state = self.lock();
@@ -208,8 +226,8 @@ impl<'a> Run<'a> {
                 (streams, state.known.size)
             };
             let met = match (streams, size) {
-                (0 | 1, _) => self.in_turn(source).await?,
-                (_, Some(_)) => self.at_once(source).await?,
+                (0 | 1, _) => self.in_turn(source, limiter).await?,
+                (_, Some(_)) => self.at_once(source, limiter).await?,
                 // How to divide it is known only with its length.
                 (_, None) => {
                     let stat = source.stat(&self.how).await?;
@@ -228,7 +246,7 @@ impl<'a> Run<'a> {
     }
 
     /// The next gap, by one stream.
-    async fn in_turn(&self, source: &dyn Source) -> Result<Met, DownloadError> {
+    async fn in_turn(&self, source: &dyn Source, limiter: &Limiter) -> Result<Met, DownloadError> {
         let part = {
             let known = &self.lock().known;
             let gap =
@@ -258,12 +276,12 @@ impl<'a> Run<'a> {
             }
         }
         let until = part.until.filter(|_| !again);
-        self.pump(opened, until).await?;
+        self.pump(opened, until, limiter).await?;
         Ok(Met::Same)
     }
 
     /// All that is missing, by several streams.
-    async fn at_once(&self, source: &dyn Source) -> Result<Met, DownloadError> {
+    async fn at_once(&self, source: &dyn Source, limiter: &Limiter) -> Result<Met, DownloadError> {
         let (pieces, tag) = {
             let known = &self.lock().known;
             let size = known.size.unwrap_or(0);
@@ -283,7 +301,7 @@ impl<'a> Run<'a> {
                 if has_failed() {
                     return Ok(Met::Same);
                 }
-                match self.piece(source, part).await {
+                match self.piece((source, limiter), part).await {
                     Err(error) if error.is_passing() => {
                         *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                         Ok(Met::Same)
@@ -303,7 +321,11 @@ impl<'a> Run<'a> {
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(Met::Same), Err)
     }
 
-    async fn piece(&self, source: &dyn Source, part: Part) -> Result<Met, DownloadError> {
+    async fn piece(
+        &self,
+        (source, limiter): (&dyn Source, &Limiter),
+        part: Part,
+    ) -> Result<Met, DownloadError> {
         let opened = source.open(&part, &self.how).await?;
         if self.meet(&opened.stat).await? == Met::Other {
             return Ok(Met::Other);
@@ -312,7 +334,7 @@ impl<'a> Run<'a> {
             self.lock().whole = true;
             return Ok(Met::Other);
         }
-        self.pump(opened, part.until).await.map(|()| Met::Same)
+        self.pump(opened, part.until, limiter).await.map(|()| Met::Same)
     }
 
     /// Compares what a source says of its content with what is known of it.
@@ -373,10 +395,15 @@ impl<'a> Run<'a> {
     }
 
     /// Brings bytes to their place, up to an end or to that of the content.
-    async fn pump(&self, opened: Opened, until: Option<u64>) -> Result<(), DownloadError> {
+    async fn pump(
+        &self,
+        opened: Opened,
+        until: Option<u64>,
+        limiter: &Limiter,
+    ) -> Result<(), DownloadError> {
         let Opened { from, reader, .. } = opened;
         // The watch for silence sits below the limiter: only what was admitted is waited for.
-        let mut reader = self.limiter.reader(Patient::new(reader, self.how.patience));
+        let mut reader = limiter.reader(Patient::new(reader, self.how.patience));
         let mut buffer = vec![0; STEP];
         let mut at = from;
         let end = until.or(self.lock().known.size);
@@ -433,32 +460,17 @@ impl<'a> Run<'a> {
     }
 
     fn short(&self) -> DownloadError {
-        let known = &self.lock().known;
-        let (got, expected) = (ByteCount::new(known.blocks.len()), known.size.map(ByteCount::new));
+        let (got, expected) = self.so_far();
         DownloadError::ShortBody { got, expected }
     }
 
     /// What an error in the middle of a body means.
     fn broken(&self, error: std::io::Error) -> DownloadError {
-        if let Some(limit) = LimitError::of(&error) {
-            return DownloadError::Limit(limit);
-        }
-        let inner = error.get_ref();
-        if let Some(Silent(after)) = inner.and_then(|inner| inner.downcast_ref()) {
-            return DownloadError::Idle { after: *after };
-        }
-        let http = inner.and_then(|inner| inner.downcast_ref::<hyper::Error>());
-        if http.is_some_and(|error| error.is_incomplete_message() || ended(error)) {
-            return self.short();
-        }
-        let got = ByteCount::new(self.lock().known.blocks.len());
-        DownloadError::Broken { got, source: error }
+        DownloadError::in_body(error, self.so_far())
     }
-}
 
-/// Whether an error of hyper is an end of the connection in the middle of a chunk.
-fn ended(error: &hyper::Error) -> bool {
-    let source = std::error::Error::source(error);
-    let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
-    io.is_some_and(|io| io.kind() == std::io::ErrorKind::UnexpectedEof)
+    fn so_far(&self) -> (ByteCount, Option<ByteCount>) {
+        let known = &self.lock().known;
+        (ByteCount::new(known.blocks.len()), known.size.map(ByteCount::new))
+    }
 }

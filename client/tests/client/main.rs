@@ -6,6 +6,7 @@ mod admissions;
 mod asks;
 mod blocking;
 mod calls;
+mod copies;
 mod fake;
 mod grants;
 mod plans;

@@ -334,6 +334,7 @@ impl<'a> Sweep<'a> {
             return;
         }
         let flexible = self.flexible.get(&found.id);
+        let flexible = flexible.filter(|it| it.from <= segment.over.start());
         let is_shrunk = self.shrunk.contains(&found.id);
         let floor = flexible.filter(|_| is_shrunk).map_or(&segment.amounts, |it| &it.amounts);
         for ((lane, amount), floor) in lanes_of(found, segment).zip(&segment.amounts).zip(floor) {

@@ -27,8 +27,10 @@ use crate::timeline::Timeline;
 /// A flexible request as it can be shrunk.
 #[derive(Clone, Debug)]
 pub(super) struct Flexible {
-    /// The way that it is on.
+    /// The way that it is on at its end,
     way: Way,
+    /// and since when: before that it stays as it is.
+    pub(super) from: Timestamp,
     floor: BitRate,
     /// The floor on each lane of the way, in bits per second of that lane.
     pub(super) amounts: Vec<u64>,
@@ -64,12 +66,16 @@ impl Machine {
     pub(super) fn shrinkable(&self, now: Timestamp, found: &Reservation) -> Option<Flexible> {
         let promise = found.promise.as_ref().filter(|_| found.session.is_some())?;
         let Promised::Span { min: floor, .. } = promise.what else { return None };
-        let [own] = found.plan.ways.as_slice() else { return None };
-        let ahead: Vec<_> = found.plan.segments.iter().filter(|it| now < it.over.end()).collect();
+        // It may come from another way, by a move.
+        let last = found.plan.segments.last()?.way;
+        let on_last = found.plan.segments.iter().rev().take_while(|it| it.way == last);
+        let ahead: Vec<_> = on_last.take_while(|it| now < it.over.end()).collect();
+        let (own, from) = (found.plan.ways.get(last)?, ahead.last()?.over.start());
         if ahead.iter().all(|segment| segment.rate <= floor) {
             return None;
         }
-        let mut ways = self.ways(&found.project, &promise.ways, found.terms).ok()?;
+        // The paths may be counted otherwise today: it is on the one that it is on.
+        let mut ways = self.ways(&found.project, &promise.ways.on_any_path(), found.terms).ok()?;
         ways.retain(|way| {
             let books = |rate| way.booked(rate).into_iter().map(|booked| booked.amount);
             way.booked(floor).iter().map(|booked| &booked.lane).eq(&own.lanes)
@@ -78,7 +84,7 @@ impl Machine {
         // Its bytes get onto it as before, even if that is done with other marks today.
         let way = Way { route: own.route.clone(), ..ways.pop()? };
         let amounts = way.booked(floor).into_iter().map(|booked| booked.amount).collect();
-        Some(Flexible { way, floor, amounts })
+        Some(Flexible { way, from, floor, amounts })
     }
 
     /// Those of `shrunk` that are not lost at the same instant, all at their floors, while `gone` are

@@ -102,6 +102,17 @@ Examples:
     --from storage/swift-east --to hosts/compute-1 --rate 2Gbit \\
     --sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
+pub(super) const CP: &str = "\
+Examples:
+  tidegate cp ./shop.dump s3://backups/shop.dump --host hosts/db-1 --to storage/s3 --rate 2Gbit
+      an upload: what is seen in the end is all of it, or nothing; one that fails begins anew
+  tidegate cp s3://images/debian.raw swift://images/debian.raw \\
+    --from storage/s3 --to storage/swift-east --host hosts/compute-1 --rate 2Gbit
+      from one store to another through this host and its memory, under a grant for each direction
+  tidegate cp file:///mnt/a/debian.raw file:///mnt/b/debian.raw --rate 4Gbit \\
+    --mount storage/nfs-1=/mnt/a --mount storage/nfs-1=/mnt/b
+      within one storage, which copies by itself: nothing but its lanes is booked";
+
 pub(super) const PIPE: &str = "\
 Example:
   id=$(tidegate reserve --from hosts/db-1 --to storage/backups --rate 2Gbit --for 1h -o json | jq -r .id)

@@ -1,9 +1,9 @@
-//! What is typed to fetch something, and where it is to be found.
+//! What is typed to fetch or copy something, and where it is to be found.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use tidegate_client::download::source::{Glance, S3, Swift};
+use tidegate_client::download::source::{Glance, Mount, S3, Swift};
 use tidegate_client::{Digest, Download, Schemes};
 use tidegate_policy::{BitRate, Endpoint, Span, TimeText};
 
@@ -21,38 +21,14 @@ pub(crate) struct Fetch {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) between: Between,
-    /// When to begin: now, +2h or 2026-11-23T18:00:00Z
-    #[arg(long, value_name = "TIME", default_value = "now", value_parser = words::time)]
-    pub(crate) start: TimeText,
-    /// How long to reserve; by default what the size takes at the rate, and 10 s more
-    #[arg(long = "for", value_name = "DURATION", value_parser = words::span)]
-    pub(crate) span: Option<Span>,
-    /// All of it by then, such as +2h or 18:00Z, at whatever rates there are, instead of one --rate
-    #[arg(
-        long,
-        value_name = "TIME",
-        value_parser = words::latest,
-        conflicts_with_all = ["rate", "span"]
-    )]
-    pub(crate) by: Option<TimeText>,
-    /// The lowest rate that helps; with --by
-    #[arg(long, value_name = "RATE", value_parser = words::rate, requires = "by")]
-    pub(crate) min_rate: Option<BitRate>,
-    /// The highest rate that is of use; with --by
-    #[arg(long, value_name = "RATE", value_parser = words::rate, requires = "by")]
-    pub(crate) max_rate: Option<BitRate>,
-    /// Keep to the plan that is granted: by default it may be moved, as long as --by is kept
-    #[arg(long, requires = "by")]
-    pub(crate) unmoved: bool,
-    /// 0 to 9: higher ones may take from lower ones that can be preempted
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(0..=9))]
-    pub(crate) priority: Option<u8>,
-    /// A higher priority may shift it, shrink it, and at last close it
-    #[arg(long)]
-    pub(crate) preemptible: bool,
+    #[command(flatten)]
+    pub(crate) terms: Terms,
     /// The same content elsewhere, to go on from where SRC fails; with --digest even in its middle
     #[arg(long = "or", value_name = "SRC")]
     pub(crate) others: Vec<String>,
+    /// May take several --from at once, each at its own rate from its --at; needs a digest
+    #[arg(long, requires = "by")]
+    pub(crate) split: bool,
     /// Which SRC belongs to which --from, where each has its own
     #[arg(long, value_name = "ENDPOINT=SRC", value_parser = at)]
     pub(crate) at: Vec<(Endpoint, String)>,
@@ -92,6 +68,81 @@ pub(crate) enum Expiry {
     Again,
 }
 
+/// When, for how long, and against whom.
+#[derive(Debug, Args)]
+pub(crate) struct Terms {
+    /// When to begin: now, +2h or 2026-11-23T18:00:00Z
+    #[arg(long, value_name = "TIME", default_value = "now", value_parser = words::time)]
+    pub(crate) start: TimeText,
+    /// How long to reserve; by default what the size takes at the rate, and 10 s more
+    #[arg(long = "for", value_name = "DURATION", value_parser = words::span)]
+    pub(crate) span: Option<Span>,
+    /// All of it by then, such as +2h or 18:00Z, at whatever rates there are, instead of one --rate
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = words::latest,
+        conflicts_with_all = ["rate", "span"]
+    )]
+    pub(crate) by: Option<TimeText>,
+    /// The lowest rate that helps; with --by
+    #[arg(long, value_name = "RATE", value_parser = words::rate, requires = "by")]
+    pub(crate) min_rate: Option<BitRate>,
+    /// The highest rate that is of use; with --by
+    #[arg(long, value_name = "RATE", value_parser = words::rate, requires = "by")]
+    pub(crate) max_rate: Option<BitRate>,
+    /// Keep to the plan that is granted: by default it may be moved, as long as --by is kept
+    #[arg(long, requires = "by")]
+    pub(crate) unmoved: bool,
+    /// 0 to 9: higher ones may take from lower ones that can be preempted
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(0..=9))]
+    pub(crate) priority: Option<u8>,
+    /// A higher priority may shift it, shrink it, and at last close it
+    #[arg(long)]
+    pub(crate) preemptible: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cp {
+    /// What to copy: a file, or as for `tidegate fetch` http://, https://, s3://BUCKET/KEY,
+    /// swift://CONTAINER/OBJECT, glance://HOST:PORT/ID or, below --mount, file:///PATH
+    #[arg(value_name = "SRC")]
+    pub(crate) source: String,
+    /// Where to: a file, or http://, https://, s3://, swift:// or, below --mount, file:///PATH
+    #[arg(value_name = "DST")]
+    pub(crate) destination: String,
+    /// Where the bytes come from: storage/NAME or hosts/NAME; of a file by default the storage of
+    /// its --mount, else --host
+    #[arg(long, value_name = "ENDPOINT", value_parser = words::endpoint)]
+    pub(crate) from: Option<Endpoint>,
+    /// Where they go, in the same way
+    #[arg(long, value_name = "ENDPOINT", value_parser = words::endpoint)]
+    pub(crate) to: Option<Endpoint>,
+    /// This host, as the broker calls it: hosts/NAME. What goes from elsewhere to elsewhere goes
+    /// through it: granted in both directions or in none, and with --by at one constant rate
+    #[arg(
+        long,
+        env = "TIDEGATE_HOST",
+        hide_env_values = true,
+        value_name = "ENDPOINT",
+        value_parser = words::endpoint
+    )]
+    pub(crate) host: Option<Endpoint>,
+    /// The payload rate, such as 2Gbit or 250MB/s
+    #[arg(long, value_parser = words::rate)]
+    pub(crate) rate: Option<BitRate>,
+    #[command(flatten)]
+    pub(crate) terms: Terms,
+    /// The digest that it must have: md5:, sha256: or sha512: and hex digits
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) digest: Option<Digest>,
+    #[command(flatten)]
+    pub(crate) stores: Stores,
+    /// What to do without a broker: wait, fail, or best-effort=RATE
+    #[arg(long, value_name = "CHOICE", default_value = "fail")]
+    pub(crate) on_unreachable: Unreachable,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Pipe {
     /// The reservation under which the bytes move; without a session
@@ -99,14 +150,15 @@ pub(crate) struct Pipe {
     pub(crate) grant: String,
 }
 
-/// The stores that can be fetched from. What is secret is read from the environment alone, under the
+/// The stores that can be read and written. What is secret is read from the environment alone, under the
 /// names that each store's own tools know.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Stores")]
 pub(crate) struct Stores {
-    /// A directory below which file:// may read; may be repeated
-    #[arg(long = "mount", value_name = "DIR")]
-    pub(crate) mounts: Vec<PathBuf>,
+    /// A directory below which file:// may read and write; with storage/NAME= before it, one of that
+    /// storage; may be repeated
+    #[arg(long = "mount", value_name = "DIR", value_parser = words::mount)]
+    pub(crate) mounts: Vec<Mount>,
     /// The server of s3://
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL")]
     s3_endpoint: Option<String>,
@@ -147,7 +199,7 @@ impl Stores {
         if let Some(swift) = known.or(v1) {
             schemes = schemes.with("swift", swift);
         }
-        if self.mounts.is_empty() { schemes } else { schemes.mounts(self.mounts.clone()) }
+        if self.mounts.is_empty() { schemes } else { schemes.mounted(self.mounts.clone()) }
     }
 }
 

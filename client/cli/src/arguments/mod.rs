@@ -13,7 +13,7 @@ pub(crate) mod words;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidegate_policy::Span;
 
-pub(crate) use fetch::{Expiry, Fetch, Pipe};
+pub(crate) use fetch::{Cp, Expiry, Fetch, Pipe, Terms};
 pub(crate) use generate::Generate;
 pub(crate) use lanes::{
     AddMaintenance, Apply, Change, Diff, Export, ExportReservations, Lanes, Maintenance, Path,
@@ -162,6 +162,9 @@ pub(crate) enum Command {
     /// Reserve, download under the grant, verify, release
     #[command(after_help = examples::FETCH)]
     Fetch(Box<Fetch>),
+    /// Reserve, copy from anywhere to anywhere under a grant for each direction, verify, release
+    #[command(after_help = examples::CP)]
+    Cp(Box<Cp>),
     /// Pass standard input to standard output at the rate of a grant, then give it back
     #[command(after_help = examples::PIPE)]
     Pipe(Pipe),

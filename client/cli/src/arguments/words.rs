@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 use tidegate_client::clock;
+use tidegate_client::download::source::Mount;
 use tidegate_policy::{
     BitRate, ByteCount, Endpoint, ParseError, ProjectId, Resource, SessionId, Span, TimeText,
     Timestamp,
@@ -65,6 +66,11 @@ pub(crate) fn rate(text: &str) -> Result<BitRate, String> {
             _ => plain(&error),
         }
     })
+}
+
+/// A directory, or one of a storage.
+pub(crate) fn mount(text: &str) -> Result<Mount, String> {
+    text.parse().map_err(|error: ParseError| plain(&error))
 }
 
 /// A rate, or a range of rates.

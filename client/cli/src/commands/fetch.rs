@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tidegate_client::ask::{Ask, Between, End};
 use tidegate_client::fetch::{Fetch, FetchError, Fetched, OnExpiry};
 use tidegate_client::{Digest, Download, Grant, OnUnreachable, clock};
-use tidegate_policy::{ByteCount, Span, TimeText};
+use tidegate_policy::{BitRate, ByteCount, Span, TimeText};
 
 use super::Desk;
 use super::reserve::refused;
@@ -24,27 +24,29 @@ const WAIT_MAX: Duration = Duration::from_secs(600);
 pub(super) async fn run(desk: &Desk, typed: arguments::Fetch) -> anyhow::Result<Exit> {
     let sheet: Sheet<Fetched> = desk.printer.sheet()?;
     let download = download(&typed)?;
+    let sized = typed.terms.span.is_none();
     let said = clerk::Typed::Fetch {
-        url: typed.url.clone(),
-        file: typed.file.display().to_string(),
+        command: ["fetch".into(), typed.url.clone(), typed.file.display().to_string()],
+        ends: Vec::new(),
         options: options(&typed),
-        sized: typed.span.is_none(),
+        sized,
     };
-    let policy = match typed.on_unreachable {
-        Unreachable::Wait => OnUnreachable::Wait { up_to: WAIT_MAX },
-        Unreachable::Fail => OnUnreachable::Fail,
-        Unreachable::BestEffort(rate) => OnUnreachable::BestEffort(rate),
-    };
-    let sized = typed.span.is_none();
+    let policy = policy(typed.on_unreachable);
     let expiry = match typed.on_expiry {
         arguments::Expiry::Stop => OnExpiry::Stop,
         arguments::Expiry::Again => OnExpiry::AskAgain,
     };
     let at = typed.at.clone();
-    let fetch = Fetch::new(ask(typed)?, download).on_unreachable(policy).on_expiry(expiry);
+    let mut sources = typed.between.sources.into_iter();
+    let first = sources.next().context("name a source with --from")?;
+    let between = sources.fold(Between::new(first, typed.between.destination), Between::or_from);
+    let between = typed.between.via.into_iter().fold(between, Between::via);
+    let ask = ask(between, typed.between.rate, &typed.terms)?;
+    let ask = if typed.split { ask.split() } else { ask };
+    let fetch = Fetch::new(ask, download).on_unreachable(policy).on_expiry(expiry);
     let mut fetch = at.into_iter().fold(fetch, |fetch, (source, url)| fetch.at(source, url));
     if sized {
-        fetch = fetch.sized().await?;
+        fetch = fetch.sized().await.map_err(told)?;
     }
     let bar = bar(&desk.printer);
     let fetched = fetch
@@ -67,8 +69,24 @@ pub(super) async fn run(desk: &Desk, typed: arguments::Fetch) -> anyhow::Result<
             Ok(Exit::Done)
         }
         Err(FetchError::Refused(refusal)) => refused(desk, &refusal, &fetch.ask, &said),
-        Err(FetchError::Client(error)) => Err(error.into()),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(told(error)),
+    }
+}
+
+/// An error whose words hold those of its causes.
+fn told(error: FetchError) -> anyhow::Error {
+    match error {
+        FetchError::Client(error) => error.into(),
+        error => anyhow::Error::msg(error.to_string()),
+    }
+}
+
+/// What to do without a broker.
+pub(super) fn policy(typed: Unreachable) -> OnUnreachable {
+    match typed {
+        Unreachable::Wait => OnUnreachable::Wait { up_to: WAIT_MAX },
+        Unreachable::Fail => OnUnreachable::Fail,
+        Unreachable::BestEffort(rate) => OnUnreachable::BestEffort(rate),
     }
 }
 
@@ -92,12 +110,12 @@ fn options(typed: &arguments::Fetch) -> Vec<(&'static str, String)> {
     let digest = typed.digest.iter().map(|digest| ("digest", digest.to_string()));
     let sha256 = typed.sha256.iter().map(|hex| ("sha256", hex.clone()));
     let streams = (1 < typed.streams).then(|| ("streams", typed.streams.to_string()));
-    let mounts = typed.stores.mounts.iter().map(|it| ("mount", it.display().to_string()));
+    let mounts = typed.stores.mounts.iter().map(|it| ("mount", it.to_string()));
     others.chain(at).chain(digest).chain(sha256).chain(streams).chain(mounts).collect()
 }
 
 /// What the session is called at the broker: this machine, as far as it has a name we can use.
-fn agent() -> String {
+pub(super) fn agent() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host
         .trim()
@@ -125,7 +143,7 @@ fn follow(grant: &Grant, bar: &ProgressBar) {
     });
 }
 
-fn announce(grant: &Grant, bar: &ProgressBar) {
+pub(super) fn announce(grant: &Grant, bar: &ProgressBar) {
     follow(grant, bar);
     match grant.reservation() {
         Some(granted) => {
@@ -140,7 +158,7 @@ fn announce(grant: &Grant, bar: &ProgressBar) {
     }
 }
 
-fn bar(printer: &Printer) -> ProgressBar {
+pub(super) fn bar(printer: &Printer) -> ProgressBar {
     if !printer.for_people() || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -192,18 +210,18 @@ impl Thing for Fetched {
 }
 
 /// The request that was typed: a rate for as long as the size takes, or all of it by a deadline.
-fn ask(typed: arguments::Fetch) -> anyhow::Result<Ask> {
+pub(super) fn ask(
+    between: Between,
+    rate: Option<BitRate>,
+    typed: &arguments::Terms,
+) -> anyhow::Result<Ask> {
     let now = clock::wall();
-    let mut sources = typed.between.sources.into_iter();
-    let first = sources.next().context("name a source with --from")?;
-    let between = sources.fold(Between::new(first, typed.between.destination), Between::or_from);
-    let between = typed.between.via.into_iter().fold(between, Between::via);
     // Now is the broker's to say: this machine's clock may differ.
     let start = match typed.start {
         TimeText::FromNow(Span::ZERO) => None,
         later => Some(later.at(now)),
     };
-    let mut ask = match (typed.by, typed.between.rate) {
+    let mut ask = match (typed.by, rate) {
         (Some(by), _) => {
             let deadline = asking::deadline(start, by, now)?;
             let bounds = (typed.min_rate, typed.max_rate);

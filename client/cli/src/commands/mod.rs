@@ -1,6 +1,7 @@
 //! Carries out what was typed: one function a command, one screen each.
 
 mod batch;
+mod cp;
 mod export;
 mod fetch;
 mod lanes;
@@ -65,6 +66,7 @@ async fn carry_out(desk: &Desk, command: Command) -> anyhow::Result<Exit> {
         Command::Watch(typed) => watch::run(desk, typed).await,
         Command::Top(typed) => top::run(desk, typed).await,
         Command::Fetch(typed) => fetch::run(desk, *typed).await,
+        Command::Cp(typed) => cp::run(desk, *typed).await,
         Command::Pipe(typed) => pipe::run(desk, &typed).await,
         Command::Sessions(typed) => reservations::sessions(desk, typed.ended).await,
         Command::Lanes(typed) => lanes::list(desk, &typed).await,

@@ -105,9 +105,16 @@ fn instant(text: &str) -> Option<usize> {
     rest[fraction..].starts_with('Z').then_some(shape.len() + fraction + 1)
 }
 
+/// What comes before a size that depends on when it was asked for.
+const BEFORE_CHANCE: &str = "as much as fits in time: ";
+
 /// How long the figure is that a text begins with, behind `before`: what nobody typed, because it
-/// has more than three digits behind the point, or is a large number that is no whole million.
+/// stands where only chance does, has more than three digits behind the point, or is a large number
+/// that is no whole million.
 fn figure(before: &str, text: &str) -> Option<usize> {
+    if before.ends_with(BEFORE_CHANCE) && text.starts_with(|c: char| c.is_ascii_digit()) {
+        return text.find(' ');
+    }
     let part_of_another = |c: char| c.is_ascii_alphanumeric() || c == '.';
     if before.ends_with(part_of_another) {
         return None;

@@ -1,4 +1,4 @@
-//! Files of this machine, below the directories that are mounted.
+//! Files of this machine: by URL below the directories that are mounted, by path wherever.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,38 +9,63 @@ use tidegate_policy::ByteCount;
 use tokio::fs::File;
 use tokio::io::AsyncSeekExt;
 
+use super::mount::{self, Mount};
 use super::{How, Opened, Part, Scheme, Schemes, Source, Stat};
+use crate::copy::destination::{Destination, LocalPlace};
+use crate::copy::error::CopyError;
 use crate::download::error::DownloadError;
 
 /// `file://` below some directories.
 #[derive(Clone, Debug)]
 pub(super) struct Local {
-    mounts: Arc<[PathBuf]>,
+    mounts: Arc<[Mount]>,
 }
 
 /// One file.
 #[derive(Clone, Debug)]
-struct LocalFile {
+pub(crate) struct LocalFile {
     url: String,
     path: PathBuf,
-    mounts: Arc<[PathBuf]>,
+    /// Absent: whoever named the path may read it wherever it is.
+    mounts: Option<Arc<[Mount]>>,
 }
 
 impl Local {
-    pub(super) fn new(mounts: impl IntoIterator<Item = PathBuf>) -> Self {
-        Self { mounts: mounts.into_iter().collect() }
+    pub(super) fn new(mounts: Arc<[Mount]>) -> Self {
+        Self { mounts }
+    }
+
+    fn file(&self, url: &str) -> Result<LocalFile, DownloadError> {
+        let path = local_path(url)?;
+        Ok(LocalFile { url: url.to_owned(), path, mounts: Some(Arc::clone(&self.mounts)) })
     }
 }
 
 impl Scheme for Local {
     fn source(&self, url: &str, _schemes: &Schemes) -> Result<Arc<dyn Source>, DownloadError> {
-        let rest = url.strip_prefix("file://").unwrap_or(url);
-        let path = local_path(url, rest)?;
-        Ok(Arc::new(LocalFile { url: url.to_owned(), path, mounts: Arc::clone(&self.mounts) }))
+        Ok(Arc::new(self.file(url)?))
+    }
+
+    fn destination(
+        &self,
+        url: &str,
+        _schemes: &Schemes,
+    ) -> Result<Arc<dyn Destination>, CopyError> {
+        Ok(Arc::new(LocalPlace(self.file(url)?)))
     }
 }
 
 impl LocalFile {
+    /// A file by its path, wherever it is.
+    pub(crate) fn named(path: PathBuf) -> Self {
+        Self { url: path.display().to_string(), path, mounts: None }
+    }
+
+    /// A file by its URL, below one of these mounts.
+    pub(crate) fn mounted(url: &str, mounts: &Arc<[Mount]>) -> Result<Self, DownloadError> {
+        Local::new(Arc::clone(mounts)).file(url)
+    }
+
     async fn opened(&self) -> Result<(File, Stat), DownloadError> {
         let path = self.checked().await?;
         let file = File::open(&path).await.map_err(|error| DownloadError::file(&path, error))?;
@@ -56,18 +81,35 @@ impl LocalFile {
     }
 
     /// The path with all links followed: what a link leads out of a mount with is not below it.
-    async fn checked(&self) -> Result<PathBuf, DownloadError> {
+    pub(crate) async fn checked(&self) -> Result<PathBuf, DownloadError> {
         let fault = |error| DownloadError::file(&self.path, error);
         let path = tokio::fs::canonicalize(&self.path).await.map_err(fault)?;
-        for mount in self.mounts.iter() {
-            let mount = tokio::fs::canonicalize(mount).await;
-            if mount.is_ok_and(|mount| path.starts_with(mount)) {
-                return Ok(path);
-            }
-        }
-        let mounts: Vec<_> = self.mounts.iter().map(|it| it.display().to_string()).collect();
+        if self.is_allowed(&path) { Ok(path) } else { Err(self.not_below()) }
+    }
+
+    /// Where it may be written: what is there is replaced, a link itself and not what it leads to.
+    pub(crate) async fn writable(&self) -> Result<PathBuf, DownloadError> {
+        let path = self.path.clone();
+        let found = tokio::task::spawn_blocking(move || mount::parent_resolved(&path)).await;
+        let found = found.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        let path = found.map_err(|error| DownloadError::file(&self.path, error))?;
+        if self.is_allowed(&path) { Ok(path) } else { Err(self.not_below()) }
+    }
+
+    /// The path as it was given.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    fn is_allowed(&self, path: &std::path::Path) -> bool {
+        self.mounts.as_ref().is_none_or(|mounts| mount::around(mounts, path).is_some())
+    }
+
+    fn not_below(&self) -> DownloadError {
+        let mounts = self.mounts.iter().flat_map(|mounts| mounts.iter());
+        let mounts: Vec<_> = mounts.map(|it| it.directory.display().to_string()).collect();
         let why = format!("it is below none of the mounted directories: {}", mounts.join(", "));
-        Err(DownloadError::bad_source(&self.url, why))
+        DownloadError::bad_source(&self.url, why)
     }
 }
 
@@ -93,8 +135,9 @@ impl Source for LocalFile {
 }
 
 /// The path in a `file:` URL: absolute, on this machine, with `%20` and the like decoded.
-fn local_path(url: &str, rest: &str) -> Result<PathBuf, DownloadError> {
+fn local_path(url: &str) -> Result<PathBuf, DownloadError> {
     use std::os::unix::ffi::OsStringExt;
+    let rest = url.strip_prefix("file://").unwrap_or(url);
     let bad = |why: &str| DownloadError::bad_source(url, why);
     let path = rest.strip_prefix("localhost").unwrap_or(rest);
     if !path.starts_with('/') {

@@ -1,23 +1,28 @@
-//! Where content comes from: one small trait, and the schemes of URLs that are allowed.
+//! Where content comes from: one small trait, and the schemes of URLs that are allowed. Where it goes
+//! is beside it, in [`copy::destination`](crate::copy::destination).
 
 use std::fmt::Debug;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tidegate_policy::{BitRate, ByteCount};
+use tidegate_policy::{BitRate, ByteCount, Endpoint};
 use tokio::io::AsyncRead;
 
 use super::digest::Digest;
 use super::error::DownloadError;
+use crate::copy::destination::Destination;
+use crate::copy::error::CopyError;
 
 mod glance;
-mod local;
-mod object;
-mod web;
+pub(crate) mod local;
+mod mount;
+pub(crate) mod object;
+pub(crate) mod web;
 
 pub use glance::Glance;
+pub use mount::Mount;
 pub use object::{S3, Swift};
 pub use web::Tls;
 
@@ -101,13 +106,22 @@ pub trait Source: Debug + Send + Sync {
     ) -> BoxFuture<'a, Result<Opened, DownloadError>>;
 }
 
-/// Makes sources of URLs with one scheme.
+/// Makes sources, and destinations where it can be written to, of URLs with one scheme.
 pub trait Scheme: Debug + Send + Sync {
     /// The source at `url`. `schemes` are all that are allowed, for sources that lead to others.
     ///
     /// # Errors
     /// [`DownloadError::BadSource`] if the URL makes no sense to it.
     fn source(&self, url: &str, schemes: &Schemes) -> Result<Arc<dyn Source>, DownloadError>;
+
+    /// The destination at `url`. By default there is none: the scheme can only be read.
+    ///
+    /// # Errors
+    /// [`CopyError::BadDestination`] if nothing can be written there.
+    fn destination(&self, url: &str, schemes: &Schemes) -> Result<Arc<dyn Destination>, CopyError> {
+        let _ = schemes;
+        Err(CopyError::bad_destination(url, "what has this scheme can only be read"))
+    }
 }
 
 /// The schemes that are allowed, and in which order they are tried where there is a choice.
@@ -116,11 +130,14 @@ pub trait Scheme: Debug + Send + Sync {
 /// `glances` (over https) and `s3`. `swift` needs an account ([`Swift`]). Files are allowed below the
 /// directories that are mounted alone: a URL that somebody sends must not read what it likes.
 #[derive(Clone, Debug)]
-pub struct Schemes(Vec<(String, Arc<dyn Scheme>)>);
+pub struct Schemes {
+    named: Vec<(String, Arc<dyn Scheme>)>,
+    mounts: Arc<[Mount]>,
+}
 
 impl Default for Schemes {
     fn default() -> Self {
-        Self(Vec::new())
+        Self { named: Vec::new(), mounts: Arc::new([]) }
             .with("http", web::Web)
             .with("https", web::Web)
             .with("glance", Glance::default())
@@ -134,9 +151,9 @@ impl Schemes {
     #[must_use]
     pub fn with(mut self, name: &str, scheme: impl Scheme + 'static) -> Self {
         let scheme: Arc<dyn Scheme> = Arc::new(scheme);
-        match self.0.iter_mut().find(|(known, _)| known == name) {
+        match self.named.iter_mut().find(|(known, _)| known == name) {
             Some((_, known)) => *known = scheme,
-            None => self.0.push((name.to_owned(), scheme)),
+            None => self.named.push((name.to_owned(), scheme)),
         }
         self
     }
@@ -145,23 +162,30 @@ impl Schemes {
     #[must_use]
     pub fn only(mut self, names: &[&str]) -> Self {
         let place = |name: &str| names.iter().position(|it| *it == name);
-        self.0.retain(|(name, _)| place(name).is_some());
-        self.0.sort_by_key(|(name, _)| place(name));
+        self.named.retain(|(name, _)| place(name).is_some());
+        self.named.sort_by_key(|(name, _)| place(name));
         self
     }
 
     /// Allows `file://` below these directories, before all others.
     #[must_use]
-    pub fn mounts(mut self, directories: impl IntoIterator<Item = PathBuf>) -> Self {
-        let local: Arc<dyn Scheme> = Arc::new(local::Local::new(directories));
-        self.0.retain(|(name, _)| name != "file");
-        self.0.insert(0, ("file".to_owned(), local));
+    pub fn mounts(self, directories: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.mounted(directories.into_iter().map(Mount::from))
+    }
+
+    /// Allows `file://` below these mounts, which may say whose storage they are, before all others.
+    #[must_use]
+    pub fn mounted(mut self, mounts: impl IntoIterator<Item = Mount>) -> Self {
+        self.mounts = mounts.into_iter().collect();
+        let local: Arc<dyn Scheme> = Arc::new(local::Local::new(Arc::clone(&self.mounts)));
+        self.named.retain(|(name, _)| name != "file");
+        self.named.insert(0, ("file".to_owned(), local));
         self
     }
 
     /// The names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+        self.named.iter().map(|(name, _)| name.as_str())
     }
 
     /// The source at `url`.
@@ -169,23 +193,59 @@ impl Schemes {
     /// # Errors
     /// [`DownloadError::BadSource`] if its scheme is not allowed, or the URL makes no sense to it.
     pub fn source(&self, url: &str) -> Result<Arc<dyn Source>, DownloadError> {
+        match self.of(url) {
+            Ok(scheme) => scheme.source(url, self),
+            Err(why) => Err(DownloadError::bad_source(url, why)),
+        }
+    }
+
+    /// The destination at `url`.
+    ///
+    /// # Errors
+    /// [`CopyError::BadDestination`] if its scheme is not allowed or can only be read, or the URL makes
+    /// no sense to it.
+    pub fn destination(&self, url: &str) -> Result<Arc<dyn Destination>, CopyError> {
+        match self.of(url) {
+            Ok(scheme) => scheme.destination(url, self),
+            Err(why) => Err(CopyError::bad_destination(url, why)),
+        }
+    }
+
+    /// The scheme of a URL, or what to write instead.
+    fn of(&self, url: &str) -> Result<&dyn Scheme, String> {
         let (scheme, _) = url.split_once("://").unwrap_or_default();
-        match self.0.iter().find(|(name, _)| name == scheme) {
-            Some((_, scheme)) => scheme.source(url, self),
-            None if scheme == "file" => {
-                Err(DownloadError::bad_source(url, "no directory is mounted to read files from"))
-            }
+        match self.named.iter().find(|(name, _)| name == scheme) {
+            Some((_, scheme)) => Ok(&**scheme),
+            None if scheme == "file" => Err("no directory is mounted for files".to_owned()),
             None => {
                 let names: Vec<String> = self.names().map(|name| format!("{name}://")).collect();
-                Err(DownloadError::bad_source(url, format!("write {}", names.join(" or "))))
+                Err(format!("write {}", names.join(" or ")))
             }
         }
+    }
+
+    /// Whether files have URLs here.
+    pub(crate) fn has_mounts(&self) -> bool {
+        !self.mounts.is_empty()
+    }
+
+    /// A file by its URL, below what is mounted.
+    pub(crate) fn mounted_file(&self, url: &str) -> Result<local::LocalFile, DownloadError> {
+        local::LocalFile::mounted(url, &self.mounts)
+    }
+
+    /// The storage whose mount a path is below, as its mount says; it may lead to a file that is not
+    /// there yet. Waits for the disk.
+    #[must_use]
+    pub fn storage_around(&self, path: &Path) -> Option<Endpoint> {
+        let path = mount::resolved(path).ok()?;
+        mount::around(&self.mounts, &path)?.storage.clone()
     }
 
     /// Where a URL comes in the order; `None` if it is not allowed.
     #[must_use]
     pub fn place(&self, url: &str) -> Option<usize> {
         let (scheme, _) = url.split_once("://")?;
-        self.0.iter().position(|(name, _)| name == scheme)
+        self.named.iter().position(|(name, _)| name == scheme)
     }
 }

@@ -17,6 +17,8 @@ use tidegate_policy::ByteCount;
 use tokio_util::io::StreamReader;
 
 use super::{How, Opened, Part, Scheme, Schemes, Source, Stat, web};
+use crate::copy::destination::{Destination, Uploading};
+use crate::copy::error::CopyError;
 use crate::download::error::DownloadError;
 
 /// `s3://BUCKET/KEY`. Where it is not told, endpoint, region and credentials are those of the
@@ -33,8 +35,9 @@ pub struct S3 {
 #[derive(Clone, Debug)]
 pub struct Swift(Account);
 
+/// Whose objects they are.
 #[derive(Clone, Debug)]
-enum Account {
+pub(crate) enum Account {
     /// Its address, and a token for it.
     Known { url: String, token: Secret },
     /// Who tells both, to whom.
@@ -43,7 +46,7 @@ enum Account {
 
 /// Secrets are not for logs.
 #[derive(Clone)]
-struct Secret(String);
+pub(crate) struct Secret(String);
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -87,32 +90,57 @@ impl Swift {
     pub fn v1(auth: impl Into<String>, user: impl Into<String>, key: impl Into<String>) -> Self {
         Self(Account::V1 { auth: auth.into(), user: user.into(), key: Secret(key.into()) })
     }
+
+    pub(crate) fn store(&self) -> Store {
+        Store::Swift(self.0.clone())
+    }
 }
 
 /// One object.
-#[derive(Debug)]
-struct Object {
-    url: String,
+#[derive(Clone, Debug)]
+pub(crate) struct Object {
+    pub(crate) url: String,
     bucket: String,
-    key: String,
-    store: Store,
+    pub(crate) key: String,
+    pub(crate) store: Store,
 }
 
+/// Where an object is, and who may ask for it.
 #[derive(Clone, Debug)]
-enum Store {
+pub(crate) enum Store {
     S3(S3),
     Swift(Account),
 }
 
 impl Scheme for S3 {
     fn source(&self, url: &str, _schemes: &Schemes) -> Result<Arc<dyn Source>, DownloadError> {
-        Object::at(url, Store::S3(self.clone()))
+        let object = Object::at(url, Store::S3(self.clone()));
+        Ok(Arc::new(object.map_err(|why| DownloadError::bad_source(url, why))?))
+    }
+
+    fn destination(
+        &self,
+        url: &str,
+        _schemes: &Schemes,
+    ) -> Result<Arc<dyn Destination>, CopyError> {
+        let object = Object::at(url, Store::S3(self.clone()));
+        Ok(Arc::new(object.map_err(|why| CopyError::bad_destination(url, why))?))
     }
 }
 
 impl Scheme for Swift {
     fn source(&self, url: &str, _schemes: &Schemes) -> Result<Arc<dyn Source>, DownloadError> {
-        Object::at(url, Store::Swift(self.0.clone()))
+        let object = Object::at(url, self.store());
+        Ok(Arc::new(object.map_err(|why| DownloadError::bad_source(url, why))?))
+    }
+
+    fn destination(
+        &self,
+        url: &str,
+        _schemes: &Schemes,
+    ) -> Result<Arc<dyn Destination>, CopyError> {
+        let object = Object::at(url, self.store());
+        Ok(Arc::new(object.map_err(|why| CopyError::bad_destination(url, why))?))
     }
 }
 
@@ -154,18 +182,20 @@ impl Account {
 }
 
 impl Object {
-    fn at(url: &str, store: Store) -> Result<Arc<dyn Source>, DownloadError> {
+    pub(crate) fn at(url: &str, store: Store) -> Result<Self, &'static str> {
         let place = url.split_once("://").and_then(|(_, place)| place.split_once('/'));
         let place = place.filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty());
-        let Some((bucket, key)) = place else {
-            let why = "write s3://BUCKET/KEY or swift://CONTAINER/OBJECT";
-            return Err(DownloadError::bad_source(url, why));
-        };
+        let (bucket, key) = place.ok_or("write s3://BUCKET/KEY or swift://CONTAINER/OBJECT")?;
         let (url, bucket, key) = (url.to_owned(), bucket.to_owned(), key.to_owned());
-        Ok(Arc::new(Self { url, bucket, key, store }))
+        Ok(Self { url, bucket, key, store })
     }
 
-    async fn operator(&self, how: &How) -> Result<Operator, DownloadError> {
+    /// Who asks the store; what it sends with a body goes through `uploading`, where there is one.
+    pub(crate) async fn operator(
+        &self,
+        how: &How,
+        uploading: Option<Arc<Uploading>>,
+    ) -> Result<Operator, DownloadError> {
         let operator = match &self.store {
             Store::S3(s3) => Operator::new(s3.builder(&self.bucket)),
             Store::Swift(account) => {
@@ -174,13 +204,13 @@ impl Object {
                 Operator::new(builder.endpoint(&url).container(&self.bucket).token(&token))
             }
         };
-        let transport = HttpTransporter::new(Transport { how: how.clone() });
+        let transport = HttpTransporter::new(Transport { how: how.clone(), uploading });
         let context = OperationContext::new().with_http_transport(transport);
         operator.map(|it| it.with_context(context)).map_err(|error| self.failed(&error))
     }
 
     async fn looked_up(&self, how: &How) -> Result<(Operator, Stat), DownloadError> {
-        let operator = self.operator(how).await?;
+        let operator = self.operator(how, None).await?;
         let found = in_time(how, operator.stat(&self.key)).await?;
         let found = found.map_err(|error| self.failed(&error))?;
         let size = Some(ByteCount::new(found.content_length()));
@@ -228,7 +258,10 @@ impl Source for Object {
     }
 }
 
-async fn in_time<T>(how: &How, answer: impl Future<Output = T>) -> Result<T, DownloadError> {
+pub(crate) async fn in_time<T>(
+    how: &How,
+    answer: impl Future<Output = T>,
+) -> Result<T, DownloadError> {
     let answer = tokio::time::timeout(how.patience, answer).await;
     answer.map_err(|_| DownloadError::Idle { after: how.patience })
 }
@@ -237,10 +270,14 @@ async fn in_time<T>(how: &How, answer: impl Future<Output = T>) -> Result<T, Dow
 #[derive(Clone, Debug)]
 struct Transport {
     how: How,
+    uploading: Option<Arc<Uploading>>,
 }
 
 impl HttpTransport for Transport {
     async fn fetch(&self, request: Request<Buffer>) -> opendal::Result<Response<HttpBody>> {
+        if let Some(uploading) = self.uploading.as_ref().filter(|_| !request.body().is_empty()) {
+            return uploading.send(request).await;
+        }
         let request = request.map(|body| Full::new(body.to_bytes()));
         let has_body = request.method() != Method::HEAD;
         let answer = web::send(request, &self.how).await.map_err(|error| {

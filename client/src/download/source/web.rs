@@ -1,4 +1,5 @@
-//! HTTP as a source of bytes, with a receive buffer that fits the rate.
+//! HTTP as a source of bytes, with a receive buffer that fits the rate. How it is written to is in
+//! [`copy::sending`](crate::copy::sending).
 
 use std::io;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use tower_http::follow_redirect::policy::{Action, Attempt, Policy};
 use tower_http::follow_redirect::{FollowRedirect, RequestUri};
 
 use super::{How, Opened, Part, Scheme, Schemes, Source, Stat};
+use crate::copy::destination::Destination;
+use crate::copy::error::CopyError;
 use crate::download::error::DownloadError;
 use crate::socket::Flow;
 
@@ -60,7 +63,7 @@ impl Tls {
 
     /// The provider is given to this configuration alone: a library installs none for the whole
     /// process.
-    fn config(&self, needed: bool) -> Result<ClientConfig, DownloadError> {
+    pub(crate) fn config(&self, needed: bool) -> Result<ClientConfig, DownloadError> {
         let fault = |error: &dyn std::error::Error| DownloadError::Tls { why: error.to_string() };
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
@@ -88,17 +91,33 @@ pub(super) struct Web;
 
 /// One thing on a web server.
 #[derive(Clone, Debug)]
-struct Page {
-    uri: Uri,
+pub(crate) struct Page {
+    pub(crate) uri: Uri,
+}
+
+impl Page {
+    fn at(url: &str) -> Result<Self, String> {
+        let uri: Uri = url.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
+        if uri.host().is_none_or(str::is_empty) {
+            return Err("it names no server".to_owned());
+        }
+        Ok(Self { uri })
+    }
 }
 
 impl Scheme for Web {
     fn source(&self, url: &str, _schemes: &Schemes) -> Result<Arc<dyn Source>, DownloadError> {
-        let uri: Uri = url.parse().map_err(|error| DownloadError::bad_source(url, error))?;
-        if uri.host().is_none_or(str::is_empty) {
-            return Err(DownloadError::bad_source(url, "it names no server"));
-        }
-        Ok(Arc::new(Page { uri }))
+        let page = Page::at(url).map_err(|why| DownloadError::bad_source(url, why))?;
+        Ok(Arc::new(page))
+    }
+
+    fn destination(
+        &self,
+        url: &str,
+        _schemes: &Schemes,
+    ) -> Result<Arc<dyn Destination>, CopyError> {
+        let page = Page::at(url).map_err(|why| CopyError::bad_destination(url, why))?;
+        Ok(Arc::new(page))
     }
 }
 
@@ -126,7 +145,7 @@ impl Source for Page {
 }
 
 /// A request for what is at `uri`, as it is stored: a digest is of that.
-pub(super) fn request(method: Method, uri: &Uri) -> http::request::Builder {
+pub(crate) fn request(method: Method, uri: &Uri) -> http::request::Builder {
     Request::builder()
         .method(method)
         .uri(uri)
@@ -169,7 +188,7 @@ pub(super) fn opened(
     Ok(Opened { stat, from, reader: Box::new(StreamReader::new(frames)) })
 }
 
-pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -189,7 +208,7 @@ fn tag(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Sends a request without a body, and follows redirects until content or a refusal comes.
-pub(super) async fn ask(
+pub(crate) async fn ask(
     request: http::request::Builder,
     how: &How,
 ) -> Result<Response<Incoming>, DownloadError> {
@@ -201,7 +220,7 @@ pub(super) async fn ask(
 }
 
 /// Sends a request and follows redirects.
-pub(super) async fn send(
+pub(crate) async fn send(
     request: Request<Full<Bytes>>,
     how: &How,
 ) -> Result<Response<Incoming>, DownloadError> {
@@ -235,7 +254,7 @@ fn client(tls: ClientConfig, how: &How) -> WebClient {
 }
 
 /// Connects with a receive buffer that fits the rate.
-fn tcp(how: &How) -> HttpConnector {
+pub(crate) fn tcp(how: &How) -> HttpConnector {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -246,7 +265,7 @@ fn tcp(how: &How) -> HttpConnector {
 
 impl How {
     /// What one of its streams carries.
-    fn flow(&self) -> Flow {
+    pub(crate) fn flow(&self) -> Flow {
         let Self { rate, burst, round_trip, .. } = *self;
         Flow { rate, burst, round_trip }.one_of(self.streams.into())
     }
@@ -285,7 +304,7 @@ fn checked(source: &Uri, answer: Response<Incoming>) -> Result<Response<Incoming
     }
 }
 
-fn connecting(source: &Uri, error: &hyper_util::client::legacy::Error) -> DownloadError {
+pub(crate) fn connecting(source: &Uri, error: &hyper_util::client::legacy::Error) -> DownloadError {
     let mut why = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

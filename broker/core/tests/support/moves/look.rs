@@ -258,8 +258,9 @@ impl Driver {
         }
         let tried = before.last_move.filter(|last| last.why == MoveWhy::Lagging);
         let reports = before.session.is_some_and(|session| self.reporting.contains(&session));
-        let behind =
-            0 < used && used < volume.bytes() && tried.is_none_or(|it| it.used.bytes() < used);
+        let behind = 0 < used
+            && used < volume.bytes() - short
+            && tried.is_none_or(|it| it.used.bytes() < used);
         if !reports || !behind || window.end() <= at(self.now) {
             return;
         }
