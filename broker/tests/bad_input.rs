@@ -163,7 +163,9 @@ fn fields(message: &MessageDescriptor, at: &str, found: &mut BTreeSet<String>) {
         if is_output(&field) {
             continue;
         }
-        if let Kind::Message(inner) = field.kind() {
+        if let Kind::Message(inner) = field.kind()
+            && !field.is_map()
+        {
             fields(&inner, &format!("{path}."), found);
         }
         found.insert(path);

@@ -30,6 +30,16 @@ fn apply(world: &World) -> Table {
         t.bad("projects[0].parent", text(wrong));
     }
     t.fine("projects[0].parent", text("projects/default"));
+    let labels = |key: &str, value: &str| Put::Map(vec![(key.to_owned(), value.to_owned())]);
+    let (long, many) = ("x".repeat(64), (0..33).map(|it| (format!("k{it}"), "v".to_owned())));
+    for wrong in [labels("", "x"), labels("a\nb", "x"), labels("x", "\u{0}")].into_iter().chain([
+        labels(&long, "x"),
+        labels("x", &long),
+        Put::Map(many.collect()),
+    ]) {
+        t.bad("projects[0].labels", wrong);
+    }
+    t.fine("projects[0].labels", labels("ä", ""));
     t.numbers("projects[0].quota.rate_bps", &NOT_RATES);
     t.numbers("projects[0].quota.rate_each_bps", &NOT_RATES);
     t.numbers("projects[0].quota.reservation_count", &[-1, i64::MIN, i64::MAX, 1 << 32]);

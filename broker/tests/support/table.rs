@@ -15,6 +15,8 @@ pub(crate) enum Put {
     Empty,
     /// A list of this many of the same.
     Times(Box<Put>, usize),
+    /// Texts by their keys.
+    Map(Vec<(String, String)>),
 }
 
 /// What is to be answered.

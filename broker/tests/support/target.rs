@@ -7,7 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use prost_reflect::prost::Message;
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MethodDescriptor, ReflectMessage, Value,
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MethodDescriptor,
+    ReflectMessage, Value,
 };
 use tidegate_broker::Config;
 use tidegate_broker::config::JournalPlace;
@@ -303,6 +304,12 @@ pub fn put(message: &mut DynamicMessage, path: &str, value: &Put) {
 fn value_of(field: &FieldDescriptor, value: &Put) -> Value {
     match value {
         Put::Times(entry, count) => Value::List(vec![single(field, entry); *count]),
+        Put::Map(pairs) => {
+            let pair = |(key, value): &(String, String)| {
+                (MapKey::String(key.clone()), Value::String(value.clone()))
+            };
+            Value::Map(pairs.iter().map(pair).collect())
+        }
         other => single(field, other),
     }
 }

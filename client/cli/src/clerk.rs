@@ -4,7 +4,7 @@
 use tidegate_client::ask::{Along, Ask, Assurance, End, Shape, Transfer, Want, Wish};
 use tidegate_client::refusal::{Blocker, CounterOffer, OfferKind, Refusal, RefusalReason};
 use tidegate_client::reservation::State;
-use tidegate_policy::{BitRate, Endpoint, ReservationId};
+use tidegate_policy::{BitRate, Endpoint, ProjectId, ReservationId};
 
 /// How many lanes in the way are named one by one.
 const NAMED_MAX: usize = 8;
@@ -38,6 +38,9 @@ pub(crate) fn explain(refusal: &Refusal, ask: &Ask, typed: &Typed) -> String {
     let more = refusal.blockers.len().saturating_sub(NAMED_MAX);
     if 0 < more {
         line(&mut text, "  ", &format!("and {more} more lanes"));
+    }
+    for quota in refusal.quotas.iter().take(NAMED_MAX) {
+        line(&mut text, "  ", &quota.to_string());
     }
     if let Some(held) = &refusal.held {
         let State::Held { until } = held.state else { return text };
@@ -108,6 +111,9 @@ fn smaller(refusal: &Refusal, ask: &Ask) -> Option<String> {
 /// What to do where nothing is offered.
 fn nothing(reason: RefusalReason) -> &'static str {
     match reason {
+        RefusalReason::AboveQuota | RefusalReason::QuotaExhausted => {
+            "`tidegate project show PROJECT` says what binds it, and whence"
+        }
         RefusalReason::NoPath => "`tidegate path FROM TO` shows which lanes lead where",
         RefusalReason::Drained => "name another source, or ask when what is drained comes back",
         RefusalReason::OtherTaken => "one of the others was granted in its place",
@@ -229,6 +235,9 @@ fn standing(text: &mut String, ask: &Ask, typed: &Typed) {
     }
     if ask.preemptible {
         text.push_str(" --preemptible");
+    }
+    if ask.project != ProjectId::default_project() {
+        add(text, "project", &ask.project);
     }
     if let Some(hold_for) = ask.hold_for {
         add(text, "hold", hold_for);

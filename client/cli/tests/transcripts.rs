@@ -135,6 +135,7 @@ transcripts! {
     formats,
     mistakes,
     operating,
+    projects,
     reserving,
     transfers,
     watching,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use tidegate_client::download::source::{Glance, Mount, S3, Swift};
 use tidegate_client::{Digest, Download, Schemes};
-use tidegate_policy::{BitRate, Endpoint, Span, TimeText};
+use tidegate_policy::{BitRate, Endpoint, ProjectId, Span, TimeText};
 
 use super::requests::Between;
 use super::words::{self, Unreachable};
@@ -100,6 +100,9 @@ pub(crate) struct Terms {
     /// A higher priority may shift it, shrink it, and at last close it
     #[arg(long)]
     pub(crate) preemptible: bool,
+    /// The project that it belongs to, whose quotas count
+    #[arg(long, value_name = "PROJECT", value_parser = words::project)]
+    pub(crate) project: Option<ProjectId>,
 }
 
 #[derive(Debug, Args)]

@@ -240,6 +240,9 @@ pub(super) fn ask(
     };
     ask.priority = typed.priority.unwrap_or(0);
     ask.preemptible = typed.preemptible;
+    if let Some(project) = &typed.project {
+        ask = ask.project(project.clone());
+    }
     Ok(match start {
         None => ask,
         Some(start) => ask.starting(start),
