@@ -21,6 +21,7 @@ mod error;
 mod hashing;
 mod part;
 mod patient;
+mod pump;
 mod run;
 pub mod source;
 
