@@ -18,8 +18,8 @@ use super::error::DownloadError;
 
 /// How often, and after which pause, a part is asked for that somebody else has: a download that was
 /// dropped a moment ago keeps it until a disk has taken its last step.
-const BUSY_TRIES: u32 = 40;
-const BUSY_PAUSE: Duration = Duration::from_millis(50);
+const BUSY_TRIES: u32 = 20;
+const BUSY_PAUSE: Duration = Duration::from_millis(25);
 
 /// What is known of a file that is not complete yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
