@@ -4,7 +4,8 @@
 //! reads slowly does not slow the wire down at once: the sender goes on at line rate until one
 //! receive buffer is full, and the kernel lets that grow to megabytes, which at 1 Mbit/s is most of a
 //! minute's worth of the grant. So downloads cap that buffer **before they connect**, and HTTP/2
-//! windows likewise. Uploads ask the kernel to pace what it sends and to keep little of it unsent.
+//! windows likewise. (A buffer that is made smaller later loses what it has no room for any more, and
+//! the sender waits 200 ms before it sends that again.) Uploads ask the kernel to pace what it sends and to keep little of it unsent.
 //! Neither limits anything by itself: the kernel paces one socket, a grant may have many.
 //!
 //! ```
@@ -73,7 +74,8 @@ impl Flow {
 
     /// The size to set the receive buffer to, in bytes; `None` leaves it to the kernel.
     ///
-    /// It is twice what one burst and one round trip carry, at least 16 KiB. Asked to be larger than
+    /// It is what one round trip carries and a quarter of a burst, at least 16 KiB. The kernel doubles
+    /// it for its own books and, since Linux 6.6, leaves nearly all of that to payload. Asked to be larger than
     /// `net.core.rmem_max`, the kernel silently makes it that large and stops adapting it, so where
     /// that is below what a round trip carries, capping would cost throughput: the kernel goes on
     /// adapting it then.
@@ -96,7 +98,7 @@ impl Flow {
     }
 
     fn wanted(&self) -> usize {
-        let wanted = self.burst.bytes().saturating_add(self.product()).saturating_mul(2);
+        let wanted = (self.burst.bytes() / 4).saturating_add(self.product());
         usize::try_from(wanted).unwrap_or(usize::MAX).max(BUFFER_MIN)
     }
 
@@ -109,7 +111,7 @@ impl Flow {
     }
 
     /// Caps the receive buffer of a socket that is not connected yet. How many bytes of payload it
-    /// holds at most now; `None` where [`Self::receive_buffer`] leaves it to the kernel.
+    /// holds now, or twice as many since Linux 6.6; `None` where [`Self::receive_buffer`] leaves it to the kernel.
     ///
     /// # Errors
     /// Those of the socket.

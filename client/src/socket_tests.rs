@@ -23,7 +23,7 @@ fn the_receive_buffer_follows_the_rate() {
     let rmem_max = Some(212_992);
     let table = [
         ("1Mbit", 20, Some(BUFFER_MIN)),
-        ("10Mbit", 20, Some(75_000)),
+        ("10Mbit", 20, Some(28_125)),
         ("80Mbit", 20, Some(212_992)),
         ("1Gbit", 20, None),
         ("1Gbit", 1, Some(212_992)),
@@ -42,7 +42,7 @@ fn a_flow_is_a_part_of_its_limiter() {
     assert_eq!(whole, flow("80Mbit", 20));
     assert_eq!(whole.one_of(8), flow("10Mbit", 20));
     assert_eq!(whole.one_of(0), whole);
-    assert_eq!(whole.one_of(8).window(), 75_000);
+    assert_eq!(whole.one_of(8).window(), 28_125);
     assert_eq!(flow("1Tbit", 60_000).window(), (1 << 31) - 1);
 }
 

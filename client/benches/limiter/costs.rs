@@ -12,8 +12,8 @@ use tidegate_client::{Burst, Limiter};
 use tidegate_policy::BitRate;
 
 use crate::Outcome;
-use crate::host::Watch;
-use crate::report::{Report, Subject};
+use crate::figures::report::{Report, Subject};
+use crate::host::watch;
 
 /// Calls in a slice: short enough that some of them are not disturbed.
 const SLICE: u32 = 10_000;
@@ -21,7 +21,7 @@ const SLICE: u32 = 10_000;
 pub(crate) fn run(report: &mut Report, quick: bool) -> Outcome {
     let slices = if quick { 100 } else { 400 };
     let subject = Subject { bench: "costs", contender: "tidegate", rate: 0 };
-    let watch = Watch::start();
+    let watch = watch();
     let mut tell =
         |metric, value, goal| report.at_most(subject, (metric, value), goal, watch.quiet());
     tell("leased poll and charge, ns", leased(slices), 3.0);

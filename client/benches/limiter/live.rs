@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use tidegate_client::{Burst, Limiter, Revoked};
 
 use crate::contenders::{Kind, Pool};
-use crate::host::Watch;
-use crate::report::{Report, Subject};
+use crate::figures::report::{Report, Subject};
+use crate::host::watch;
 use crate::{Outcome, rate, runtime};
 
 const FAST: u64 = 1_000_000_000;
@@ -24,7 +24,7 @@ type Log = Arc<Mutex<Vec<(Instant, usize)>>>;
 pub(crate) fn change(report: &mut Report, quick: bool) -> Outcome {
     let rounds = if quick { 5 } else { 15 };
     for kind in [Kind::Tidegate, Kind::Speed] {
-        let watch = Watch::start();
+        let watch = watch();
         let (mut excesses, mut downs, mut ups) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
             let (log, cut, rise, end) = runtime()?.block_on(changes(kind))?;
@@ -111,7 +111,7 @@ fn settled(log: &[(Instant, usize)], (from, to): (Instant, Instant), bps: u64) -
 /// Eight streams on two threads, and the grant is taken away.
 pub(crate) fn revoke(report: &mut Report, quick: bool) -> Outcome {
     let rounds = if quick { 5 } else { 40 };
-    let watch = Watch::start();
+    let watch = watch();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
     let (mut late, mut after) = (0.0_f64, 0);

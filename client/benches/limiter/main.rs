@@ -1,7 +1,7 @@
 //! How exactly and how cheaply the limiter keeps a rate, with others beside it in the same run.
 //!
-//! `cargo bench -p tidegate-client --bench limiter` prints one line of JSON per figure and a table
-//! of all of them at the end. `-- --quick` takes shorter windows and fewer rates and leaves out what
+//! `cargo bench -p tidegate-client --bench limiter` prints a table as it goes, and one line of
+//! JSON per figure at the end. `-- --quick` takes shorter windows and fewer rates and leaves out what
 //! takes a minute; a word such as `-- costs` runs the parts whose names contain it.
 //!
 //! The contenders take turns, so that other work on the machine falls on all of them alike. A goal
@@ -18,17 +18,18 @@
 
 mod contenders;
 mod costs;
+#[path = "../figures/mod.rs"]
+mod figures;
 mod host;
 mod live;
 mod rates;
 mod recording;
-mod report;
 mod sharing;
 mod slow;
 
 use std::error::Error;
 
-use report::Report;
+use figures::report::Report;
 use tidegate_policy::BitRate;
 
 /// What a part of the benchmark comes to; a figure that is missed is no error.
@@ -82,7 +83,7 @@ fn main() -> Outcome {
             part(&mut report, options.quick)?;
         }
     }
-    report.table();
+    report.finish();
     Ok(())
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use tidegate_client::Burst;
 
 use crate::contenders::{COLD, HOT, Kind, LATE, Pool};
-use crate::host::{Quiet, Watch};
+use crate::figures::machine::Quiet;
+use crate::figures::report::{Report, Subject};
+use crate::host::watch;
 use crate::recording::{Recording, record};
-use crate::report::{Report, Subject};
 use crate::{Outcome, rate, runtime};
 
 const CHUNK: usize = 64 * 1024;
@@ -22,7 +23,7 @@ async fn once(
 ) -> Result<(Recording, Quiet), Box<dyn std::error::Error>> {
     // Whoever used a processor for long is served worse for a while, and that was another one.
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let watch = Watch::start();
+    let watch = watch();
     let mut mover = Pool::new(kind, bps)?.mover_from(span, chunk)?;
     let recording = record(&mut mover, length).await?;
     Ok((recording, watch.quiet()))
@@ -187,7 +188,7 @@ pub(crate) fn cpu(report: &mut Report, quick: bool) -> Outcome {
     for bps in [10_000_000_000, 40_000_000_000] {
         let kinds = [Kind::Unlimited, Kind::Tidegate, Kind::GovernorTuned, Kind::Speed];
         let mut costs: [Vec<f64>; 4] = Default::default();
-        let watch = Watch::start();
+        let watch = watch();
         for _ in 0..rounds {
             for (kind, costs) in kinds.into_iter().zip(&mut costs) {
                 let length = Duration::from_millis(400);

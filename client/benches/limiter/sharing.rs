@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::contenders::{Kind, Pool};
-use crate::host::Watch;
-use crate::report::{Report, Subject};
+use crate::figures::report::{Report, Subject};
+use crate::host::watch;
 use crate::{Outcome, runtime};
 
 const BPS: u64 = 1_000_000_000;
@@ -13,7 +13,7 @@ pub(crate) fn run(report: &mut Report, quick: bool) -> Outcome {
     let length = Duration::from_secs(if quick { 1 } else { 3 });
     for (count, goal) in [(8, 0.999), (256, 0.99)] {
         for kind in Kind::LIMITED {
-            let watch = Watch::start();
+            let watch = watch();
             let shares = runtime()?.block_on(share(kind, count, length))?;
             let quiet = watch.quiet();
             let subject = Subject { bench: "sharing", contender: kind.name(), rate: BPS };

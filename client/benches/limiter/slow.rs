@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::contenders::{Kind, Pool};
-use crate::host::Watch;
+use crate::figures::report::{Report, Subject};
+use crate::host::watch;
 use crate::recording::record;
-use crate::report::{Report, Subject};
 use crate::{Outcome, runtime};
 
 const BPS: u64 = 64_000;
@@ -14,7 +14,7 @@ pub(crate) fn run(report: &mut Report, quick: bool) -> Outcome {
     if quick {
         return Ok(());
     }
-    let watch = Watch::start();
+    let watch = watch();
     let runs = runtime()?.block_on(async {
         let mut runs = Vec::new();
         for kind in Kind::LIMITED {

@@ -24,6 +24,8 @@ pub(super) struct Frontier {
 
 /// Read at once, in bytes.
 const STEP: usize = 1 << 20;
+/// The same, to count with.
+const STEP_BYTES: u64 = 1 << 20;
 /// Read by one call to a thread that may block, in bytes: a file that is resumed has many.
 const STRETCH: u64 = 64 << 20;
 
@@ -35,7 +37,9 @@ pub(super) async fn follow(
     let mut seen = *frontier.borrow_and_update();
     let (mut hash, mut at) = (seen.algorithm.hash(), 0_u64);
     loop {
-        if at < seen.prefix {
+        let there = seen.prefix.saturating_sub(at);
+        // Less than a step is not worth a call to another thread, until it is all there is.
+        if STEP_BYTES <= there || seen.over && there != 0 {
             let until = seen.prefix.min(at.saturating_add(STRETCH));
             match stretch(part, hash, (at, until)).await {
                 Ok(further) => (hash, at) = (further, until),

@@ -21,6 +21,7 @@ mod error;
 mod hashing;
 pub(crate) mod part;
 pub(crate) mod patient;
+mod pump;
 pub(crate) mod run;
 pub mod source;
 

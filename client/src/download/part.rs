@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::fs::FallocateFlags;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,11 @@ use tokio::sync::RwLock;
 
 use super::blocks::Blocks;
 use super::error::DownloadError;
+
+/// How often, and after which pause, a part is asked for that somebody else has: a download that was
+/// dropped a moment ago keeps it until a disk has taken its last step.
+const BUSY_TRIES: u32 = 20;
+const BUSY_PAUSE: Duration = Duration::from_millis(25);
 
 /// What is known of a file that is not complete yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +65,17 @@ impl Part {
         };
         let (path, notes) = (beside(".part"), beside(".part.json"));
         let destination = destination.to_owned();
-        blocking(move || Self::open_now(&destination, path, notes)).await
+        let open = || {
+            let (destination, path, notes) = (destination.clone(), path.clone(), notes.clone());
+            blocking(move || Self::open_now(&destination, path, notes))
+        };
+        for _ in 0..BUSY_TRIES {
+            match open().await {
+                Err(DownloadError::Busy { .. }) => tokio::time::sleep(BUSY_PAUSE).await,
+                opened => return opened,
+            }
+        }
+        open().await
     }
 
     fn open_now(

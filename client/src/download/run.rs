@@ -10,7 +10,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tidegate_policy::ByteCount;
-use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 
 use super::blocks::Blocks;
@@ -18,17 +17,14 @@ use super::digest::{Algorithm, Digest};
 use super::error::DownloadError;
 use super::hashing::Frontier;
 use super::part::{Checkpoint, Part as File};
-use super::patient::Patient;
-use super::source::{How, Opened, Part, Source, Stat};
+use super::pump::STEP;
+use super::source::{How, Part, Source, Stat};
 use super::{Download, Progress};
 use crate::limiter::Limiter;
 
 mod split;
 
 pub(crate) use split::SplitWay;
-
-/// Bytes per step: read, written.
-const STEP: usize = 256 * 1024;
 
 /// Each stream takes about so many pieces, so that none is left with the last one for long.
 const PIECES: u64 = 4;
@@ -48,7 +44,7 @@ pub(super) struct Run<'a> {
     pub(super) download: &'a Download,
     feed: Feed<'a>,
     pub(super) how: How,
-    file: File,
+    pub(super) file: File,
     state: Mutex<State>,
     frontier: watch::Sender<Frontier>,
     progress: Mutex<&'a mut (dyn FnMut(Progress) + Send)>,
@@ -394,46 +390,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Brings bytes to their place, up to an end or to that of the content.
-    async fn pump(
-        &self,
-        opened: Opened,
-        until: Option<u64>,
-        limiter: &Limiter,
-    ) -> Result<(), DownloadError> {
-        let Opened { from, reader, .. } = opened;
-        // The watch for silence sits below the limiter: only what was admitted is waited for.
-        let mut reader = limiter.reader(Patient::new(reader, self.how.patience));
-        let mut buffer = vec![0; STEP];
-        let mut at = from;
-        let end = until.or(self.lock().known.size);
-        while end.is_none_or(|end| at < end) {
-            let room = end.map_or(u64::MAX, |end| end.saturating_sub(at));
-            let room = usize::try_from(room).unwrap_or(STEP).min(STEP);
-            let room = buffer.get_mut(..room).unwrap_or_default();
-            let read = reader.read(room).await.map_err(|error| self.broken(error))?;
-            if read == 0 {
-                break;
-            }
-            buffer = self.file.write((buffer, read), at).await?;
-            let next = at.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
-            self.came(at..next).await?;
-            at = next;
-        }
-        match end {
-            Some(end) if at < end => Err(self.short()),
-            Some(_) => Ok(()),
-            None => {
-                // Its end is the only one who tells how long it is.
-                let mut state = self.lock();
-                state.known.size = Some(at);
-                Ok(())
-            }
-        }
-    }
-
     /// These bytes are there now.
-    async fn came(&self, range: Range<u64>) -> Result<(), DownloadError> {
+    pub(super) async fn came(&self, range: Range<u64>) -> Result<(), DownloadError> {
         let (progress, save) = {
             let mut state = self.lock();
             let count = range.end.saturating_sub(range.start);
@@ -459,13 +417,23 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn short(&self) -> DownloadError {
+    /// How long it is, as far as known.
+    pub(super) fn size(&self) -> Option<u64> {
+        self.lock().known.size
+    }
+
+    /// This is how long it is.
+    pub(super) fn ended(&self, size: u64) {
+        self.lock().known.size = Some(size);
+    }
+
+    pub(super) fn short(&self) -> DownloadError {
         let (got, expected) = self.so_far();
         DownloadError::ShortBody { got, expected }
     }
 
     /// What an error in the middle of a body means.
-    fn broken(&self, error: std::io::Error) -> DownloadError {
+    pub(super) fn broken(&self, error: std::io::Error) -> DownloadError {
         DownloadError::in_body(error, self.so_far())
     }
 

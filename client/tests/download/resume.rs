@@ -3,7 +3,7 @@
 
 use tidegate_client::download::Report;
 use tidegate_client::{Burst, Digest, Download, DownloadError, LimitError, Limiter, Revoked};
-use tidegate_policy::ByteCount;
+use tidegate_policy::{BitRate, ByteCount};
 
 use crate::server::Server;
 use crate::{Place, fast, impatient};
@@ -201,12 +201,15 @@ async fn two_at_one_destination_do_not_write_over_each_other() {
     let limiter = Limiter::new("80Mbit".parse().unwrap(), Burst::default());
     let (first, mut begun) = tokio::sync::mpsc::channel(1);
     let running = tokio::spawn({
-        let download = download.clone();
+        let (download, limiter) = (download.clone(), limiter.clone());
         async move { download.run(&limiter, |_| first.try_send(()).unwrap_or_default()).await }
     });
     begun.recv().await.unwrap();
+    // It stands there for as long as the other one asks.
+    limiter.set_rate(BitRate::ZERO);
     let error = download.run(&fast(), |_| {}).await.unwrap_err();
     assert!(matches!(error, DownloadError::Busy { .. }), "{error:?}");
+    limiter.set_rate("80Mbit".parse().unwrap());
     running.await.unwrap().unwrap();
     whole(&download, &place, &content(0)).await;
 }

@@ -242,8 +242,8 @@ fn client(tls: ClientConfig, how: &How) -> WebClient {
         .https_or_http()
         .enable_http1()
         .wrap_connector(tcp(how));
-    // What hyper reads ahead of the limiter also passes at line rate: half a burst at most.
-    let frame = usize::try_from(how.burst.bytes() / 2).unwrap_or(FRAME_MAX);
+    // What hyper reads ahead of the limiter also passes at line rate: an eighth of a burst at most.
+    let frame = usize::try_from(how.burst.bytes() / 8).unwrap_or(FRAME_MAX);
     let window = how.flow().window();
     Client::builder(TokioExecutor::new())
         .pool_max_idle_per_host(0)
