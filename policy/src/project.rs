@@ -176,17 +176,14 @@ impl Projects {
         let mut after = if whole { Self::default() } else { self.clone() };
         let mut faults = Vec::new();
         for id in gone {
-            let why = match () {
-                () if self.0.get(id).is_none() => "there is no such project",
-                () if *id == ProjectId::default_project() => {
-                    "what names no project belongs to it; it always exists"
-                }
-                () => {
-                    after.0.remove(id);
-                    continue;
-                }
-            };
-            faults.push(ProjectFault::new(id, "", why));
+            if !self.0.contains_key(id) {
+                faults.push(ProjectFault::new(id, "", "there is no such project"));
+            } else if *id == ProjectId::default_project() {
+                let why = "what names no project belongs to it; it always exists";
+                faults.push(ProjectFault::new(id, "", why));
+            } else {
+                after.0.remove(id);
+            }
         }
         let mut seen = BTreeSet::new();
         for project in put {

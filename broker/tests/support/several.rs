@@ -11,7 +11,7 @@ impl Row {
         self.puts.iter().any(|(_, put)| match put {
             Put::Text(text) => LARGE < text.len(),
             Put::Times(_, count) => LARGE < *count,
-            Put::Absent | Put::Number(_) | Put::Flag(_) | Put::Empty => false,
+            Put::Absent | Put::Number(_) | Put::Flag(_) | Put::Empty | Put::Map(_) => false,
         })
     }
 }

@@ -43,7 +43,7 @@ fn refused() -> (Refusal, Ask) {
         offer(OfferKind::LessInTime, "31000000001B", "2030-01-01T18:00:00Z"),
     ];
     let reason = RefusalReason::NoHeadroom;
-    (Refusal { reason, blockers: Vec::new(), offers, held: None }, ask)
+    (Refusal { reason, blockers: Vec::new(), quotas: Vec::new(), offers, held: None }, ask)
 }
 
 #[test]

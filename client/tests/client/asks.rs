@@ -149,7 +149,7 @@ async fn an_offer_is_taken_with_one_call() {
     let held =
         v1::Reservation { state: 1, hold_until_time: wire_time(1060), ..fake::reservation(0) };
     let refusal =
-        v1::Refusal { reason: 4, offers: vec![offer], held: Some(held), blockers: vec![] };
+        v1::Refusal { reason: 4, offers: vec![offer], held: Some(held), ..Default::default() };
     let broker = broker([fake::no(refusal), fake::yes(fake::reservation(0))]).await;
     let client = broker.client();
     let Outcome::Refused(refusal) = client.reserve(&ask()).await.unwrap() else { panic!() };

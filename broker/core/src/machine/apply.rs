@@ -1,7 +1,7 @@
 //! Follows an event. Nothing here refuses: what does not follow from the state is a journal that
 //! is not this machine's, and the process stops.
 
-use tidegate_policy::{ByteCount, RequestId, ReservationId, SessionId, Timestamp};
+use tidegate_policy::{ByteCount, Name, RequestId, ReservationId, SessionId, Timestamp};
 
 use super::due::Past;
 use super::{Machine, Outcome, Remembered};
@@ -48,13 +48,7 @@ impl Machine {
             }
             Change::Curtailed { id, end, free_from } => self.curtailed(*id, *end, *free_from)?,
             Change::SessionOpened { id, agent } => {
-                let state = SessionState::Open;
-                let session = Session { id: *id, agent: agent.clone(), created: event.at, state };
-                if self.state.sessions.insert(*id, session).is_some() {
-                    return Err(corrupt(format!("session {id} exists")));
-                }
-                self.state.bound.insert(*id, Default::default());
-                self.recent.hear(*id, event.at);
+                self.session_opened(*id, agent, event.at)?;
                 self.remember(mark, Outcome::Session(*id), event.at);
             }
             Change::SessionEnded { id, lost } => {
@@ -294,6 +288,22 @@ impl Machine {
                 self.state.lanes.remove(name);
             }
         }
+        Ok(())
+    }
+
+    fn session_opened(
+        &mut self,
+        id: SessionId,
+        agent: &Name,
+        at: Timestamp,
+    ) -> Result<(), Corrupt> {
+        let state = SessionState::Open;
+        let session = Session { id, agent: agent.clone(), created: at, state };
+        if self.state.sessions.insert(id, session).is_some() {
+            return Err(corrupt(format!("session {id} exists")));
+        }
+        self.state.bound.insert(id, Default::default());
+        self.recent.hear(id, at);
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 //! - `due` says what time alone brings about (in `due`): no timer mutates anything;
 //! - `recent` is what is remembered only while the process runs: beats, usage, refusals.
 
+mod answer;
 pub(crate) mod apply;
 mod batch;
 mod capacity;
@@ -41,18 +42,18 @@ use tidegate_policy::{
     SessionId, Span, Timestamp,
 };
 
-use crate::event::{Change, Event};
 use crate::lane::{Lane, LaneName};
 use crate::losses::Losses;
 use crate::maintenance::Maintenance;
 use crate::plan::Segment;
 use crate::policy::{Overuse, ProjectChange};
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::Refusal;
 use crate::reservation::Reservation;
 use crate::session::Session;
 use crate::topology::Topology;
 
 pub use crate::topology::shape::LaneChange;
+pub use answer::{Answer, Decision};
 pub use drain::{Drained, LISTED_MAX};
 pub use look::{Availability, Explanation, Holder, LaneCheck, Query, WayCheck, Window, Windows};
 pub use maintenance::COMMENT_MAX;
@@ -133,102 +134,6 @@ pub struct Stamp {
     pub now: Timestamp,
     /// Never used before.
     pub fresh: u128,
-}
-
-/// What is to happen, and what the asker hears.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Decision {
-    /// What happens if the decision is carried out, in order.
-    pub events: Vec<Event>,
-    /// What the asker hears.
-    pub answer: Answer,
-}
-
-/// What the asker of a command hears.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Answer {
-    /// The reservation as it is after the decision.
-    Reservation(Box<Reservation>),
-    /// No; nothing is booked but the offer that it holds, if that was asked for.
-    Refusal(Box<Refusal>),
-    /// What each entry of a batch is answered.
-    Batch(Vec<Answer>),
-    /// The session as it is after the decision.
-    Session(Box<Session>),
-    /// The topology that stands, and what changed.
-    Topology {
-        /// How many were applied so far.
-        version: u64,
-        /// The lanes that came, went or changed.
-        changes: Vec<LaneChange>,
-        /// Who lost what was promised.
-        losses: Losses,
-    },
-    /// The maintenance window as it is after the decision.
-    Maintenance {
-        /// The window.
-        maintenance: Box<Maintenance>,
-        /// Who lost what was promised, if it was made just then.
-        losses: Losses,
-    },
-    /// What takes nothing new.
-    Drained(Box<Drained>),
-    /// The lanes that take new bookings again.
-    Undrained(Vec<LaneName>),
-    /// The policy that stands, and what changed.
-    Policy {
-        /// How often it was changed so far.
-        version: u64,
-        /// The projects that came, went or changed.
-        changes: Vec<ProjectChange>,
-        /// The quotas that are below what is used.
-        overuses: Vec<Overuse>,
-    },
-}
-
-impl Decision {
-    /// Whether room among plans that may move was looked for, or would have been: somebody moves,
-    /// or the lanes are booked by others.
-    #[must_use]
-    pub fn searched(&self) -> bool {
-        let refused = |answer: &Answer| match answer {
-            Answer::Refusal(refusal) => refusal.reason == Reason::NoHeadroom,
-            Answer::Reservation(_)
-            | Answer::Batch(_)
-            | Answer::Session(_)
-            | Answer::Topology { .. }
-            | Answer::Maintenance { .. }
-            | Answer::Drained(_)
-            | Answer::Undrained(_)
-            | Answer::Policy { .. } => false,
-        };
-        let moves = |event: &Event| matches!(event.change, Change::Moved(_));
-        let several =
-            if let Answer::Batch(answers) = &self.answer { answers.as_slice() } else { &[] };
-        let any_refused = refused(&self.answer) || several.iter().any(refused);
-        any_refused || self.events.iter().any(moves)
-    }
-}
-
-impl Answer {
-    /// The answer with the name of the request that made what it tells of.
-    fn made_by(mut self, request: RequestId) -> Self {
-        let made = match &mut self {
-            Self::Reservation(made) => Some(made),
-            Self::Refusal(refusal) => refusal.held.as_mut(),
-            Self::Batch(_)
-            | Self::Session(_)
-            | Self::Topology { .. }
-            | Self::Maintenance { .. }
-            | Self::Drained(_)
-            | Self::Undrained(_)
-            | Self::Policy { .. } => None,
-        };
-        if let Some(made) = made {
-            made.created_by = Some(request);
-        }
-        self
-    }
 }
 
 /// What is remembered only while the process runs: it is not journaled, and not part of the state
