@@ -6,7 +6,7 @@ use tidegate_core::audit::audit;
 use tidegate_core::command::Relation;
 use tidegate_core::{
     Answer, Ask, Batch, Change, CloseWhy, Command, Decision, Event, Machine, MoveWhy, Plan,
-    Promised, Request, Reservation, Route, Shape, State,
+    PlanWay, Promised, Request, Reservation, Route, Shape, State,
 };
 use tidegate_policy::{ByteCount, Interval, ReservationId};
 
@@ -417,11 +417,17 @@ fn shrinks(before: &Reservation, plan: &Plan) -> bool {
     let (Some(over), [way]) = (plan.interval(), plan.ways.as_slice()) else { return false };
     let highest = |plan: &Plan| plan.within(over).segments.iter().map(|it| it.rate).max();
     before.session.is_some()
-        && before.plan.ways.iter().all(|before| before == way)
+        && on(before, over).all(|before| before == way)
         && over.end() == before.interval.end()
         && before.interval.start() <= over.start()
         && plan.segments.iter().all(|segment| min <= segment.rate)
         && highest(plan) < highest(&before.plan)
+}
+
+/// The ways that a plan takes sometime in `over`.
+fn on(found: &Reservation, over: Interval) -> impl Iterator<Item = &PlanWay> {
+    let segments = found.plan.segments.iter().filter(move |it| it.over.overlaps(over));
+    segments.map(|it| &found.plan.ways[it.way])
 }
 
 /// The plan of a flexible request that can be told, with no more than its lowest rate on a lane; any
@@ -442,7 +448,9 @@ fn at_its_floor(machine: &Machine, found: &Reservation) -> Plan {
         })
     });
     if let (Some(Promised::Span { min, .. }), Some(_)) = (what, found.session) {
-        for segment in &mut plan.segments {
+        // What comes before a move to another way stays as it is.
+        let last = plan.segments.last().unwrap().way;
+        for segment in plan.segments.iter_mut().rev().take_while(|it| it.way == last) {
             let rate = u128::from(segment.rate.bps());
             for amount in &mut segment.amounts {
                 // Rounded up at least as far as a booking is: a claim about less proves too much.
