@@ -206,8 +206,8 @@ impl fmt::Display for Fault {
             ),
             Self::ProjectInUse { project, live } => write!(
                 f,
-                "projects/{project} has {live} live reservations; release them or wait until they \
-                 have ended"
+                "projects/{project} is in use, live reservations: {live}; release them or wait \
+                 until they have ended"
             ),
             Self::QuotasInUse(overuses) => write!(f, "{}", overused(overuses)),
             Self::Full { what, limit } => {

@@ -328,6 +328,25 @@ fn more_freedom_gets_more_carried_and_no_promise_is_broken() {
     }
 }
 
+/// The same requests under a quota: what it refuses is told, and nobody else hears of it.
+#[test]
+fn a_quota_can_be_tried_before_it_is_in_force() {
+    let desk = desk(&ring());
+    let of = |id, project: &str| {
+        let mut line = rigid(id, ("a", "b"), 4, (0, 100));
+        line["project"] = json!(project);
+        line
+    };
+    write(desk.path(), "requests.jsonl", &[of(1, "lab"), of(2, "lab"), of(3, "shop")]);
+    let accepted = |reports: &[Value]| reports[0]["accepted"].clone();
+    assert_eq!(accepted(&replayed(desk.path(), "")), 3, "two paths carry ten each");
+    let policy = "[[project]]\nname = \"lab\"\nrate = \"3Gbit\"\n";
+    std::fs::write(desk.path().join("policy.toml"), policy).unwrap();
+    let reports = replayed(desk.path(), "--policy policy.toml");
+    assert_eq!(accepted(&reports), 1, "{reports:#?}");
+    assert_eq!(reports[0]["refusals"], json!({"above_quota": 2}), "{reports:#?}");
+}
+
 #[test]
 fn the_picture_has_a_row_for_each_lane_that_carried_anything() {
     let desk = desk(PAIR);

@@ -292,7 +292,8 @@ fn told(ask: &PolicyAsk, faults: Vec<ProjectFault>) -> Vec<FieldFault> {
         match (of(put, "projects"), of(gone, "delete"), fault.field) {
             (Some(place), _, "") | (None, Some(place), _) => place,
             (Some(place), _, part) => format!("{place}.{part}"),
-            // One that stands, whose parent would go.
+            // One that stands: its parent would go, or come below it.
+            (None, None, _) if ask.gone.is_empty() => "projects".into(),
             (None, None, _) => "delete".into(),
         }
     };

@@ -37,6 +37,9 @@ pub(crate) struct Replay {
     /// The requests, a JSON object on each line; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) requests: PathBuf,
+    /// Projects and quotas, in TOML as for `apply`; without it nothing limits anybody
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
     /// Links whose capacity changes meanwhile, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) faults: Option<PathBuf>,

@@ -21,9 +21,11 @@ mod tally;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use anyhow::Context;
-use tidegate_policy::Endpoint;
+use tidegate_client::policy_file;
+use tidegate_policy::{Endpoint, Project, ProjectId};
 
 use self::formats::line::Id;
 use self::formats::truth::Truth;
@@ -71,10 +73,12 @@ fn replay(printer: &Printer, typed: &Replay) -> anyhow::Result<Exit> {
     }
     let topology = world.compiled(&asked).map_err(Mistake::new)?;
     requests.iter_mut().for_each(|request| world.ordered(&topology, request));
+    let projects = projects(typed.policy.as_deref(), &requests)?;
     let (mut reports, mut ledgers) = (Vec::new(), Vec::new());
     for plan in &typed.plans {
         let setup = Setup {
             spec: &spec,
+            projects: &projects,
             requests: &requests,
             faults: &faults,
             truth: &truth,
@@ -99,6 +103,28 @@ fn replay(printer: &Printer, typed: &Replay) -> anyhow::Result<Exit> {
         several => sheet.list(several)?,
     }
     Ok(Exit::Done)
+}
+
+/// Who may have how much: the projects of a file, and those that are only asked for, which nothing
+/// limits.
+fn projects(
+    file: Option<&Path>,
+    requests: &[formats::requests::Request],
+) -> anyhow::Result<Vec<Project>> {
+    let declared = match file {
+        None => Vec::new(),
+        Some(file) => {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
+            let read = policy_file::read(&text);
+            read.map_err(|error| Mistake::new(format!("{}: {error}", file.display())))?
+        }
+    };
+    let asked: BTreeSet<&ProjectId> = requests.iter().map(|request| &request.project).collect();
+    let known: BTreeSet<ProjectId> = declared.iter().map(|project| project.id.clone()).collect();
+    let others = asked.into_iter().filter(|id| !known.contains(id));
+    let others: Vec<Project> = others.cloned().map(Project::new).collect();
+    Ok(declared.into_iter().chain(others).collect())
 }
 
 /// Says how much of what agents do is of no request: another file may be meant.

@@ -12,8 +12,10 @@ use tidegate_core::event::{Change, Event, RequestMark};
 use tidegate_core::{
     Answer, Ask, Command, Decision, Fault, Limits, Machine, Note, Refusal, Release, Request, Stamp,
 };
-use tidegate_core::{CloseWhy, CounterOffer, Moved, Plan, Reservation, Reserved, Standing};
-use tidegate_policy::{Interval, RequestId, ReservationId, SessionId, Span, Timestamp};
+use tidegate_core::{
+    CloseWhy, CounterOffer, Moved, Plan, PolicyAsk, Reservation, Reserved, Standing,
+};
+use tidegate_policy::{Interval, Project, RequestId, ReservationId, SessionId, Span, Timestamp};
 
 use super::agents::{Agents, Piece};
 use super::formats::faults::LinkFault;
@@ -33,6 +35,8 @@ const BEAT: Span = Span::from_secs(30);
 /// What is replayed, and how.
 pub(super) struct Setup<'a> {
     pub(super) spec: &'a TopologySpec,
+    /// Who may have how much, all projects that requests name included.
+    pub(super) projects: &'a [Project],
     /// In the order of their arrival.
     pub(super) requests: &'a [requests::Request],
     /// In the order of their times.
@@ -137,6 +141,9 @@ impl<'a> Run<'a> {
             made: 0,
         };
         run.put_in_force()?;
+        let (put, whole) = (setup.projects.to_vec(), true);
+        let policy = PolicyAsk { put, whole, ..PolicyAsk::default() };
+        run.ask(Command::ApplyPolicy(policy.into()))?;
         let agent = "simulate".parse().map_err(|error| anyhow!("{error}"))?;
         match run.ask(Command::OpenSession(agent))? {
             Answer::Session(session) => run.session = session.id,
