@@ -13,6 +13,7 @@ use support::daemon::{Daemon, configure, run, said};
 use support::{Clients, GBIT, beat, create, eventually, granted, ms_of, span_ms, topology};
 use tidegate_proto::v1;
 use tidegate_proto::v1::CloseReason;
+use tidegate_proto::v1::create_reservation_response::Outcome;
 use tidegate_proto::v1::reservation::State;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -294,4 +295,44 @@ async fn a_unix_socket_is_served_and_taken_over_only_from_the_dead() {
     let error = refusal(&configure(other.path(), &format!("unix:{}", file.display()), ""));
     assert!(error.contains("precious"), "{error}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "do not remove");
+}
+
+/// Of ten, four are used; whoever is killed and starts again knows of the six that are left.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_project_has_used_is_used_after_a_kill_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut daemon, mut clients) = started(dir.path(), "").await;
+    clients.apply(topology(100 * GBIT)).await;
+    let lab = v1::Project {
+        quota: Some(v1::Quota { rate_bps: Some(10 * GBIT), ..<_>::default() }),
+        ..support::lab(0)
+    };
+    let applied = clients.govern(vec![lab.clone()]).await;
+    let of_lab = |gbit: i64| v1::CreateReservationRequest {
+        parent: "projects/lab".into(),
+        ..create(gbit * GBIT, HOUR_MS)
+    };
+    let name = clients.create(of_lab(4)).await.name;
+    assert!(name.starts_with("projects/lab/reservations/"), "{name}");
+    for _ in 0..2 {
+        daemon.kill();
+        (daemon, clients) = started(dir.path(), "").await;
+        let stands = clients.projects().await;
+        assert_eq!(stands.etag, applied.etag);
+        let stands = stands.projects.into_iter().find(|it| it.name == "projects/lab").unwrap();
+        assert_eq!(stands, v1::Project { live_reservation_count: 1, ..lab.clone() });
+        let no = clients.reservations.clone().create_reservation(of_lab(7)).await.unwrap();
+        let Some(Outcome::Refusal(no)) = no.into_inner().outcome else { panic!("granted") };
+        assert_eq!(no.reason(), v1::refusal::Reason::QuotaExhausted);
+        let blocker = &no.blockers[0];
+        let told =
+            (blocker.lane.as_str(), blocker.limit_bps, blocker.free_bps, blocker.missing_bps);
+        assert_eq!(told, ("projects/lab/rate", 10 * GBIT, 6 * GBIT, GBIT));
+    }
+    clients.create(of_lab(6)).await;
+    let binds = v1::GetEffectivePolicyRequest { name: "projects/lab".into() };
+    let binds = clients.policy.clone().get_effective_policy(binds).await.unwrap().into_inner();
+    let used = binds.limits[0].used.as_ref().and_then(|used| used.of.clone());
+    assert_eq!(used, Some(v1::amount::Of::RateBps(10 * GBIT)));
+    stop(daemon);
 }

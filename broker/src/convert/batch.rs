@@ -2,7 +2,7 @@
 
 use tidegate_core::command::{BATCH_MAX, Relation};
 use tidegate_core::{Ask, Batch, Command, Fault, FieldFault, Shape, Until};
-use tidegate_policy::{Interval, Timestamp};
+use tidegate_policy::{Interval, ProjectId, Timestamp};
 use tidegate_proto::v1;
 use tidegate_proto::v1::create_reservation_request::Shape as WireShape;
 
@@ -16,7 +16,7 @@ const WEEK_MS: i64 = 7 * 24 * 3600 * 1000;
 
 pub(crate) fn create_all(message: &v1::BatchCreateReservationsRequest) -> Checked<Mutation> {
     let mutation = mutation(message, |fields| {
-        project(fields, "parent", &message.parent);
+        let whose = project(fields, "parent", &message.parent);
         let relation = relation(fields, message);
         let count = message.requests.len();
         if !(1..=BATCH_MAX).contains(&count) {
@@ -31,7 +31,7 @@ pub(crate) fn create_all(message: &v1::BatchCreateReservationsRequest) -> Checke
         let asks: Vec<Option<Ask>> = entries
             .map(|(index, entry)| {
                 fields.within(&format!("requests[{index}]"), |fields| {
-                    let ask = entry_of_batch(fields, entry);
+                    let ask = entry_of_batch(fields, entry, whose.as_ref());
                     // Behind the first, the one before says when it begins.
                     let follows = follow && 0 < index;
                     let begins = !again || follows || has_start(fields, entry);
@@ -91,8 +91,13 @@ fn weeks(fields: &mut Fields, weeks: i32, count: usize) -> Option<usize> {
     said
 }
 
-/// One request of a batch: what the batch says for all of them is not said again.
-fn entry_of_batch(fields: &mut Fields, entry: &v1::CreateReservationRequest) -> Option<Ask> {
+/// One request of a batch: what the batch says for all of them is not said again. It is for the project
+/// of the batch, unless it names another.
+fn entry_of_batch(
+    fields: &mut Fields,
+    entry: &v1::CreateReservationRequest,
+    whose: Option<&ProjectId>,
+) -> Option<Ask> {
     let said = [
         ("request_id", !entry.request_id.is_empty()),
         ("validate_only", entry.validate_only),
@@ -103,7 +108,10 @@ fn entry_of_batch(fields: &mut Fields, entry: &v1::CreateReservationRequest) -> 
             fields.fault(field, "it is said for the whole batch or not at all; leave it out here");
         }
     }
-    ask(fields, entry)
+    let ask = ask(fields, entry)?;
+    let named = !entry.parent.is_empty();
+    let project = if named { ask.project.clone() } else { whose?.clone() };
+    Some(Ask { project, ..ask })
 }
 
 /// Whether a request says when it begins: a week later than now is another instant for everybody.

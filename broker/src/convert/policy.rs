@@ -22,8 +22,10 @@ pub(crate) fn apply_policy(message: &v1::ApplyPolicyRequest) -> Checked<Mutation
                 return None;
             }
         }
-        let put = each(fields, "projects", &message.projects, project);
-        let gone = each(fields, "delete", &message.delete, |fields, name| id(fields, "", name));
+        let put = each(fields, "projects", &message.projects, |fields, at, it| {
+            fields.within(at, |fields| project(fields, it))
+        });
+        let gone = each(fields, "delete", &message.delete, |fields, at, name| id(fields, at, name));
         let version = etag(fields, &message.etag);
         Some(Command::ApplyPolicy(Box::new(PolicyAsk {
             put: put?,
@@ -35,22 +37,17 @@ pub(crate) fn apply_policy(message: &v1::ApplyPolicyRequest) -> Checked<Mutation
     })
 }
 
-/// Reads every entry of a list, whose faults are named `list[n]` and what is behind it.
+/// Reads every entry of a list, which is named `list[n]`.
 fn each<M, T>(
     fields: &mut Fields,
     list: &str,
     entries: &[M],
-    read: impl Fn(&mut Fields, &M) -> Option<T>,
+    read: impl Fn(&mut Fields, &str, &M) -> Option<T>,
 ) -> Option<Vec<T>> {
-    let mut all = Some(Vec::with_capacity(entries.len()));
-    for (index, entry) in entries.iter().enumerate() {
-        let one = fields.within(&format!("{list}[{index}]"), |fields| read(fields, entry));
-        all = all.zip(one).map(|(mut all, one)| {
-            all.push(one);
-            all
-        });
-    }
-    all
+    let entries = entries.iter().enumerate();
+    let all: Vec<Option<T>> =
+        entries.map(|(index, entry)| read(fields, &format!("{list}[{index}]"), entry)).collect();
+    all.into_iter().collect()
 }
 
 /// A project by its name.

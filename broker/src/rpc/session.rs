@@ -50,7 +50,13 @@ impl Rpc {
         }
         let beaten = self.queue.beat(beat).await?;
         let session = Some(self.shown(&beaten.session));
-        Ok(v1::KeepAliveResponse { sequence, session, grants: beaten.grants })
+        // Under the names by which it knows them.
+        let named = beaten.grants.into_iter().zip(&message.usage);
+        let grants = named.map(|(grant, asked)| v1::GrantStatus {
+            reservation: asked.reservation.clone(),
+            ..grant
+        });
+        Ok(v1::KeepAliveResponse { sequence, session, grants: grants.collect() })
     }
 
     /// A session as it is answered: what is told of it is published by then.

@@ -82,14 +82,12 @@ pub(super) fn tables(world: &World) -> Vec<Table> {
             t.bad("name", text(wrong));
         }
         t.malformed("name", "projects/");
-        t.too_large("name");
         t.says("name", text("projects/nobody"), Code::NotFound);
         t.fine("name", text("projects/default"));
         tables.push(t);
     }
     let mut list = Table::of(PROJECTS);
     list.page();
-    list.too_large("page_token");
     list.bad("page_token", text("lanes/x"));
     list.fine("page_token", text("projects/nobody"));
     tables.push(list);
