@@ -1,11 +1,15 @@
 //! From a source to the file: what comes next is read while what came is written, so that a slow disk
 //! costs a reader no more of its rate than it must.
 
+use std::future::Future;
 use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::try_join;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use super::error::DownloadError;
 use super::patient::Patient;
@@ -20,17 +24,57 @@ pub(super) const STEP: usize = 256 * 1024;
 /// at a time, and each write is a call to another thread.
 const GATHER: Duration = Duration::from_millis(20);
 
+/// How far bytes were brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pumped {
+    /// To their end.
+    All,
+    /// To where they were halted; what was admitted until then is there.
+    Some,
+}
+
+pin_project! {
+    /// A reader whose bytes end where it would have to wait for more, once it is halted.
+    struct Halting<R, H> {
+        #[pin]
+        reader: R,
+        #[pin]
+        halt: H,
+        halted: bool,
+    }
+}
+
+impl<R: AsyncRead, H: Future<Output = ()>> AsyncRead for Halting<R, H> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.project();
+        if *this.halted {
+            return Poll::Ready(Ok(()));
+        }
+        let read = this.reader.poll_read(context, buffer);
+        if read.is_pending() && this.halt.poll(context).is_ready() {
+            *this.halted = true;
+            return Poll::Ready(Ok(()));
+        }
+        read
+    }
+}
+
 impl Run<'_> {
-    /// Brings bytes to their place, up to an end or to that of the content.
+    /// Brings bytes to their place, up to an end or to that of the content, or until they are halted.
     pub(super) async fn pump(
         &self,
         opened: Opened,
         until: Option<u64>,
-        limiter: &Limiter,
-    ) -> Result<(), DownloadError> {
+        (limiter, halt): (&Limiter, impl Future<Output = ()>),
+    ) -> Result<Pumped, DownloadError> {
         let Opened { from, reader, .. } = opened;
         // The watch for silence sits below the limiter: only what was admitted is waited for.
-        let mut reader = limiter.reader(Patient::new(reader, self.how.patience));
+        let reader = limiter.reader(Patient::new(reader, self.how.patience));
+        let mut reader = pin!(Halting { reader, halt, halted: false });
         let end = until.or(self.size());
         let (mut full, mut spare) = (vec![0; STEP], vec![0; STEP]);
         // Where the first of `full` belongs, and how many of it have come.
@@ -54,12 +98,14 @@ impl Run<'_> {
             break;
         }
         match end {
+            Some(end) if at < end && reader.halted => Ok(Pumped::Some),
+            None if reader.halted => Ok(Pumped::Some),
             Some(end) if at < end => Err(self.short()),
-            Some(_) => Ok(()),
+            Some(_) => Ok(Pumped::All),
             None => {
                 // Its end is the only one who tells how long it is.
                 self.ended(at);
-                Ok(())
+                Ok(Pumped::All)
             }
         }
     }

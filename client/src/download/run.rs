@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, pending, select};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tidegate_policy::ByteCount;
 use tokio::sync::watch;
@@ -272,7 +272,7 @@ impl<'a> Run<'a> {
             }
         }
         let until = part.until.filter(|_| !again);
-        self.pump(opened, until, limiter).await?;
+        self.pump(opened, until, (limiter, pending())).await?;
         Ok(Met::Same)
     }
 
@@ -330,7 +330,7 @@ impl<'a> Run<'a> {
             self.lock().whole = true;
             return Ok(Met::Other);
         }
-        self.pump(opened, part.until, limiter).await.map(|()| Met::Same)
+        self.pump(opened, part.until, (limiter, pending())).await.map(|_| Met::Same)
     }
 
     /// Compares what a source says of its content with what is known of it.

@@ -11,7 +11,6 @@ use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tidegate_policy::BitRate;
 use tokio::sync::Notify;
@@ -164,19 +163,13 @@ impl Run<'_> {
             // Who may send nothing now takes nothing that others could fetch.
             way.limiter.lease(&mut way.limiter.stream(), 1).await?;
             let Some(piece) = round.next(|| self.is_whole()).await else { return Ok(()) };
-            let fetched = {
-                let fetch = pin!(self.share(source, way, (&piece, &mut tag)));
-                match select(fetch, pin!(paused(&way.limiter))).await {
-                    Either::Left((fetched, _)) => fetched,
-                    Either::Right(((), _)) => Ok(()),
-                }
-            };
+            let fetched = self.share(source, way, (&piece, &mut tag)).await;
             round.back(self.rest_of(&piece));
             fetched?;
         }
     }
 
-    /// One piece of one way.
+    /// One piece of one way, as far as its plan goes on.
     async fn share(
         &self,
         source: &dyn Source,
@@ -192,7 +185,10 @@ impl Run<'_> {
         tag.clone_from(&opened.stat.tag);
         // A tag is that of one source, and there are several.
         match self.meet(&Stat { tag: None, ..opened.stat.clone() }).await? {
-            Met::Same => self.pump(opened, part.until, &way.limiter).await,
+            Met::Same => {
+                let halt = paused(&way.limiter);
+                self.pump(opened, part.until, (&way.limiter, halt)).await.map(|_| ())
+            }
             Met::Other => Err(changed()),
         }
     }
