@@ -332,7 +332,7 @@ async fn what_a_project_has_used_is_used_after_a_kill_too() {
     clients.create(of_lab(6)).await;
     let binds = v1::GetEffectivePolicyRequest { name: "projects/lab".into() };
     let binds = clients.policy.clone().get_effective_policy(binds).await.unwrap().into_inner();
-    let used = binds.limits[0].used.as_ref().and_then(|used| used.of.clone());
+    let used = binds.limits[0].used.as_ref().and_then(|used| used.of);
     assert_eq!(used, Some(v1::amount::Of::RateBps(10 * GBIT)));
     stop(daemon);
 }
