@@ -80,6 +80,9 @@
 //! | limit streams, HTTP bodies, services, files | [`limited`] |
 //! | read and write topologies, and policies | [`topology_file`], [`policy_file`] |
 //!
+//! Without the feature `transfer`, which is on by default, there are no downloads, uploads and copies,
+//! and none of the crates that speak to stores: what is left reserves, and limits whatever moves bytes.
+//!
 //! # Errors
 //!
 //! Every call returns a [`ClientError`] that says what happened, why, and what to do next, with a
@@ -97,10 +100,13 @@ mod calls;
 pub mod change;
 pub mod clock;
 pub mod connect;
+#[cfg(feature = "transfer")]
 pub mod copy;
 mod course;
+#[cfg(feature = "transfer")]
 pub mod download;
 pub mod error;
+#[cfg(feature = "transfer")]
 pub mod fetch;
 pub mod grant;
 mod held;
@@ -132,9 +138,12 @@ pub use batch::{AllOrNone, Batch, Relation};
 pub use bucket::Burst;
 pub use change::Change;
 pub use connect::{Client, Listing, Page, Settings};
+#[cfg(feature = "transfer")]
 pub use copy::{Carry, CarryError, CopyError, Copying, Place};
+#[cfg(feature = "transfer")]
 pub use download::{Digest, Download, DownloadError, Schemes, Tls};
 pub use error::ClientError;
+#[cfg(feature = "transfer")]
 pub use fetch::{Fetch, FetchError, Fetched, OnExpiry};
 pub use grant::{Acquired, AllAcquired, Grant, GrantEnd, GrantWay};
 pub use limited::Limited;

@@ -7,7 +7,8 @@ use tidegate_client::{Copying, Place};
 use tidegate_policy::{BitRate, Endpoint};
 
 use super::Desk;
-use super::fetch::{agent, announce, ask, bar, policy};
+use super::fetch::{agent, ask, policy};
+use super::progress::Meter;
 use super::reserve::refused;
 use crate::arguments;
 use crate::clerk::{self, Typed};
@@ -36,21 +37,16 @@ pub(super) async fn run(desk: &Desk, typed: arguments::Cp) -> anyhow::Result<Exi
     if typed.terms.span.is_none() {
         carry = carry.sized().await.map_err(told)?;
     }
-    let bar = bar(&desk.printer);
+    let meter = Meter::new(&desk.printer);
     let carried = carry
         .run_alone(
             &desk.client,
             &agent(),
-            |grants| grants.iter().for_each(|grant| announce(grant, &bar)),
-            |progress| {
-                if let Some(total) = progress.total {
-                    bar.set_length(total.bytes());
-                }
-                bar.set_position(progress.moved.bytes());
-            },
+            |grants| meter.begin(grants),
+            |progress| meter.moved(progress),
         )
         .await;
-    bar.finish_and_clear();
+    meter.end();
     match carried {
         Ok(carried) => {
             sheet.one_as(&carried, |_| words(&carried))?;

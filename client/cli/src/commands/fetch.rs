@@ -1,21 +1,20 @@
 //! `tidegate fetch`: reserve, download under the grant, verify, release.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::Context;
-use indicatif::{ProgressBar, ProgressStyle};
 use tidegate_client::ask::{Ask, Between, End};
 use tidegate_client::fetch::{Fetch, FetchError, Fetched, OnExpiry};
-use tidegate_client::{Digest, Download, Grant, OnUnreachable, clock};
+use tidegate_client::{Digest, Download, OnUnreachable, clock};
 use tidegate_policy::{BitRate, ByteCount, Span, TimeText};
 
 use super::Desk;
+use super::progress::Meter;
 use super::reserve::refused;
 use crate::arguments;
 use crate::arguments::words::Unreachable;
 use crate::exit::{Exit, Mistake};
-use crate::output::{Column, Printer, Sheet, Thing, Value, say};
+use crate::output::{Column, Sheet, Thing, Value};
 use crate::{asking, clerk};
 
 /// How long a fetch waits for a broker that cannot be reached.
@@ -48,21 +47,16 @@ pub(super) async fn run(desk: &Desk, typed: arguments::Fetch) -> anyhow::Result<
     if sized {
         fetch = fetch.sized().await.map_err(told)?;
     }
-    let bar = bar(&desk.printer);
+    let meter = Meter::new(&desk.printer);
     let fetched = fetch
         .run_alone(
             &desk.client,
             &agent(),
-            |grant| announce(grant, &bar),
-            |progress| {
-                if let Some(total) = progress.total {
-                    bar.set_length(total.bytes());
-                }
-                bar.set_position(progress.moved.bytes());
-            },
+            |grant| meter.begin([grant]),
+            |progress| meter.moved(progress),
         )
         .await;
-    bar.finish_and_clear();
+    meter.end();
     match fetched {
         Ok(fetched) => {
             sheet.one_as(&fetched, |_| words(&fetched))?;
@@ -125,47 +119,6 @@ pub(super) fn agent() -> String {
         .collect();
     let host = host.trim_matches(['.', '-', '_']);
     format!("{}-{}", if host.is_empty() { "host" } else { host }, std::process::id())
-}
-
-/// Tells what becomes of a grant while it is used: that its plan is moved, or that it lags.
-fn follow(grant: &Grant, bar: &ProgressBar) {
-    let (mut notices, bar) = (grant.notices(), bar.clone());
-    // It ends with the grant.
-    tokio::spawn(async move {
-        let mut before = Vec::new();
-        while notices.changed().await.is_ok() {
-            let now = notices.borrow_and_update().clone();
-            for notice in now.iter().filter(|notice| !before.contains(*notice)) {
-                bar.suspend(|| say(&notice.to_string()));
-            }
-            before = now;
-        }
-    });
-}
-
-pub(super) fn announce(grant: &Grant, bar: &ProgressBar) {
-    follow(grant, bar);
-    match grant.reservation() {
-        Some(granted) => {
-            let from = granted.source().map(|it| format!(" from {it}")).unwrap_or_default();
-            let text = match granted.promise {
-                Some(promise) => format!("granted {promise}{from}, at most {}", granted.rate),
-                None => format!("granted {}{from} until {}", granted.rate, granted.end),
-            };
-            bar.suspend(|| say(&text));
-        }
-        None => bar.suspend(|| say("the broker cannot be reached: going on without a promise")),
-    }
-}
-
-pub(super) fn bar(printer: &Printer) -> ProgressBar {
-    if !printer.for_people() || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let template = "{bar:32} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
-    let style =
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(0).with_style(style)
 }
 
 fn words(fetched: &Fetched) -> String {

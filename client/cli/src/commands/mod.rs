@@ -8,6 +8,7 @@ mod lanes;
 mod maintenance;
 mod pipe;
 mod policy;
+mod progress;
 mod reservations;
 mod reserve;
 mod top;
