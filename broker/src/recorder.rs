@@ -8,7 +8,7 @@ use std::thread;
 
 use thiserror::Error;
 use tidegate_core::lane::LaneName;
-use tidegate_core::{Change, Corrupt, Event, Note, Plan, Route, Ways};
+use tidegate_core::{Change, Command, Corrupt, Event, Note, Plan, Route, Ways};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::durable;
@@ -38,6 +38,14 @@ impl Decided {
         self.events.is_empty() && self.notes.is_empty() && self.answers.is_empty()
     }
 
+    /// Makes a piece of what was decided so far, if what is asked next may fill an append by itself.
+    pub(crate) fn break_off_before(&mut self, command: &Command, pieces: &mut Vec<Self>) {
+        let large = matches!(command, Command::ApplyTopology { .. } | Command::ApplyPolicy(_));
+        if large && !self.is_empty() {
+            pieces.push(std::mem::take(self));
+        }
+    }
+
     /// Adds what happened.
     pub(crate) fn happened(&mut self, events: Vec<Event>) {
         self.bookings += events.iter().map(bookings).sum::<usize>();
@@ -56,10 +64,9 @@ impl Decided {
 
     /// Makes a piece of what was decided so far, if much more might not fit into one append.
     pub(crate) fn break_off(&mut self, pieces: &mut Vec<Self>) {
-        let whole_topology =
-            self.events.iter().any(|event| matches!(event.change, Change::TopologyApplied { .. }));
+        let large = self.events.iter().any(is_large);
         let full = EVENTS_MAX <= self.events.len() || BOOKINGS_MAX <= self.bookings;
-        if full || whole_topology {
+        if full || large {
             pieces.push(std::mem::take(self));
         }
     }
@@ -92,9 +99,25 @@ pub(crate) const WAITING_MAX: usize = 64;
 /// The most bytes of plans that one decision makes: with a piece before it, half of an append.
 pub(crate) const DECISION_MAX: usize = 8 << 20;
 
-/// Whether what one decision brings about fits into one append.
+/// Whether what one decision brings about fits into one append. Topologies are bounded where they are
+/// taken.
 pub(crate) fn fits(events: &[Event]) -> bool {
-    events.iter().map(plan_bytes).fold(0, usize::saturating_add) <= DECISION_MAX
+    let bytes = events.iter().map(|event| plan_bytes(event).saturating_add(policy_bytes(event)));
+    bytes.fold(0, usize::saturating_add) <= DECISION_MAX
+}
+
+/// Whether it may be nearly as large as an append.
+fn is_large(event: &Event) -> bool {
+    matches!(event.change, Change::TopologyApplied { .. } | Change::PolicyApplied { .. })
+}
+
+/// What a change of projects takes in the journal: in a batch as in a snapshot, where it stands once more
+/// as an answer.
+fn policy_bytes(event: &Event) -> usize {
+    match &event.change {
+        Change::PolicyApplied { .. } => durable::encode(std::slice::from_ref(event)).len(),
+        _ => 0,
+    }
 }
 
 /// What an event with a plan takes in the journal, at most.

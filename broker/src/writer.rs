@@ -173,6 +173,7 @@ impl Writer {
         for work in works.drain(..) {
             match work {
                 Work::Mutate { mutation, deadline, reply } => {
+                    decided.break_off_before(&mutation.request.command, &mut pieces);
                     let result = self.mutate(now, mutation, deadline, &mut decided)?;
                     decided.answer(move || drop(reply.send(result)));
                 }
@@ -220,7 +221,7 @@ impl Writer {
             Err(fault) => return Ok(Err(mutation.called.fault(fault).into())),
         };
         if !recorder::fits(&decision.events) {
-            let what = "bytes of plans in what one request brings about";
+            let what = "bytes in what one request brings about";
             return Ok(Err(Fault::Full { what, limit: recorder::DECISION_MAX }.into()));
         }
         if !mutation.validate_only {

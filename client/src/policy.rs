@@ -4,12 +4,16 @@ use std::fmt;
 
 use tidegate_policy::{BitRate, Limit, Project, ProjectId, Quota, Span, Timestamp};
 use tidegate_proto::v1;
+use tonic::transport::Channel;
 use v1::amount::Of;
 use v1::policy_service_client::PolicyServiceClient;
 
 use crate::connect::{Client, Page};
 use crate::error::ClientError;
 use crate::wire;
+
+/// The largest answer, in bytes: what a policy of many projects changed is as long as they are.
+const ANSWER_MAX: usize = 64 << 20;
 
 /// A change of the policy: all of it or nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -138,9 +142,7 @@ impl Client {
             request_id: wire::new_request_id().to_string(),
             validate_only: change.validate_only,
         };
-        let send = |channel, request| async move {
-            PolicyServiceClient::new(channel).apply_policy(request).await
-        };
+        let send = |channel, request| async move { service(channel).apply_policy(request).await };
         let applied = self.call(request, send).await?.message;
         let changes = applied.changes.into_iter().map(ProjectChange::from_wire);
         let overuses = applied.overuses.into_iter().map(Overuse::from_wire);
@@ -157,9 +159,7 @@ impl Client {
     /// [`ClientError::NotFound`] if there is none.
     pub async fn project(&self, id: &ProjectId) -> Result<ProjectInfo, ClientError> {
         let request = v1::GetProjectRequest { name: format!("projects/{id}") };
-        let send = |channel, request| async move {
-            PolicyServiceClient::new(channel).get_project(request).await
-        };
+        let send = |channel, request| async move { service(channel).get_project(request).await };
         ProjectInfo::from_wire(self.call(request, send).await?.message)
     }
 
@@ -177,9 +177,7 @@ impl Client {
             page_size: i32::from(page_size),
             page_token: page_token.to_owned(),
         };
-        let send = |channel, request| async move {
-            PolicyServiceClient::new(channel).list_projects(request).await
-        };
+        let send = |channel, request| async move { service(channel).list_projects(request).await };
         let page = self.call(request, send).await?.message;
         let items = page.projects.into_iter().map(ProjectInfo::from_wire);
         let items = items.collect::<Result<_, _>>()?;
@@ -192,9 +190,8 @@ impl Client {
     /// [`ClientError::NotFound`] if there is none.
     pub async fn effective_policy(&self, id: &ProjectId) -> Result<EffectivePolicy, ClientError> {
         let request = v1::GetEffectivePolicyRequest { name: format!("projects/{id}") };
-        let send = |channel, request| async move {
-            PolicyServiceClient::new(channel).get_effective_policy(request).await
-        };
+        let send =
+            |channel, request| async move { service(channel).get_effective_policy(request).await };
         let found = self.call(request, send).await?.message;
         let lineage = found.lineage.iter().map(|name| project_id("lineage", name));
         let limits = found.limits.into_iter().map(EffectiveLimit::from_wire);
@@ -330,6 +327,10 @@ impl QuotaBlocker {
             asked: Amount::from_wire("quotas.asked", wire.asked)?,
         })
     }
+}
+
+fn service(channel: Channel) -> PolicyServiceClient<Channel> {
+    PolicyServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX)
 }
 
 impl EffectiveLimit {

@@ -279,6 +279,25 @@ impl Lane {
         Self { def: self.def.clone(), timeline: taken, ..Self::default() }
     }
 
+    /// The lane as somebody sees it who has `own` of it from `now` on, however much others have: what a
+    /// quota that was cut is to a reservation that stands on it. Its own bookings are off the lane
+    /// already.
+    pub(crate) fn with_at_least(&self, own: &Timeline, now: Timestamp) -> Self {
+        let capacity = self.capacity();
+        let whole = capacity.max(own.peak(Interval::ALL));
+        let mut taken = Timeline::default();
+        let ahead = Interval::new(now, Timestamp::MAX);
+        for (piece, level) in ahead.into_iter().flat_map(|ahead| own.pieces(ahead)) {
+            for (part, load) in self.load().pieces(piece) {
+                let free = capacity.saturating_sub(load).max(level);
+                let booked = taken.book(part, whole.saturating_sub(free));
+                debug_assert!(booked.is_ok(), "each part is taken once");
+            }
+        }
+        let def = self.def.clone().map(|def| LaneDef { capacity: whole, ..def });
+        Self { def, timeline: taken, ..Self::default() }
+    }
+
     /// Whether what is kept for speed is what it stands for.
     pub(crate) fn is_sound(&self) -> bool {
         let mut load = self.timeline.clone();

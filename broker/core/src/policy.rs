@@ -55,6 +55,13 @@ pub struct Overuse {
 /// The most quotas below their use that are named one by one.
 pub const OVERUSES_MAX: usize = 1000;
 
+impl Overuse {
+    /// By how much the most that is used is above the limit.
+    pub(crate) fn excess(&self) -> u64 {
+        self.used.saturating_sub(self.limit)
+    }
+}
+
 impl fmt::Display for Overuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { project, what, limit, used, until } = self;

@@ -86,7 +86,7 @@ pub(crate) async fn send(
         () = too_late => return Err(idle(&uri, KEEPING_MAX.max(patience))),
     };
     let (head, body) = answer.into_parts();
-    Ok(Response::from_parts(head, all_of(body, patience).await))
+    Ok(Response::from_parts(head, all_of(body, KEEPING_MAX.max(patience)).await))
 }
 
 /// The body of an answer, as far as it can be read.

@@ -44,10 +44,11 @@ pub(crate) struct Part {
     file: Arc<std::fs::File>,
     /// Shared by every thread that writes: whoever needs it still waits for all of them.
     writing: Arc<RwLock<()>>,
-    /// How many bytes the last checkpoint holds: no older one replaces it.
+    /// How many bytes the last checkpoint holds: no older one replaces it, and none at all is written
+    /// for a part that is gone.
     noted: Arc<Mutex<u64>>,
     /// There is a checkpoint that a later try can use.
-    saved: AtomicBool,
+    saved: Arc<AtomicBool>,
 }
 
 impl Part {
@@ -100,7 +101,11 @@ impl Part {
             let same = std::fs::metadata(&path).is_ok_and(|it| it.ino() == own.ino());
             if same {
                 let known = read(&notes).filter(|it| it.blocks.is_sound(Some(own.len())));
-                let saved = AtomicBool::new(known.is_some());
+                if known.is_none() {
+                    // What it does not fit must not be taken for what is written now.
+                    gone(&notes).map_err(|error| DownloadError::file(&notes, error))?;
+                }
+                let saved = Arc::new(AtomicBool::new(known.is_some()));
                 let file = Arc::new(file);
                 let (writing, noted) = (Arc::default(), Arc::default());
                 let part = Self { path: path.clone(), notes, file, writing, noted, saved };
@@ -153,21 +158,22 @@ impl Part {
         let (file, noted) = (Arc::clone(&self.file), Arc::clone(&self.noted));
         let (path, notes, known) = (self.path.clone(), self.notes.clone(), known.clone());
         let writing = Arc::clone(&self.writing).read_owned().await;
+        let saved = Arc::clone(&self.saved);
         blocking(move || {
             let synced = file.sync_data().map_err(|error| DownloadError::file(&path, error));
             let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
             let count = known.blocks.len();
             let noting = synced.and_then(|()| match *noted <= count {
-                true => write(&notes, &known).map_err(|error| DownloadError::file(&notes, error)),
+                true => write(&notes, &known)
+                    .map(|()| saved.store(true, Ordering::Relaxed))
+                    .map_err(|error| DownloadError::file(&notes, error)),
                 false => Ok(()),
             });
             *noted = count.max(*noted);
             drop(writing);
             noting
         })
-        .await?;
-        self.saved.store(true, Ordering::Relaxed);
-        Ok(())
+        .await
     }
 
     /// What is there is of no use: the next byte is the first.
@@ -176,12 +182,7 @@ impl Part {
         let _all = self.writing.write().await;
         self.saved.store(false, Ordering::Relaxed);
         *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = 0;
-        match std::fs::remove_file(&self.notes) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(DownloadError::file(&self.notes, error));
-            }
-            Ok(()) | Err(_) => {}
-        }
+        gone(&self.notes).map_err(|error| DownloadError::file(&self.notes, error))?;
         self.file.set_len(0).map_err(|error| DownloadError::file(&self.path, error))
     }
 
@@ -201,9 +202,7 @@ impl Part {
             let directory = std::fs::File::open(parent.unwrap_or(Path::new("."))).map_err(fault)?;
             directory.sync_all().map_err(fault)?;
             // Only now: without it a crash in between would begin anew.
-            if let Err(error) = std::fs::remove_file(&self.notes)
-                && error.kind() != io::ErrorKind::NotFound
-            {
+            if let Err(error) = gone(&self.notes) {
                 tracing::warn!(path = %self.notes.display(), %error, "a checkpoint is left behind");
             }
             Ok(())
@@ -214,16 +213,25 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
+        // A thread may be about to write a checkpoint for a download that is gone.
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         if self.saved.load(Ordering::Relaxed) {
             return;
         }
+        *noted = u64::MAX;
         for path in [&self.notes, &self.path] {
-            if let Err(error) = std::fs::remove_file(path)
-                && error.kind() != io::ErrorKind::NotFound
-            {
+            if let Err(error) = gone(path) {
                 tracing::warn!(path = %path.display(), %error, "a part is left behind");
             }
         }
+    }
+}
+
+/// Removes a file, if it is there.
+fn gone(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

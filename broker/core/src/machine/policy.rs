@@ -84,8 +84,8 @@ impl Machine {
         }
     }
 
-    /// The quotas that would be below what is used from now on, of those that would change for
-    /// somebody; the first of them.
+    /// The quotas that would be further below the most that is used from now on than they are; the first
+    /// of them.
     fn overuses(&self, now: Timestamp, after: &Projects) -> Vec<Overuse> {
         let before = &self.state.projects;
         let differing: BTreeSet<&ProjectId> = before
@@ -99,23 +99,43 @@ impl Machine {
             let mut above = after.lineage(&project.id);
             above.any(|it| differing.contains(&it.id))
         };
+        let below = after.iter().filter(touched);
+        let looked = below.flat_map(|project| after.lineage(&project.id)).map(|it| &it.id);
+        let mut over = self.over(now, after, &looked.collect());
+        let again: BTreeSet<&ProjectId> = over.iter().map(|it| &it.project).collect();
+        let was: BTreeMap<_, u64> = match again.is_empty() {
+            true => BTreeMap::new(),
+            false => {
+                let was = self.over(now, before, &again).into_iter();
+                was.map(|it| ((it.project.clone(), it.what), it.excess())).collect()
+            }
+        };
+        over.retain(|it| {
+            was.get(&(it.project.clone(), it.what)).is_none_or(|was| *was < it.excess())
+        });
+        over.truncate(OVERUSES_MAX);
+        over
+    }
+
+    /// The quotas of some projects that are below what is used from now on.
+    fn over(
+        &self,
+        now: Timestamp,
+        projects: &Projects,
+        looked: &BTreeSet<&ProjectId>,
+    ) -> Vec<Overuse> {
+        let limits = |it: &Project| it.quota.rate.is_some() || it.quota.reservations.is_some();
         let mut used: BTreeMap<&ProjectId, (Timeline, usize)> = BTreeMap::new();
-        let looked: BTreeSet<&ProjectId> = after
-            .iter()
-            .filter(touched)
-            .flat_map(|project| after.lineage(&project.id))
-            .filter(|it| it.quota.rate.is_some() || it.quota.reservations.is_some())
-            .map(|it| &it.id)
-            .collect();
         for found in self.state.reservations.values().filter(|found| found.is_live()) {
-            for project in after.lineage(&found.project).filter(|it| looked.contains(&it.id)) {
+            let above = projects.lineage(&found.project);
+            for project in above.filter(|it| limits(it) && looked.contains(&it.id)) {
                 let (load, live) = used.entry(&project.id).or_default();
                 *live = live.saturating_add(1);
                 book_payload(load, found, now);
             }
         }
         let over = used.into_iter().filter_map(|(id, (load, live))| {
-            let quota = after.get(id)?.quota;
+            let quota = projects.get(id)?.quota;
             let rate = quota.rate.and_then(|rate| over_rate(id, rate.bps(), &load, now));
             let limit = quota.reservations.map(u64::from);
             let used = u64::try_from(live).unwrap_or(u64::MAX);
@@ -125,7 +145,7 @@ impl Machine {
             });
             Some([rate, count])
         });
-        over.flatten().flatten().take(OVERUSES_MAX).collect()
+        over.flatten().flatten().collect()
     }
 
     pub(super) fn policy_applied(

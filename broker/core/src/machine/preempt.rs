@@ -94,8 +94,9 @@ impl Machine {
         (ways, window): (&[Way], Interval),
         priority: u8,
     ) -> Vec<Victim<'a>> {
-        let lanes: BTreeSet<&LaneName> =
-            ways.iter().flat_map(|way| &way.needs).map(|need| &need.lane).collect();
+        // Nobody gives way for a quota: it only refuses.
+        let needs = ways.iter().flat_map(|way| &way.needs).map(|need| &need.lane);
+        let lanes: BTreeSet<&LaneName> = needs.filter(|lane| !lane.is_quota()).collect();
         let below = |found: &&Reservation| {
             found.standing.preemptible
                 && found.standing.priority < priority

@@ -143,6 +143,8 @@ impl Allowed<'_> {
         let horizon = self.ends(now, moment, blockers);
         let horizon = horizon.map_or(sought.horizon, |limit| limit.min(sought.horizon));
         let end = longest.map_or(window.end(), |end| end.min(window.end())).min(horizon);
+        // A volume takes some time, however little.
+        self.lasts(moment.since(window.start()), blockers);
         let window = Interval::new(window.start(), end);
         Some(Sought { volume, window: window?, horizon, ..*sought })
     }

@@ -53,6 +53,11 @@ impl Machine {
         let Some(Room { plan, moved: others }) = room else {
             let mut refusal = sight.refuse(&ways, &wish);
             refusal.offers = self.other_terms(&sight, (&ways, &sought), found, what);
+            refusal.offers.retain(|offer| {
+                let end = Some(offer.interval.end());
+                let offered = Modify { end, volume: offer.volume, ..modify.clone() };
+                self.allows_change(now, found, &offered).is_ok()
+            });
             return Ok(Decision { events: Vec::new(), answer: Answer::Refusal(refusal.into()) });
         };
         let new: Vec<_> = plan.bookings().collect();

@@ -132,8 +132,13 @@ impl Machine {
         offers.extend(self.other_source(sight, ask, wish));
         // What takes longer may take longer than a quota allows.
         offers.retain(|offer| {
-            let wish = self.wish(now, &offer.ask(ask));
-            wish.is_ok_and(|wish| self.allowed(now, &ask.project, &wish).is_ok())
+            let wish = self.wish(now, &offer.ask(ask)).ok();
+            let allowed = wish.and_then(|wish| self.allowed(now, &ask.project, &wish).ok());
+            match allowed {
+                // A quota may cut the window of what was asked for, not that of what is offered.
+                Some(Wish::Volume(sought)) => offer.interval.end() <= sought.window.end(),
+                allowed => allowed.is_some(),
+            }
         });
         rank(&mut offers, wish);
         offers
@@ -141,11 +146,14 @@ impl Machine {
 
     /// What offers are made for: a volume of which the best is to be held begins behind its hold.
     fn offered_wish(&self, now: Timestamp, ask: &Ask, wish: &Wish) -> Wish {
-        let held = Ask { hold_for: Some(ask.held_for()), ..ask.clone() };
-        match wish {
-            Wish::Volume(_) if ask.hold_best_offer => self.wish(now, &held).unwrap_or(*wish),
-            Wish::Volume(_) | Wish::Steady(_) => *wish,
+        let Wish::Volume(_) = wish else { return *wish };
+        if !ask.hold_best_offer {
+            return *wish;
         }
+        let held = Ask { hold_for: Some(ask.held_for()), ..ask.clone() };
+        let held = self.wish(now, &held).ok();
+        let allowed = held.and_then(|held| self.allowed(now, &ask.project, &held).ok());
+        allowed.unwrap_or(*wish)
     }
 
     /// Holds the best offer of a refusal, if that was asked for and there is one.

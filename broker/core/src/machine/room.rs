@@ -115,7 +115,9 @@ impl Machine {
         let profile = name.and_then(|name| {
             // Also where one that stands on a drained lane may have its own again.
             let drained = self.state.lanes.get(name).is_some_and(Lane::is_drained);
-            Some(sight.lane(name)?.profile(over).closed(drained))
+            let profile = sight.lane(name)?.profile(over);
+            let profile = if name.is_quota() { profile.at_least_its_load() } else { profile };
+            Some(profile.closed(drained))
         });
         profile.unwrap_or_default()
     }

@@ -198,6 +198,7 @@ impl Machine {
             let Some(lane) = sight.lane(name) else { continue };
             let profile = match ceilings.get(name) {
                 Some(ceiling) => lane.profile_under(ceiling.capacity, &ceiling.cuts),
+                None if name.is_quota() => lane.profile(Interval::ALL).at_least_its_load(),
                 None => lane.profile(Interval::ALL),
             };
             board.open(number, || profile.closed(lane.is_drained()));

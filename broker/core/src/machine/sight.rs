@@ -131,14 +131,22 @@ impl<'a> Sight<'a> {
     /// Sees nothing of what a reservation books from `now` on.
     pub(super) fn without(mut self, own: &Reservation, now: Timestamp) -> Self {
         let mut drained: BTreeMap<&LaneName, Timeline> = BTreeMap::new();
+        // What is past a quota may stay, and shrink.
+        let mut quotas: BTreeMap<&LaneName, Timeline> = BTreeMap::new();
         for (name, over, amount) in own.bookings() {
             let Some(ahead) = over.from(now) else { continue };
             let Some(lane) = self.lane_mut(name) else { continue };
             let freed = lane.unbook(ahead, amount);
             debug_assert!(freed.is_ok(), "what it books stands on the lane");
-            if lane.is_drained() {
-                let summed = drained.entry(name).or_default().book(ahead, amount);
+            let kept = if name.is_quota() { &mut quotas } else { &mut drained };
+            if name.is_quota() || lane.is_drained() {
+                let summed = kept.entry(name).or_default().book(ahead, amount);
                 debug_assert!(summed.is_ok(), "what stands on a lane does not overflow");
+            }
+        }
+        for (name, own) in quotas {
+            if let Some(lane) = self.lane_mut(name) {
+                *lane = lane.with_at_least(&own, now);
             }
         }
         for (name, own) in drained {

@@ -42,6 +42,21 @@ impl Profile {
         Self { closed, ..self }
     }
 
+    /// The same with room at each instant for all that stands on it then, and for no more: a quota that
+    /// was cut below its use takes nothing from those who have it.
+    pub(crate) fn at_least_its_load(self) -> Self {
+        let whole = self.load.peak(Interval::ALL);
+        let Some(past) = whole.checked_sub(self.capacity).filter(|past| *past != 0) else {
+            return self;
+        };
+        let mut load = Timeline::default();
+        for (piece, level) in self.load.pieces(Interval::ALL) {
+            let booked = load.book(piece, level.saturating_add(past).min(whole));
+            debug_assert!(booked.is_ok(), "each piece is booked once");
+        }
+        Self { capacity: whole, load, ..self }
+    }
+
     /// What is free for something new from `instant` on.
     fn read(&self, instant: Timestamp) -> Free<'_> {
         Free::new(self.open_capacity(), self.load.cursor(instant))

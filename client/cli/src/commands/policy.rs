@@ -15,19 +15,36 @@ use crate::exit::{Exit, Mistake};
 use crate::output::{Sheet, hint, print, say};
 use crate::things::policy::{Binding, applied_words, overuse_words};
 
+/// How often the policy is read anew, because it changed while it was read.
+const READS_MAX: u32 = 10;
+
 /// Every project, and the etag of the policy.
-async fn all(client: &Client) -> Result<(Vec<ProjectInfo>, String), ClientError> {
-    let mut found = Vec::new();
-    let mut token = String::new();
-    loop {
-        let (page, etag) = client.list_projects(1000, &token).await?;
+async fn all(client: &Client) -> anyhow::Result<(Vec<ProjectInfo>, String)> {
+    for _ in 0..READS_MAX {
+        if let Some(read) = all_at_once(client).await? {
+            return Ok(read);
+        }
+    }
+    anyhow::bail!("the policy changed during each of {READS_MAX} tries to read it; try again later")
+}
+
+/// Every project, or `None` if the policy was changed between two pages.
+async fn all_at_once(client: &Client) -> Result<Option<(Vec<ProjectInfo>, String)>, ClientError> {
+    let (first, etag) = client.list_projects(1000, "").await?;
+    let (mut found, mut token) = (first.items, first.next_page_token);
+    while !token.is_empty() {
+        let (page, seen) = client.list_projects(1000, &token).await?;
+        if seen != etag {
+            return Ok(None);
+        }
         found.extend(page.items);
         // A page that asks for itself would keep this loop alive forever.
-        if page.next_page_token.is_empty() || page.next_page_token == token {
-            return Ok((found, etag));
+        let asked = std::mem::replace(&mut token, page.next_page_token);
+        if asked == token {
+            break;
         }
-        token = page.next_page_token;
     }
+    Ok(Some((found, etag)))
 }
 
 pub(super) async fn ls(desk: &Desk) -> anyhow::Result<Exit> {

@@ -33,6 +33,9 @@ const PART: u64 = 8 << 20;
 /// The size of parts where nobody knows how large the object becomes, in bytes.
 const PART_UNSIZED: u64 = 64 << 20;
 
+/// The largest part, in bytes: parts are held in memory until they are there.
+const PART_MAX: u64 = 512 << 20;
+
 /// Parts that are sent at once, so that one is read while another is sent.
 const AT_ONCE: usize = 2;
 
@@ -50,6 +53,18 @@ impl Store {
 }
 
 impl Object {
+    /// Refuses what takes parts that are too large to be held.
+    fn check(&self, size: Option<ByteCount>) -> Result<(), CopyError> {
+        let most = ByteCount::new(PART_MAX.saturating_mul(self.store.parts_max()));
+        match size.filter(|size| most < *size) {
+            None => Ok(()),
+            Some(size) => {
+                let why = format!("{size} is more than one object takes; split it below {most}");
+                Err(CopyError::bad_destination(&self.url, why))
+            }
+        }
+    }
+
     /// How large the parts of an object are, in bytes.
     fn part(&self, size: Option<ByteCount>) -> u64 {
         let needed = |size: ByteCount| size.bytes().div_ceil(self.store.parts_max());
@@ -64,6 +79,7 @@ impl Destination for Object {
         outlet: &'a Outlet,
     ) -> BoxFuture<'a, Result<Box<dyn Writing>, CopyError>> {
         async move {
+            self.check(size)?;
             let uploading = Arc::new(Uploading {
                 outlet: outlet.clone(),
                 is_swift: matches!(self.store, Store::Swift(_)),
@@ -325,6 +341,10 @@ mod tests {
         }
         assert_eq!(s3.part(of(1 << 33)), PART);
         assert_eq!(swift.part(of(1 << 33)), 9_544_372);
+        let most = PART_MAX * swift.store.parts_max();
+        assert!(swift.check(None).and(swift.check(of(most))).is_ok());
+        let refused = swift.check(of(most + 1)).unwrap_err().to_string();
+        assert!(refused.contains("split it"), "{refused}");
     }
 
     #[test]

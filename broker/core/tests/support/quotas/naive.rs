@@ -182,28 +182,22 @@ impl Naive {
         self.fits(projects, &found.project, over, rate)
     }
 
-    /// Whether quotas that differ leave somebody with more than they allow.
+    /// Whether other quotas leave somebody with more above what they allow than before.
     pub(super) fn is_over(&self, before: &Projects, after: &Projects) -> bool {
-        let differing: Vec<_> = before.differences(after).collect();
-        let differs = |id: &ProjectId| {
-            let is_it = |it: &Option<&Project>| it.is_some_and(|it| it.id == *id);
-            differing.iter().any(|(before, after)| is_it(before) || is_it(after))
-        };
-        // All that is above somebody of whom something changed.
-        let touched: Vec<&Project> =
-            after.iter().filter(|it| after.lineage(&it.id).any(|it| differs(&it.id))).collect();
-        let looked = |id: &ProjectId| {
-            touched.iter().any(|it| after.lineage(&it.id).any(|above| above.id == *id))
-        };
-        after.iter().filter(|it| looked(&it.id)).any(|project| {
-            let rate = project.quota.rate.is_some_and(|limit| {
-                limit.bps() < self.peak(after, &project.id, (i64::MIN, i64::MAX))
-            });
-            let count = project
-                .quota
+        let all = (i64::MIN, i64::MAX);
+        let excesses = |projects: &Projects, id: &ProjectId| {
+            let quota = projects.get(id).map(|it| it.quota).unwrap_or_default();
+            let rate = quota
+                .rate
+                .map_or(0, |limit| self.peak(projects, id, all).saturating_sub(limit.bps()));
+            let count = quota
                 .reservations
-                .is_some_and(|limit| u64::from(limit) < self.live_below(after, &project.id));
-            rate || count
+                .map_or(0, |limit| self.live_below(projects, id).saturating_sub(u64::from(limit)));
+            [rate, count]
+        };
+        after.iter().any(|it| {
+            let [now, was] = [after, before].map(|projects| excesses(projects, &it.id));
+            now.iter().zip(was).any(|(now, was)| was < *now)
         })
     }
 }
