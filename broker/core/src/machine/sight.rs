@@ -72,6 +72,11 @@ impl<'a> Sight<'a> {
         self.changed.get(name).or_else(|| self.lanes.get(name))
     }
 
+    /// What a lane can carry, whatever somebody has of it past that.
+    pub(super) fn limit(&self, name: &LaneName) -> u64 {
+        self.lanes.get(name).map_or(0, Lane::capacity)
+    }
+
     /// Sees `amount` more booked on a lane.
     pub(super) fn book(&mut self, name: &LaneName, over: Interval, amount: u64) {
         if let Some(lane) = self.lane_mut(name) {

@@ -116,7 +116,7 @@ impl Sight<'_> {
                 Blocker {
                     source: way.route.source().cloned(),
                     lane: need.lane.clone(),
-                    limit: lane.map_or(0, Lane::capacity),
+                    limit: self.limit(&need.lane),
                     free: need.amount(mean.unwrap_or_default(), way.terms),
                     needed: need.amount(needed, way.terms),
                     first_free,

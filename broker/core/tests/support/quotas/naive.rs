@@ -171,7 +171,8 @@ impl Naive {
         (_, over): (i64, Interval),
         rate: BitRate,
     ) -> Option<Reason> {
-        if found.rate() == rate {
+        // Whatever its quotas were cut to, less than it has is granted.
+        if rate <= found.rate() {
             return None;
         }
         let each =
