@@ -124,14 +124,24 @@ impl Machine {
         projects: &Projects,
         looked: &BTreeSet<&ProjectId>,
     ) -> Vec<Overuse> {
-        let limits = |it: &Project| it.quota.rate.is_some() || it.quota.reservations.is_some();
-        let mut used: BTreeMap<&ProjectId, (Timeline, usize)> = BTreeMap::new();
+        let limits = |it: &&Project| it.quota.rate.is_some() || it.quota.reservations.is_some();
+        let above = |id| projects.lineage(id).filter(limits).filter(|it| looked.contains(&it.id));
+        // Of each project by itself first: there are far fewer of them than of reservations.
+        let below = projects.iter().filter(|it| above(&it.id).next().is_some());
+        let mut own: BTreeMap<&ProjectId, (Timeline, usize)> =
+            below.map(|it| (&it.id, Default::default())).collect();
         for found in self.state.reservations.values().filter(|found| found.is_live()) {
-            let above = projects.lineage(&found.project);
-            for project in above.filter(|it| limits(it) && looked.contains(&it.id)) {
+            let Some((load, live)) = own.get_mut(&found.project) else { continue };
+            *live = live.saturating_add(1);
+            book_payload(load, found, now);
+        }
+        let mut used: BTreeMap<&ProjectId, (Timeline, usize)> = BTreeMap::new();
+        for (id, (own, count)) in own {
+            for project in above(id) {
                 let (load, live) = used.entry(&project.id).or_default();
-                *live = live.saturating_add(1);
-                book_payload(load, found, now);
+                *live = live.saturating_add(count);
+                let added = load.add(&own);
+                debug_assert!(added.is_ok(), "all rates together do not overflow");
             }
         }
         let over = used.into_iter().filter_map(|(id, (load, live))| {
@@ -179,17 +189,20 @@ impl Machine {
         for (name, def) in defs {
             self.state.lanes.entry(name).or_default().def = Some(def);
         }
+        let projects = self.state.projects.iter();
+        let quotas = projects.map(|it| (it.id.clone(), self.state.quotas_of(&it.id)));
+        let quotas: BTreeMap<ProjectId, Vec<LaneName>> = quotas.collect();
         let ids: Vec<ReservationId> = self.state.reservations.keys().copied().collect();
         for id in ids {
             let before = self.known(id)?;
-            let quotas = self.state.quotas_of(&before.project);
-            if before.plan.ways.iter().all(|way| way.lanes.ends_with(&quotas))
+            let quotas = quotas.get(&before.project).map_or(&[][..], Vec::as_slice);
+            if before.plan.ways.iter().all(|way| way.lanes.ends_with(quotas))
                 && before.plan.lanes().filter(|lane| lane.is_quota()).count()
                     == quotas.len().saturating_mul(before.plan.ways.len())
             {
                 continue;
             }
-            let after = fitted(before.clone(), &quotas);
+            let after = fitted(before.clone(), quotas);
             self.rebook_quotas(id, &after)?;
             self.state.reservations.insert(id, after);
         }
@@ -229,11 +242,16 @@ impl LedgerState {
 
     /// How many reservations of each project, and of those below it, are live.
     pub(crate) fn count_live(&self) -> BTreeMap<ProjectId, usize> {
-        let mut counts = BTreeMap::new();
+        let mut own: BTreeMap<&ProjectId, usize> = BTreeMap::new();
         for found in self.reservations.values().filter(|found| found.is_live()) {
-            for project in self.projects.lineage(&found.project) {
+            let count = own.entry(&found.project).or_default();
+            *count = count.saturating_add(1);
+        }
+        let mut counts = BTreeMap::new();
+        for (id, live) in own {
+            for project in self.projects.lineage(id) {
                 let count: &mut usize = counts.entry(project.id.clone()).or_default();
-                *count = count.saturating_add(1);
+                *count = count.saturating_add(live);
             }
         }
         counts
