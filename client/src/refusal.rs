@@ -33,7 +33,8 @@ use crate::wire;
 /// #     token: Some("o1.f00".parse()?),
 /// # };
 /// # let reason = RefusalReason::NoHeadroom;
-/// # let refusal = Refusal { reason, blockers: Vec::new(), offers: vec![offer], held: None };
+/// # let (blockers, quotas) = (Vec::new(), Vec::new());
+/// # let refusal = Refusal { reason, blockers, quotas, offers: vec![offer], held: None };
 /// assert_eq!(
 ///     refusal.to_string(),
 ///     "refused: others have booked what it needs\n\

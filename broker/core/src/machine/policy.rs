@@ -202,9 +202,7 @@ impl Machine {
             {
                 continue;
             }
-            let after = fitted(before.clone(), quotas);
-            self.rebook_quotas(id, &after)?;
-            self.state.reservations.insert(id, after);
+            self.put_on(id, quotas)?;
         }
         let is_there = |lane: &Lane| lane.def.is_some() || !lane.timeline.is_empty();
         self.state.lanes.retain(|_, lane| is_there(lane));
@@ -212,19 +210,22 @@ impl Machine {
         Ok(())
     }
 
-    /// Books on quotas what a reservation books there now instead of before.
-    fn rebook_quotas(&mut self, id: ReservationId, after: &Reservation) -> Result<(), Corrupt> {
-        let before = self.known(id)?.clone();
+    /// Lets a reservation book on exactly these quotas.
+    fn put_on(&mut self, id: ReservationId, quotas: &[LaneName]) -> Result<(), Corrupt> {
         let imbalance = |lane: &LaneName| Corrupt { what: format!("{lane} is out of balance") };
         let on_quotas = |found: &Reservation| {
             let bookings = found.bookings().filter(|(lane, ..)| lane.is_quota());
             bookings.map(|(lane, over, amount)| (lane.clone(), over, amount)).collect::<Vec<_>>()
         };
-        for (lane, over, amount) in on_quotas(after) {
+        let found = self.state.reservations.get_mut(&id);
+        let found = found.ok_or_else(|| Corrupt { what: format!("no reservation {id}") })?;
+        let before = on_quotas(found);
+        fit(found, quotas);
+        for (lane, over, amount) in on_quotas(found) {
             let booked = self.state.lanes.entry(lane.clone()).or_default().book(over, amount);
             booked.map_err(|_| imbalance(&lane))?;
         }
-        for (lane, over, amount) in on_quotas(&before) {
+        for (lane, over, amount) in before {
             let freed = self.state.lanes.entry(lane.clone()).or_default().unbook(over, amount);
             freed.map_err(|_| imbalance(&lane))?;
         }
@@ -279,9 +280,9 @@ pub(crate) fn quota_lanes(projects: &Projects) -> BTreeMap<LaneName, LaneDef> {
     lanes.collect()
 }
 
-/// A reservation that books on exactly these quotas: the payload rate on each, which is what it books
-/// on those that it is on already.
-fn fitted(mut reservation: Reservation, quotas: &[LaneName]) -> Reservation {
+/// Puts a reservation on exactly these quotas: with the payload rate on each, which is what it books on
+/// those that it is on already.
+fn fit(reservation: &mut Reservation, quotas: &[LaneName]) {
     let plan = &mut reservation.plan;
     for (index, way) in plan.ways.iter_mut().enumerate() {
         let stays: Vec<bool> = way.lanes.iter().map(|lane| !lane.is_quota()).collect();
@@ -296,7 +297,6 @@ fn fitted(mut reservation: Reservation, quotas: &[LaneName]) -> Reservation {
     }
     // What is still sent under earlier terms counts where it did, for the seconds that it lasts.
     reservation.kept.retain(|part| !part.lane.is_quota() || quotas.contains(&part.lane));
-    reservation
 }
 
 /// Counts the payload of a reservation from `now` on.
