@@ -93,6 +93,60 @@ impl fmt::Display for ProjectId {
     }
 }
 
+/// A class of service.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ClassId(pub Name);
+
+impl fmt::Display for ClassId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Who asks: a user or a service, as its identity provider calls it; 1 to 128 letters, digits or any of
+/// `._-@:+`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Principal(Box<str>);
+
+/// Longest name of a principal, in characters.
+const PRINCIPAL_MAX: usize = 128;
+
+impl Principal {
+    /// The first of all in their order.
+    #[must_use]
+    pub fn first() -> Self {
+        Self("+".into())
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for Principal {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let inner = |c: char| c.is_ascii_alphanumeric() || "._-@:+".contains(c);
+        let why = match text.len() {
+            0 => "it is empty",
+            length if PRINCIPAL_MAX < length => "it is too long",
+            _ if !text.chars().all(inner) => "it has a character that principals do not have",
+            _ => return Ok(Self(text.into())),
+        };
+        let hint = "use 1 to 128 letters, digits, or any of ._-@:+";
+        Err(ParseError::new("principal", text, why, hint))
+    }
+}
+
 /// A 128-bit identifier in a room of its own, so that no two kinds are ever confused.
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident, $kind:literal) => {

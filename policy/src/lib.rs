@@ -3,22 +3,28 @@
 //! This crate is the bottom of everything. It knows no clock, no wire, no file and no thread:
 //! text and numbers come in as arguments, checked values or one precise [`ParseError`] go out.
 
+pub mod class;
 pub mod endpoint;
 pub mod error;
 pub mod ids;
 pub mod mark;
 pub mod project;
 pub mod resource;
+pub mod share;
 pub mod time;
 pub mod units;
 
 mod decimal;
 
+pub use class::{Class, ClassFault, Classes, Headroom, Overcommit};
 pub use endpoint::Endpoint;
 pub use error::ParseError;
-pub use ids::{MaintenanceId, Name, ProjectId, RequestId, ReservationId, SessionId};
+pub use ids::{
+    ClassId, MaintenanceId, Name, Principal, ProjectId, RequestId, ReservationId, SessionId,
+};
 pub use mark::{Mark, MarkKind};
-pub use project::{Limit, Project, ProjectFault, Projects, Quota};
+pub use project::{Each, Limit, Project, ProjectFault, Projects, Quota};
 pub use resource::Resource;
+pub use share::{Part, Selector, Share};
 pub use time::{Interval, Span, TimeText, Timestamp};
 pub use units::{BitRate, ByteCount};

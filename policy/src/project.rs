@@ -8,6 +8,7 @@ use std::fmt;
 use std::ops::Bound::{Excluded, Unbounded};
 
 use crate::ids::ProjectId;
+use crate::share::{SHARES_MAX, Share};
 use crate::time::Span;
 use crate::units::BitRate;
 
@@ -34,7 +35,7 @@ pub struct Project {
 }
 
 /// What a project, and all those below it together, may have; what is `None` is unlimited.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Quota {
     /// The payload rate that may be booked at one instant.
     pub rate: Option<BitRate>,
@@ -46,6 +47,23 @@ pub struct Quota {
     pub duration_each: Option<Span>,
     /// How far from now one reservation may end.
     pub horizon: Option<Span>,
+    /// How much of lanes may be booked at one instant.
+    pub shares: Vec<Share>,
+    /// How many principals may have something at once.
+    pub principals: Option<u32>,
+    /// What each principal may have.
+    pub each: Each,
+}
+
+/// What one principal of a project, or of those below it, may have; what is `None` is unlimited.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Each {
+    /// The payload rate that may be booked at one instant.
+    pub rate: Option<BitRate>,
+    /// How many reservations may be held or confirmed at once.
+    pub reservations: Option<u32>,
+    /// How much of lanes may be booked at one instant.
+    pub shares: Vec<Share>,
 }
 
 /// What there may be so much of.
@@ -61,6 +79,10 @@ pub enum Limit {
     DurationEach,
     /// Milliseconds from now to the end of one reservation.
     Horizon,
+    /// Principals with something held or confirmed.
+    Principals,
+    /// Bits per second of a lane at one instant.
+    Share,
 }
 
 impl Limit {
@@ -68,9 +90,11 @@ impl Limit {
     #[must_use]
     pub fn amount(self, amount: u64) -> String {
         let text = match self {
-            Self::Rate | Self::RateEach => BitRate::from_bps(amount).map(|it| it.to_string()),
+            Self::Rate | Self::RateEach | Self::Share => {
+                BitRate::from_bps(amount).map(|it| it.to_string())
+            }
             Self::DurationEach | Self::Horizon => Span::from_ms(amount).map(|it| it.to_string()),
-            Self::Reservations => None,
+            Self::Reservations | Self::Principals => None,
         };
         text.unwrap_or_else(|| amount.to_string())
     }
@@ -84,6 +108,8 @@ impl fmt::Display for Limit {
             Self::RateEach => "rate of one reservation",
             Self::DurationEach => "duration of one reservation",
             Self::Horizon => "time until one reservation ends",
+            Self::Principals => "principals at once",
+            Self::Share => "share",
         })
     }
 }
@@ -221,7 +247,9 @@ impl Projects {
                     faults.push(ProjectFault::new(&project.id, "parent", why));
                 }
             }
-            faults.extend(project.label_fault());
+            let labels = label_fault(&project.labels);
+            faults.extend(labels.map(|why| ProjectFault::new(&project.id, "labels", why)));
+            faults.extend(project.share_fault());
         }
         faults
     }
@@ -240,20 +268,26 @@ impl Projects {
     }
 }
 
+/// What is wrong with labels; nothing if they are some.
+#[must_use]
+pub fn label_fault(labels: &BTreeMap<String, String>) -> Option<String> {
+    let is_text =
+        |text: &String| text.chars().count() <= LABEL_MAX && !text.chars().any(char::is_control);
+    let good = |(key, value): (&String, &String)| !key.is_empty() && is_text(key) && is_text(value);
+    if LABELS_MAX < labels.len() {
+        return Some(format!("there are {}; {LABELS_MAX} is the most", labels.len()));
+    }
+    let bad = labels.iter().find(|label| !good(*label))?;
+    Some(format!("{:?} is no label; use 1 to {LABEL_MAX} characters a side", bad.0))
+}
+
 impl Project {
-    fn label_fault(&self) -> Option<ProjectFault> {
-        let is_text = |text: &String| {
-            text.chars().count() <= LABEL_MAX && !text.chars().any(char::is_control)
-        };
-        let good =
-            |(key, value): (&String, &String)| !key.is_empty() && is_text(key) && is_text(value);
-        let why = if LABELS_MAX < self.labels.len() {
-            format!("there are {}; {LABELS_MAX} is the most", self.labels.len())
-        } else {
-            let bad = self.labels.iter().find(|label| !good(*label))?;
-            format!("{:?} is no label; use 1 to {LABEL_MAX} characters a side", bad.0)
-        };
-        Some(ProjectFault::new(&self.id, "labels", why))
+    fn share_fault(&self) -> Option<ProjectFault> {
+        let lists =
+            [("quota.shares", &self.quota.shares), ("quota.each.shares", &self.quota.each.shares)];
+        let (field, shares) = lists.into_iter().find(|(_, it)| SHARES_MAX < it.len())?;
+        let why = format!("there are {}; name at most {SHARES_MAX}", shares.len());
+        Some(ProjectFault::new(&self.id, field, why))
     }
 }
 

@@ -42,7 +42,7 @@ fn timelines(machine: &Machine, faults: &mut Vec<String>) {
         if booked != lane.timeline {
             faults.push(format!("{name}: the timeline is not the sum of the reservations"));
         }
-        if lane.def.is_none() && lane.timeline.is_empty() {
+        if lane.timeline.is_empty() && (lane.def.is_none() || !name.lasts_empty()) {
             faults.push(format!("{name}: kept although it left the topology and is empty"));
         }
     }
@@ -107,7 +107,9 @@ fn maintenance(machine: &Machine, faults: &mut Vec<String>) {
         }
     }
     for (name, lane) in &ledger.lanes {
-        let windows = windows.remove(name).unwrap_or_default();
+        // A share has the windows of the lane that it is of.
+        let of = name.as_quota().and_then(|quota| quota.of).map(LaneName::new);
+        let windows = windows.get(of.as_ref().unwrap_or(name)).cloned().unwrap_or_default();
         if !matches!(cuts(lane.capacity(), windows), Ok(cuts) if cuts == *lane.cuts()) {
             faults.push(format!("{name}: what is taken away is not what its windows take"));
         }
@@ -142,7 +144,8 @@ fn sessions(machine: &Machine, faults: &mut Vec<String>) {
 
 fn counts(machine: &Machine, faults: &mut Vec<String>) {
     let live = machine.reservations(None).filter(|reservation| reservation.is_live()).count();
-    if machine.ledger().live_of != machine.ledger().count_live() {
+    let ledger = machine.ledger();
+    if (ledger.live_of.clone(), ledger.live_by.clone()) != ledger.count_live() {
         faults.push("the live reservations of projects are not those that are counted".into());
     }
     if live != machine.live_reservations() {

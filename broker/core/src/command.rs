@@ -8,6 +8,7 @@ use tidegate_policy::{
 use crate::event::RequestMark;
 use crate::lane::{LaneName, Terms};
 use crate::maintenance::MaintenanceAsk;
+use crate::owner::Owner;
 use crate::policy::PolicyAsk;
 use crate::promise::Standing;
 use crate::topology::TopologySpec;
@@ -79,8 +80,8 @@ impl From<ReservationId> for Target {
 /// A request for a rate on all lanes of a way.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ask {
-    /// Who it belongs to.
-    pub project: ProjectId,
+    /// Whose it is.
+    pub owner: Owner,
     /// Which ways it may take.
     pub ways: Ways,
     /// What is asked.

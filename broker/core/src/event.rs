@@ -6,8 +6,8 @@
 use std::fmt;
 
 use tidegate_policy::{
-    BitRate, ByteCount, Endpoint, Interval, MaintenanceId, Name, ProjectId, RequestId,
-    ReservationId, Resource, SessionId, Timestamp,
+    BitRate, ByteCount, Endpoint, Interval, MaintenanceId, Name, RequestId, ReservationId,
+    Resource, SessionId, Timestamp,
 };
 
 use crate::command::Ways;
@@ -15,8 +15,9 @@ use crate::ids;
 use crate::lane::{LaneName, Terms};
 use crate::losses::Losses;
 use crate::maintenance::Maintenance;
+use crate::owner::Owner;
 use crate::plan::Plan;
-use crate::policy::{Overuse, ProjectChange};
+use crate::policy::{Overuse, PolicyChanges};
 use crate::promise::{Promise, Promised, Standing};
 use crate::topology::{Steer, TopologySpec};
 
@@ -157,7 +158,7 @@ pub enum Change {
         /// How often that has happened so far, this time included.
         version: u64,
         /// What differs.
-        changes: Vec<ProjectChange>,
+        changes: PolicyChanges,
         /// The quotas that its asker was told to be below what is used.
         overuses: Vec<Overuse>,
     },
@@ -179,8 +180,8 @@ pub enum Change {
 pub struct Reserved {
     /// Its identifier.
     pub id: ReservationId,
-    /// Who it belongs to.
-    pub project: ProjectId,
+    /// Whose it is.
+    pub owner: Owner,
     /// How its bytes are to move.
     pub plan: Plan,
     /// What any other plan has to keep to; `None` if just this one is promised.

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use tidegate_policy::{ProjectId, RequestId, ReservationId, SessionId, Span, Timestamp};
+use tidegate_policy::{ClassId, ProjectId, RequestId, ReservationId, SessionId, Span, Timestamp};
 
 use crate::lane::LaneName;
 use crate::losses::Losses;
@@ -74,6 +74,13 @@ pub enum Fault {
     ProjectInUse {
         /// Which.
         project: ProjectId,
+        /// How many.
+        live: usize,
+    },
+    /// The class has live reservations.
+    ClassInUse {
+        /// Which.
+        class: ClassId,
         /// How many.
         live: usize,
     },
@@ -208,6 +215,11 @@ impl fmt::Display for Fault {
                 f,
                 "projects/{project} is in use, live reservations: {live}; release them or wait \
                  until they have ended"
+            ),
+            Self::ClassInUse { class, live } => write!(
+                f,
+                "classes/{class} is in use, live reservations: {live}; release them or wait until \
+                 they have ended"
             ),
             Self::QuotasInUse(overuses) => write!(f, "{}", overused(overuses)),
             Self::Full { what, limit } => {

@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_policy::{Project, Projects, RequestId, Resource, Span, Timestamp};
+use tidegate_policy::{Class, Classes, Project, Projects, RequestId, Resource, Span, Timestamp};
 
 use crate::event::Corrupt;
-use crate::lane::{Lane, LaneDef};
+use crate::lane::Lane;
 use crate::machine::due::Past;
-use crate::machine::policy::quota_lanes;
+use crate::machine::policy::rate_lanes;
 use crate::machine::{LedgerState, Limits, Machine, Outcome, Remembered, apply};
 use crate::maintenance::Maintenance;
 use crate::reservation::{Reservation, State};
@@ -38,6 +38,8 @@ pub struct Image {
     pub drained: Vec<Resource>,
     /// Every project that was declared, in the order of their names.
     pub projects: Vec<Project>,
+    /// Every class, in the order of their names.
+    pub classes: Vec<Class>,
     /// How often the policy was changed so far.
     pub policy_version: u64,
 }
@@ -80,9 +82,11 @@ impl Machine {
             maintenance_ends: _,
             drained,
             projects,
+            classes,
             policy_version,
             live: _,
             live_of: _,
+            live_by: _,
             clock,
         } = self.into_ledger();
         let answer = |(id, remembered)| {
@@ -99,6 +103,7 @@ impl Machine {
             maintenances: maintenances.into_values().collect(),
             drained: drained.into_iter().collect(),
             projects: projects.declared().cloned().collect(),
+            classes: classes.iter().cloned().collect(),
             policy_version,
         }
     }
@@ -119,21 +124,19 @@ impl Machine {
             maintenances,
             drained,
             projects,
+            classes,
             policy_version,
         } = image;
         let projects = Projects::default()
             .changed(&projects, &[], true)
             .map_err(|faults| corrupt(format!("its projects are faulty: {faults:?}")))?;
+        let classes = Classes::of(classes)
+            .map_err(|faults| corrupt(format!("its classes are faulty: {faults:?}")))?;
         let topology = compile::compile(&topology)
             .map_err(|faults| corrupt(format!("its topology is faulty: {faults:?}")))?;
-        let of_def = |def: &LaneDef| {
-            let mut lane = Lane::default();
-            lane.def = Some(def.clone());
-            lane
-        };
-        let quotas = quota_lanes(&projects);
+        let quotas = rate_lanes(&projects);
         let lanes = topology.lanes.iter().chain(&quotas);
-        let lanes = lanes.map(|(name, def)| (name.clone(), of_def(def))).collect();
+        let lanes = lanes.map(|(name, def)| (name.clone(), Lane::of(def.clone()))).collect();
         let mut state = LedgerState {
             topology,
             topology_version,
@@ -148,9 +151,11 @@ impl Machine {
             maintenance_ends: BTreeSet::new(),
             drained: drained.into_iter().collect(),
             projects,
+            classes,
             policy_version,
             live: 0,
             live_of: BTreeMap::new(),
+            live_by: BTreeMap::new(),
             clock,
         };
         for session in sessions {
@@ -165,7 +170,7 @@ impl Machine {
         for maintenance in maintenances {
             state.put_maintenance(maintenance)?;
         }
-        state.live_of = state.count_live();
+        (state.live_of, state.live_by) = state.count_live();
         let mut machine = Self::with_ledger(limits, state);
         machine.refit(clock)?;
         Ok(machine)
@@ -224,6 +229,11 @@ impl LedgerState {
             }
         }
         for (name, over, amount) in reservation.bookings() {
+            if !self.lanes.contains_key(name)
+                && let Some(fresh) = self.fresh_quota(name)
+            {
+                self.lanes.insert(name.clone(), fresh);
+            }
             let lane = self.lanes.entry(name.clone()).or_default();
             let imbalance = |_| corrupt(format!("{name} overflows"));
             lane.book(over, amount).map_err(imbalance)?;
@@ -292,7 +302,7 @@ mod tests {
         let all = Interval::new(Timestamp::EPOCH, Timestamp::MAX).unwrap();
         let live = Reservation {
             id: ReservationId::from_u128(2),
-            project: tidegate_policy::ProjectId::default_project(),
+            owner: tidegate_policy::ProjectId::default_project().into(),
             plan: Plan::single(Route::Lanes(Vec::new()), all, "1Gbit".parse().unwrap(), Vec::new()),
             promise: None,
             standing: Standing::default(),

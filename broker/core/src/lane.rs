@@ -1,54 +1,16 @@
 //! One capacity over time, and how a payload rate becomes an amount on it.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
+mod name;
 
-use tidegate_policy::{BitRate, Interval, MaintenanceId, ProjectId, Span, Timestamp};
+use std::collections::BTreeMap;
+
+use tidegate_policy::{BitRate, Interval, MaintenanceId, Overcommit, Part, Span, Timestamp};
 
 use crate::maintenance::{self, Window};
 use crate::planner::board::{self, Free, Profile, area};
 use crate::timeline::{Imbalance, Timeline};
 
-/// The name of a lane: its resource and its direction, such as `links/spine-1/forward`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct LaneName(Arc<str>);
-
-impl LaneName {
-    /// The lane of this name.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// The lane that a project's quota of a rate is: whatever is booked for the project, or for one
-    /// below it, takes it as well.
-    #[must_use]
-    pub fn quota(project: &ProjectId) -> Self {
-        Self::new(&format!("{QUOTAS}{project}/rate"))
-    }
-
-    /// Whether it is a quota and not of the network.
-    #[must_use]
-    pub fn is_quota(&self) -> bool {
-        self.0.starts_with(QUOTAS)
-    }
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// What the names of quotas begin with, and no resource's.
-const QUOTAS: &str = "projects/";
-
-impl fmt::Display for LaneName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
+pub use name::{Holder, LaneName, QuotaLane};
 
 /// What a lane can carry, by declaration.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,6 +35,11 @@ impl LaneDef {
     pub(crate) fn quota(rate: u64) -> Self {
         let (overhead_ppm, spread, firm, twin) = (0, None, false, None);
         Self { nominal: rate, capacity: rate, overhead_ppm, spread, firm, twin }
+    }
+
+    /// A share of a lane: on it as much is booked as on the lane itself.
+    pub(crate) fn share(&self, part: Part) -> Self {
+        Self { capacity: part.of(self.capacity), firm: false, twin: None, ..self.clone() }
     }
 }
 
@@ -102,6 +69,11 @@ pub struct Lane {
 }
 
 impl Lane {
+    /// A lane on which nothing is booked.
+    pub(crate) fn of(def: LaneDef) -> Self {
+        Self { def: Some(def), ..Self::default() }
+    }
+
     /// What can be booked on it in all, in bits per second: the most that it can carry, whatever
     /// maintenance takes away for a time and whether it is drained.
     #[must_use]
@@ -258,6 +230,12 @@ impl Lane {
         Ok(())
     }
 
+    /// The same windows as another lane has: of a share, those of the lane that it is of.
+    pub(crate) fn follow_windows(&mut self, base: &Self) -> Result<(), Imbalance> {
+        self.windows.clone_from(&base.windows);
+        self.refresh()
+    }
+
     pub(crate) fn set_drained(&mut self, drained: bool) {
         self.drained = drained;
     }
@@ -267,15 +245,7 @@ impl Lane {
     /// Its own bookings are off the lane already.
     pub(crate) fn with_only(&self, own: &Timeline, now: Timestamp) -> Self {
         let capacity = self.capacity();
-        let mut taken = Timeline::default();
-        let ahead = Interval::new(now, Timestamp::MAX);
-        for (piece, level) in ahead.into_iter().flat_map(|ahead| own.pieces(ahead)) {
-            let others = capacity.saturating_sub(level);
-            for (part, load) in self.load().pieces(piece) {
-                let booked = taken.book(part, load.max(others));
-                debug_assert!(booked.is_ok(), "each part is taken once");
-            }
-        }
+        let taken = self.taken_beside(own, now, |load, own| load.max(capacity.saturating_sub(own)));
         Self { def: self.def.clone(), timeline: taken, ..Self::default() }
     }
 
@@ -285,17 +255,30 @@ impl Lane {
     pub(crate) fn with_at_least(&self, own: &Timeline, now: Timestamp) -> Self {
         let capacity = self.capacity();
         let whole = capacity.max(own.peak(Interval::ALL));
+        let taken = self.taken_beside(own, now, |load, own| {
+            whole.saturating_sub(capacity.saturating_sub(load).max(own))
+        });
+        let def = self.def.clone().map(|def| LaneDef { capacity: whole, ..def });
+        Self { def, timeline: taken, ..Self::default() }
+    }
+
+    /// From `now` on, what is taken of it as somebody sees it who has `own`, by what others have at
+    /// each instant and what it has itself.
+    fn taken_beside(
+        &self,
+        own: &Timeline,
+        now: Timestamp,
+        taken_of: impl Fn(u64, u64) -> u64,
+    ) -> Timeline {
         let mut taken = Timeline::default();
         let ahead = Interval::new(now, Timestamp::MAX);
-        for (piece, level) in ahead.into_iter().flat_map(|ahead| own.pieces(ahead)) {
+        for (piece, own) in ahead.into_iter().flat_map(|ahead| own.pieces(ahead)) {
             for (part, load) in self.load().pieces(piece) {
-                let free = capacity.saturating_sub(load).max(level);
-                let booked = taken.book(part, whole.saturating_sub(free));
+                let booked = taken.book(part, taken_of(load, own));
                 debug_assert!(booked.is_ok(), "each part is taken once");
             }
         }
-        let def = self.def.clone().map(|def| LaneDef { capacity: whole, ..def });
-        Self { def, timeline: taken, ..Self::default() }
+        taken
     }
 
     /// Whether what is kept for speed is what it stands for.
@@ -359,6 +342,14 @@ impl LaneNeed {
     pub fn of(lane: &LaneName, def: &LaneDef, times: u32) -> Self {
         let LaneDef { overhead_ppm, firm, spread, .. } = *def;
         Self { lane: lane.clone(), overhead_ppm, times, firm, spread }
+    }
+
+    /// What is needed of a quota of a rate: the payload that was asked for, of which only a part is
+    /// booked on the lanes of the way.
+    #[must_use]
+    pub fn payload(lane: LaneName, ratio: Overcommit) -> Self {
+        let overhead_ppm = ratio.ppm().saturating_sub(Overcommit::NONE.ppm());
+        Self { lane, overhead_ppm, times: 1, firm: false, spread: None }
     }
 
     /// Whether a request under these terms books the lane at all.

@@ -1,6 +1,6 @@
 //! What is promised beyond the plan of the day: whatever a plan is changed to keeps to it.
 
-use tidegate_policy::{BitRate, ByteCount, Interval, Span, Timestamp};
+use tidegate_policy::{BitRate, ByteCount, Interval, Overcommit, Span, Timestamp};
 
 use crate::command::Ways;
 
@@ -73,13 +73,22 @@ impl Promised {
 }
 
 /// How a reservation stands to others that want its lanes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Standing {
     /// Higher ones may take from lower ones that can be preempted.
     pub priority: u8,
     /// It may be shifted, shrunk to its floor, and at last closed for a higher priority.
     pub preemptible: bool,
+    /// How much of a rate that is asked for is booked and promised; of a volume all of it is.
+    pub ratio: Overcommit,
+    /// How much of what is left over it gets beside others.
+    pub weight: u32,
 }
 
-/// The highest priority.
-pub const PRIORITY_MAX: u8 = 9;
+impl Default for Standing {
+    fn default() -> Self {
+        Self { priority: 0, preemptible: false, ratio: Overcommit::NONE, weight: 1 }
+    }
+}
+
+pub use tidegate_policy::class::PRIORITY_MAX;

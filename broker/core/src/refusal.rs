@@ -2,20 +2,25 @@
 
 use std::fmt;
 
-use tidegate_policy::{BitRate, ByteCount, Endpoint, Interval, Limit, ProjectId, Timestamp};
+use tidegate_policy::{BitRate, ByteCount, Endpoint, Interval, Limit, Timestamp};
 
 use crate::command::{Ask, Shape, Ways};
 use crate::event::Route;
 use crate::lane::{LaneName, Terms};
+use crate::policy::Whose;
 use crate::reservation::Reservation;
 
 /// Why a request is refused, in the order the reasons are tested. The order is API.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Reason {
+    /// Its project may not use its class.
+    ClassNotAllowed,
     /// More than a quota allows, whatever is booked.
     AboveQuota,
     /// What a quota allows is used by others of the project, or of those beside it.
     QuotaExhausted,
+    /// No storage that is named is of a tier that its class is satisfied with.
+    NoTier,
     /// No path leads from any source to the destination.
     NoPath,
     /// A lane of every path is smaller than the rate, even when empty.
@@ -86,8 +91,8 @@ impl Blocker {
 /// A limit of a quota that is in the way.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct QuotaBlocker {
-    /// Whose quota: the project's own, or that of one above it.
-    pub project: ProjectId,
+    /// Whose quota: of the project, of one above it, or of the principal there.
+    pub whose: Whose,
     /// Of what; it says in which unit the others are.
     pub what: Limit,
     /// What it allows.
@@ -163,6 +168,8 @@ impl CounterOffer {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::ClassNotAllowed => "class not allowed",
+            Self::NoTier => "no storage of the tier",
             Self::AboveQuota => "above quota",
             Self::QuotaExhausted => "quota exhausted",
             Self::NoPath => "no path",

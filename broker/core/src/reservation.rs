@@ -1,12 +1,13 @@
 //! One reservation and its three states.
 
 use tidegate_policy::{
-    BitRate, ByteCount, Interval, ProjectId, RequestId, ReservationId, SessionId, Span, Timestamp,
+    BitRate, ByteCount, Interval, RequestId, ReservationId, SessionId, Span, Timestamp,
 };
 
 use crate::command::{Ask, Shape};
 use crate::event::{CloseWhy, Kept, MoveWhy, Moved, Reserved};
 use crate::lane::{LaneName, Terms};
+use crate::owner::Owner;
 use crate::plan::Plan;
 use crate::promise::{Promise, Promised, Standing};
 
@@ -15,8 +16,8 @@ use crate::promise::{Promise, Promised, Standing};
 pub struct Reservation {
     /// Its identifier.
     pub id: ReservationId,
-    /// Who it belongs to.
-    pub project: ProjectId,
+    /// Whose it is.
+    pub owner: Owner,
     /// How its bytes are to move.
     pub plan: Plan,
     /// What any other plan has to keep to; `None` if just this one is promised.
@@ -180,11 +181,12 @@ impl Reservation {
 
     /// What of it is left to be asked for, as its holder would ask anew without a session.
     pub(crate) fn ask_again(&self, now: Timestamp) -> Option<Ask> {
-        let rest = self.interval.from(now)?;
+        let (rest, ratio) = (self.interval.from(now)?, self.standing.ratio);
         let (ways, shape) = match self.promise.as_deref() {
-            None => (self.plan.route()?.ways(), Shape::exactly(self.rate(), rest)),
+            None => (self.plan.route()?.ways(), Shape::exactly(ratio.ceiling(self.rate()), rest)),
             Some(Promise { what: Promised::Span { min, max, window, .. }, ways, .. }) => {
-                let (min, max, span) = (*min, *max, rest.span());
+                let (min, max) = (ratio.ceiling(*min), ratio.ceiling(*max));
+                let span = rest.span();
                 let (start, end) = (Some(window.start().max(now)), window.end());
                 (ways.clone(), Shape::Flexible { min, max, span, start, end })
             }
@@ -201,7 +203,7 @@ impl Reservation {
             }
         };
         Some(Ask {
-            project: self.project.clone(),
+            owner: self.owner.clone(),
             ways,
             shape,
             terms: self.terms,
@@ -320,8 +322,7 @@ impl Reservation {
         created: Timestamp,
         created_by: Option<RequestId>,
     ) -> Option<Self> {
-        let Reserved { id, project, plan, promise, standing, terms, hold_until, session } =
-            reserved;
+        let Reserved { id, owner, plan, promise, standing, terms, hold_until, session } = reserved;
         let interval = plan.interval().filter(|_| plan.is_sound())?;
         let state = match hold_until {
             Some(until) => State::Held { until },
@@ -329,7 +330,7 @@ impl Reservation {
         };
         Some(Self {
             id,
-            project,
+            owner,
             plan,
             promise,
             standing,

@@ -121,7 +121,7 @@ impl Told {
 
 fn ask(lanes: Vec<LaneName>, shape: Shape) -> Ask {
     Ask {
-        project: ProjectId::default_project(),
+        owner: ProjectId::default_project().into(),
         ways: Ways::Lanes(lanes),
         shape,
         terms: Terms::default(),

@@ -72,6 +72,7 @@ fn network(rng: &mut Rng) -> TopologySpec {
             capacity: capacity(),
             served_via,
             mirrors: Vec::new(),
+            tier: None,
         });
     }
     spec

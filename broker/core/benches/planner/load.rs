@@ -145,7 +145,7 @@ impl Load {
         let (source, destination) = self.pair();
         let (sources, via, path) = (vec![source], Vec::new(), None);
         Ask {
-            project: ProjectId("lab".parse().unwrap()),
+            owner: ProjectId("lab".parse().unwrap()).into(),
             ways: Ways::Between { sources, destination, via, path },
             shape,
             terms: Terms::default(),

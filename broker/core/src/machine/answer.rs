@@ -7,7 +7,7 @@ use crate::event::{Change, Event};
 use crate::lane::LaneName;
 use crate::losses::Losses;
 use crate::maintenance::Maintenance;
-use crate::policy::{Overuse, ProjectChange};
+use crate::policy::{Overuse, PolicyChanges};
 use crate::refusal::{Reason, Refusal};
 use crate::reservation::Reservation;
 use crate::session::Session;
@@ -57,7 +57,7 @@ pub enum Answer {
         /// How often it was changed so far.
         version: u64,
         /// The projects that came, went or changed.
-        changes: Vec<ProjectChange>,
+        changes: PolicyChanges,
         /// The quotas that are below what is used.
         overuses: Vec<Overuse>,
     },

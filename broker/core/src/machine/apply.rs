@@ -100,7 +100,7 @@ impl Machine {
         let reservation =
             reservation.ok_or_else(|| corrupt(format!("reservation {id} has no plan")))?;
         self.book(&reservation)?;
-        self.state.count_one(&reservation.project, true);
+        self.state.count_one(&reservation.owner, true);
         self.state.ends.insert(reservation.ends(self.limits.lease));
         self.state.reservations.insert(id, reservation);
         self.number(id);
@@ -167,7 +167,7 @@ impl Machine {
         }
         self.movables.forget(id);
         self.state.live = self.state.live.saturating_sub(1);
-        self.state.count_one(&closed.project, false);
+        self.state.count_one(&closed.owner, false);
         self.state.past.extend(past(&closed));
         Ok(())
     }
@@ -284,7 +284,7 @@ impl Machine {
             let imbalance = |_| corrupt(format!("{name} is not booked that much"));
             let lane = self.lane_mut(name)?;
             lane.unbook(over, amount).map_err(imbalance)?;
-            if lane.def.is_none() && lane.timeline.is_empty() {
+            if lane.timeline.is_empty() && (lane.def.is_none() || !name.lasts_empty()) {
                 self.state.lanes.remove(name);
             }
         }
@@ -361,7 +361,12 @@ impl Machine {
         self.state.past.insert((at, Past::Request(id)));
     }
 
-    fn lane_mut(&mut self, name: &LaneName) -> Result<&mut Lane, Corrupt> {
+    pub(super) fn lane_mut(&mut self, name: &LaneName) -> Result<&mut Lane, Corrupt> {
+        if !self.state.lanes.contains_key(name)
+            && let Some(fresh) = self.state.fresh_quota(name)
+        {
+            self.state.lanes.insert(name.clone(), fresh);
+        }
         self.state.lanes.get_mut(name).ok_or_else(|| corrupt(format!("no lane {name}")))
     }
 }

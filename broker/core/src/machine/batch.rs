@@ -1,6 +1,7 @@
 //! Decides several new bookings that see each other: each for itself, all of them, any of them, or
 //! one after the other.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use tidegate_policy::{SessionId, Timestamp};
@@ -20,12 +21,14 @@ enum Entry {
     Answered(Answer),
     /// To be decided.
     Asked(Wish),
+    /// Not to be had, whatever is booked.
+    Refused(Box<Refusal>),
 }
 
 /// A request of a batch, with its place in it.
 struct Member<'a> {
     index: usize,
-    ask: &'a Ask,
+    ask: Cow<'a, Ask>,
     entry: Entry,
 }
 
@@ -118,15 +121,15 @@ impl Machine {
     ) -> Result<Vec<Answer>, Fault> {
         let taken_before = |member: &Member<'_>| match &member.entry {
             Entry::Answered(answer) => !is_refused(answer),
-            Entry::Asked(_) => false,
+            Entry::Asked(_) | Entry::Refused(_) => false,
         };
         let mut taken = members.iter().any(taken_before);
         let mut answers = Vec::with_capacity(members.len());
         for member in members {
             answers.push(match &member.entry {
                 Entry::Answered(answer) => answer.clone(),
-                Entry::Asked(_) if taken => refusal(Reason::OtherTaken),
-                Entry::Asked(_) => {
+                Entry::Asked(_) | Entry::Refused(_) if taken => refusal(Reason::OtherTaken),
+                Entry::Asked(_) | Entry::Refused(_) => {
                     let answer = self.one(stamp, mark, draft, (member, None))?;
                     taken = !is_refused(&answer);
                     answer
@@ -154,15 +157,15 @@ impl Machine {
         for (place, member) in members.iter().enumerate() {
             let exactly = starts.as_ref().and_then(|starts| starts.get(place).copied());
             let wish = match &member.entry {
-                Entry::Answered(_) => None,
+                Entry::Answered(_) | Entry::Refused(_) => None,
                 Entry::Asked(wish) => match (wish.not_before(from), exactly) {
                     (Some(wish), None) if !gapless => Some(wish),
                     (Some(_), Some(start)) => wish.exactly_at(start),
                     // It has no time after the one before it.
                     (None | Some(_), _) => {
-                        let ways =
-                            self.ways(&member.ask.project, &member.ask.ways, member.ask.terms)?;
-                        answers.push(Answer::Refusal(draft.sight.refuse(&ways, wish).into()));
+                        let ways = self.ways_asked(&member.ask, wish)?;
+                        let sight = draft.sight.opened(&ways);
+                        answers.push(Answer::Refusal(sight.refuse(&ways, wish).into()));
                         continue;
                     }
                 },
@@ -189,8 +192,10 @@ impl Machine {
         for Member { ask, entry, .. } in members {
             answers.push(match entry {
                 Entry::Answered(answer) => answer.clone(),
+                Entry::Refused(refusal) => Answer::Refusal(refusal.clone()),
                 Entry::Asked(wish) => {
-                    let ways = self.ways(&ask.project, &ask.ways, ask.terms)?;
+                    let ways = self.ways_asked(ask, wish)?;
+                    let sight = sight.opened(&ways);
                     let wanted = wish.steady();
                     let first = here.unwrap_or(wanted.first);
                     here = Some(first.plus(wanted.span));
@@ -222,9 +227,13 @@ impl Machine {
                 }
                 // All of them stand, or none does: a chain is decided as one.
                 Entry::Answered(Answer::Reservation(made)) => Wanted::of(made),
-                Entry::Answered(_) => return Ok(None),
+                Entry::Answered(_) | Entry::Refused(_) => return Ok(None),
             };
-            stages.push((wanted, self.ways(&ask.project, &ask.ways, ask.terms)?));
+            stages.push((wanted, self.ways_asked(ask, &Wish::Steady(wanted))?));
+        }
+        let mut sight = sight.clone();
+        for (_, ways) in &stages {
+            sight.open(ways);
         }
         let Some(mut first) = stages.first().map(|(wanted, _)| wanted.first) else {
             return Ok(None);
@@ -261,6 +270,7 @@ impl Machine {
         let Member { index, ask, entry } = member;
         let wish = match entry {
             Entry::Answered(answer) => return Ok(answer.clone()),
+            Entry::Refused(refusal) => return Ok(Answer::Refusal(refusal.clone())),
             Entry::Asked(wish) => instead.unwrap_or(*wish),
         };
         let mark = mark.entry(*index);
@@ -296,6 +306,7 @@ impl Machine {
         for (index, ask) in batch.asks.iter().enumerate() {
             let mark = mark.entry(index);
             if let Some(answer) = self.answered(stamp, &mark)? {
+                let ask = Cow::Borrowed(ask);
                 members.push(Member { index, ask, entry: Entry::Answered(answer) });
                 continue;
             }
@@ -305,13 +316,25 @@ impl Machine {
                 let why = "a batch holds no offers; ask for it by itself";
                 faults.push(FieldFault::new(format!("{part}.hold_best_offer"), why));
             }
-            match self.checked(stamp.now, ask).map_err(|fault| fault.within(&part)) {
-                Ok(wish) => members.push(Member { index, ask, entry: Entry::Asked(wish) }),
+            match self.entry(stamp.now, ask).map_err(|fault| fault.within(&part)) {
+                Ok((ask, entry)) => members.push(Member { index, ask, entry }),
                 Err(Fault::Invalid(more)) => faults.extend(more),
                 Err(other) => return Err(other),
             }
         }
         if faults.is_empty() { Ok(members) } else { Err(Fault::Invalid(faults)) }
+    }
+}
+
+impl Machine {
+    /// A request of a batch by itself.
+    fn entry<'a>(&self, now: Timestamp, ask: &'a Ask) -> Result<(Cow<'a, Ask>, Entry), Fault> {
+        let ruled = self.ruled(now, ask)?;
+        let checked = self.checked(now, ruled.as_deref().unwrap_or(ask))?;
+        Ok(match ruled {
+            Ok(ask) => (ask, Entry::Asked(checked)),
+            Err(refusal) => (Cow::Borrowed(ask), Entry::Refused(refusal.into())),
+        })
     }
 }
 

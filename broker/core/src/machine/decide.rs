@@ -124,7 +124,7 @@ impl Machine {
     pub fn target(&self, target: &Target) -> Result<&Reservation, Fault> {
         let found = self.found(target.id)?;
         if let Some(project) = &target.project
-            && *project != found.project
+            && *project != found.owner.project
         {
             let what = format!("projects/{project}/reservations/{}", target.id);
             return Err(Fault::NotFound { what });

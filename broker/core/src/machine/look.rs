@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tidegate_policy::{BitRate, Interval, ProjectId, ReservationId, Span, Timestamp};
+use tidegate_policy::{BitRate, Interval, Overcommit, ProjectId, ReservationId, Span, Timestamp};
 
 use super::sight::{Sight, Way};
 use super::wanted::{QUERY, Wanted};
@@ -12,6 +12,7 @@ use crate::command::{Ask, Ways};
 use crate::event::Route;
 use crate::fault::Fault;
 use crate::lane::{Lane, LaneName, LaneNeed, Terms};
+use crate::owner::Owner;
 
 /// When something would fit.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -139,8 +140,10 @@ impl Machine {
         let wanted = self.flexible(now, asked, &QUERY, &mut faults);
         let wanted = wanted.filter(|_| faults.is_empty()).ok_or(Fault::Invalid(faults))?;
         self.known_project(&query.project)?;
-        let ways = self.ways(&query.project, &query.ways, query.terms)?;
-        let sight = Sight::of(self);
+        let owner = Owner::from(query.project.clone());
+        let account = owner.account(Overcommit::NONE, false);
+        let ways = self.ways(&account, &query.ways, query.terms)?;
+        let sight = Sight::of(self).opened(&ways);
         let mut windows: Vec<Window> = Vec::new();
         // Each by itself: what is best for all of them is only one.
         for way in ways.chunks(1).take(WAYS_MAX) {
@@ -170,9 +173,15 @@ impl Machine {
         // Looked at, not held.
         let ask = Ask { hold_best_offer: false, ..ask.clone() };
         let answer = self.reserve(stamp, &ask)?.answer;
-        let wanted = self.wish(now, &ask)?.steady();
-        let ways = self.ways(&ask.project, &ask.ways, ask.terms)?;
-        let sight = Sight::of(self);
+        let ask = match self.ruled(now, &ask)? {
+            Ok(ask) => ask,
+            Err(_) => return Ok(Explanation { answer, ways: Vec::new() }),
+        };
+        let wish = self.wish(now, &ask)?;
+        // As far as quotas leave it, if they leave any of it.
+        let wish = self.allowed(now, &ask, &wish).unwrap_or(wish);
+        let (wanted, ways) = (wish.steady(), self.ways_asked(&ask, &wish)?);
+        let sight = Sight::of(self).opened(&ways);
         let checks = ways.iter().take(WAYS_MAX);
         let mut ways: Vec<WayCheck> = checks.filter_map(|way| sight.check(way, &wanted)).collect();
         self.name_holders(&mut ways);

@@ -127,6 +127,7 @@ impl Machine {
             let open = lane.open_window(id, window);
             open.map_err(|_| corrupt(format!("{name} overflows")))?;
         }
+        self.state.resize_quotas()?;
         self.state.maintenance_ends.insert((made.over.end(), id));
         match self.state.maintenances.insert(id, made.clone()) {
             None => Ok(()),
@@ -151,6 +152,7 @@ impl Machine {
                 close.map_err(|_| corrupt(format!("{name} overflows")))?;
             }
         }
+        self.state.resize_quotas()?;
         self.state.maintenance_ends.remove(&(end, id));
         self.state.past.insert((at, Past::Maintenance(id)));
         Ok(())
@@ -200,6 +202,7 @@ impl Machine {
         for (name, lane) in &mut self.state.lanes {
             lane.refresh().map_err(|_| corrupt(format!("{name} overflows")))?;
         }
+        self.state.resize_quotas()?;
         for resource in self.state.drained.clone() {
             self.mark_drained(&resource);
         }

@@ -2,7 +2,8 @@
 //!
 //! - `decide` looks and changes nothing ([`Machine::decide`], in `decide`, `reserve`, `batch`,
 //!   `transfer`, `room`, `preempt`, `remainder`, `offers`, `modify`, `retopo`, `maintenance`, `drain`, with the lanes as `sight` shows them; what a loss
-//!   of capacity costs is in `capacity` and `salvage`, what projects may have in `policy` and `quotas`);
+//!   of capacity costs is in `capacity` and `salvage`, what projects may have in `policy`, `quotas` and
+//!   `charges`, what a class makes of a request in `class`);
 //! - `apply` follows an event and cannot refuse (in `apply`);
 //! - `due` says what time alone brings about (in `due`): no timer mutates anything;
 //! - `recent` is what is remembered only while the process runs: beats, usage, refusals.
@@ -11,6 +12,8 @@ mod answer;
 pub(crate) mod apply;
 mod batch;
 mod capacity;
+mod charges;
+mod class;
 mod decide;
 mod drain;
 pub(crate) mod due;
@@ -33,20 +36,21 @@ mod shrink;
 mod sight;
 mod transfer;
 mod twins;
+mod uses;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_policy::{
-    ByteCount, Interval, MaintenanceId, ProjectId, Projects, RequestId, ReservationId, Resource,
-    SessionId, Span, Timestamp,
+    ByteCount, Classes, Interval, MaintenanceId, Principal, ProjectId, Projects, RequestId,
+    ReservationId, Resource, SessionId, Span, Timestamp,
 };
 
 use crate::lane::{Lane, LaneName};
 use crate::losses::Losses;
 use crate::maintenance::Maintenance;
 use crate::plan::Segment;
-use crate::policy::{Overuse, ProjectChange};
+use crate::policy::{Overuse, PolicyChanges};
 use crate::refusal::Refusal;
 use crate::reservation::Reservation;
 use crate::session::Session;
@@ -205,11 +209,15 @@ pub(crate) struct LedgerState {
     pub(crate) drained: BTreeSet<Resource>,
     /// Who reservations may belong to, and what they may have.
     pub(crate) projects: Projects,
+    /// Of what quality they may be.
+    pub(crate) classes: Classes,
     pub(crate) policy_version: u64,
     /// Reservations held or confirmed.
     pub(crate) live: usize,
     /// The same of each project, those below it included.
     pub(crate) live_of: BTreeMap<ProjectId, usize>,
+    /// The same of each principal of each project.
+    pub(crate) live_by: BTreeMap<(ProjectId, Principal), usize>,
     /// The time of the last event.
     pub(crate) clock: Timestamp,
 }
@@ -248,8 +256,8 @@ pub enum Outcome {
     Policy {
         /// How often it was changed so far.
         version: u64,
-        /// The projects that came, went or changed.
-        changes: Vec<ProjectChange>,
+        /// What came, went or changed.
+        changes: PolicyChanges,
         /// The quotas that were below what was used.
         overuses: Vec<Overuse>,
     },
@@ -271,9 +279,11 @@ impl Default for LedgerState {
             maintenance_ends: BTreeSet::new(),
             drained: BTreeSet::new(),
             projects: Projects::default(),
+            classes: Classes::default(),
             policy_version: 0,
             live: 0,
             live_of: BTreeMap::new(),
+            live_by: BTreeMap::new(),
             clock: Timestamp::EPOCH,
         }
     }

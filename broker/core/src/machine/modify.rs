@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_policy::{Interval, ReservationId, SessionId, Timestamp};
+use tidegate_policy::{Interval, ReservationId, SessionId, Span, Timestamp};
 
 use super::decide::{boxed, happens, unchanged};
 use super::sight::{Sight, Way};
@@ -57,8 +57,8 @@ impl Machine {
         if wanted.min == found.rate() && interval == found.interval {
             return Ok(unchanged(boxed(found.clone())));
         }
-        let ways = self.ways_of(found);
-        let sight = Sight::of(self).without(found, stamp.now);
+        let ways = self.ways_of(found, interval.span());
+        let sight = Sight::of(self).without(found, stamp.now).opened(&ways);
         let Some(placed) = sight.place(&ways, &wanted) else {
             let mut refusal = sight.refuse_steady(&ways, &wanted);
             // Only what the same reservation could be changed to: at another time it is another.
@@ -86,7 +86,7 @@ impl Machine {
         modify: &Modify,
     ) -> Result<Changed, Fault> {
         let mut faults = Vec::new();
-        let rate = modify.rate.unwrap_or(found.rate());
+        let rate = modify.rate.map_or(found.rate(), |asked| found.standing.ratio.floor(asked));
         if rate == tidegate_policy::BitRate::ZERO {
             faults.push(FieldFault::new(
                 "reservation.rate_bps",
@@ -116,8 +116,8 @@ impl Machine {
         }
     }
 
-    /// The way that a reservation takes, as far as the topology still has it.
-    pub(super) fn ways_of(&self, found: &Reservation) -> Vec<Way> {
+    /// The way that a reservation takes, as far as the topology still has it, if it lasts this long.
+    pub(super) fn ways_of(&self, found: &Reservation, lasts: Span) -> Vec<Way> {
         let Some(route) = found.plan.route() else { return Vec::new() };
         let asked = match route {
             Route::Between { source, destination, via, .. } => Ways::Between {
@@ -130,7 +130,9 @@ impl Machine {
         };
         // What it was granted on may have left the topology, or be served by other relays: then no
         // way leads there any more.
-        let mut ways = self.ways(&found.project, &asked, found.terms).unwrap_or_default();
+        let long = self.state.quotas().is_long(&found.owner, lasts);
+        let account = found.owner.account(found.standing.ratio, long);
+        let mut ways = self.ways(&account, &asked, found.terms).unwrap_or_default();
         ways.retain(|way| way.route.is_along(route));
         if 1 < ways.len() {
             // A controller follows the bookings: its paths differ in nothing but their lanes.

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
-use tidegate_policy::{Interval, ProjectId, ReservationId, Timestamp};
+use tidegate_policy::{Interval, ReservationId, Timestamp};
 
 use super::Machine;
 use super::sight::Way;
 use crate::command::Ways;
 use crate::lane::{LaneName, Terms};
+use crate::owner::Account;
 use crate::plan::{Plan, PlanWay, Segment, carried};
 use crate::planner::replan::Job;
 use crate::planner::{Fan, Need, Piece, Steady, Volume};
@@ -25,7 +26,7 @@ pub(super) struct Movables {
     numbers: BTreeMap<LaneName, usize>,
     names: Vec<LaneName>,
     /// What is asked again and again is looked up once.
-    known: BTreeMap<(ProjectId, Ways, Terms), Arc<Routes>>,
+    known: BTreeMap<(Account, Ways, Terms), Arc<Routes>>,
     /// The seats of the plans, by identifier.
     plans: BTreeMap<ReservationId, usize>,
     seats: Vec<Option<Seat>>,
@@ -135,15 +136,63 @@ impl Movables {
     }
 
     /// The ways that are asked for, if they are known and there are any.
-    pub(super) fn known(&self, whose: &ProjectId, asked: &Ways, terms: Terms) -> Option<&[Way]> {
-        let known = self.known.get(&(whose.clone(), asked.clone(), terms))?;
+    pub(super) fn known(&self, account: &Account, asked: &Ways, terms: Terms) -> Option<&[Way]> {
+        let known = self.known.get(&(account.clone(), asked.clone(), terms))?;
         Some(known.ways.as_slice()).filter(|ways| !ways.is_empty())
     }
 
+    /// Ways with their lanes numbered, quotas included on which nobody has booked anything yet.
+    fn routes(&mut self, ways: Vec<Way>) -> Routes {
+        let mut numbers = Numbers::of(self);
+        let routes = numbers.routes(ways);
+        for name in numbers.more {
+            self.numbers.insert(name.clone(), self.names.len());
+            self.names.push(name);
+            self.on.push(BTreeMap::new());
+        }
+        routes
+    }
+}
+
+/// What lanes are called: those that have numbers, and those that get one for a single question.
+pub(super) struct Numbers<'a> {
+    movables: &'a Movables,
+    more: Vec<LaneName>,
+}
+
+impl<'a> Numbers<'a> {
+    pub(super) fn of(movables: &'a Movables) -> Self {
+        Self { movables, more: Vec::new() }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.movables.names.len().saturating_add(self.more.len())
+    }
+
+    /// The lane of this number.
+    pub(super) fn name(&self, number: usize) -> Option<&LaneName> {
+        let names = &self.movables.names;
+        names.get(number).or_else(|| self.more.get(number.checked_sub(names.len())?))
+    }
+
+    fn number(&mut self, lane: &LaneName) -> usize {
+        let known = self.movables.number(lane);
+        let more = || self.more.iter().position(|it| it == lane);
+        let counted = || more().map(|place| self.movables.names.len().saturating_add(place));
+        known.or_else(counted).unwrap_or_else(|| {
+            self.more.push(lane.clone());
+            self.count().saturating_sub(1)
+        })
+    }
+
     /// Ways with their lanes numbered.
-    pub(super) fn routes(&self, ways: Vec<Way>) -> Routes {
-        let number = |lane: &LaneName| self.number(lane).unwrap_or(usize::MAX);
-        let fan = Fan::of(ways.iter().map(|way| way.crossings(number)));
+    pub(super) fn routes(&mut self, ways: Vec<Way>) -> Routes {
+        let numbered = ways.iter().map(|way| {
+            let crossings = way.crossings(|lane| lane);
+            crossings.map(|(lane, factor)| (self.number(lane), factor)).collect::<Vec<_>>()
+        });
+        let fan = Fan::of(numbered);
         Routes { ways, fan: fan.into() }
     }
 }
@@ -196,13 +245,13 @@ impl Machine {
             return;
         };
         let Some(promise) = &found.promise else { return };
-        let key = (found.project.clone(), promise.ways.clone(), found.terms);
+        let account = self.state.quotas().account(found);
+        let key = (account, promise.ways.clone(), found.terms);
         let routes = match self.movables.known.get(&key) {
             Some(routes) => Arc::clone(routes),
             None => {
                 // What left the topology meanwhile leads nowhere: the plan stays where it is.
-                let ways = self.ways(&found.project, &promise.ways, found.terms);
-                let ways = ways.unwrap_or_default();
+                let ways = self.ways(&key.0, &promise.ways, found.terms).unwrap_or_default();
                 Arc::new(self.movables.routes(ways))
             }
         };

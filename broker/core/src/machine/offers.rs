@@ -237,6 +237,7 @@ impl Machine {
                 }
             }
         }
+        let account = self.account(ask, wish);
         let ways = others.into_iter().flat_map(|mirror| {
             let ways = Ways::Between {
                 sources: vec![mirror],
@@ -245,9 +246,10 @@ impl Machine {
                 path: None,
             };
             // A mirror that these relays do not serve is no way.
-            self.ways(&ask.project, &ways, ask.terms).unwrap_or_default()
+            self.ways(&account, &ways, ask.terms).unwrap_or_default()
         });
         let ways: Vec<Way> = ways.collect();
+        let sight = sight.opened(&ways);
         match wish {
             Wish::Steady(wanted) => {
                 sight.place(&ways, wanted).map(|placed| offer(OfferKind::OtherSource, &placed))

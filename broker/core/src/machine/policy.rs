@@ -1,23 +1,24 @@
-//! Decides and follows changes of projects and quotas.
+//! Decides and follows changes of what administrators say.
 //!
-//! A quota of a rate is a lane that every booking of the project takes as well, so that it is looked
-//! at wherever lanes are, plans that move included. It only refuses: where it is cut below what is
-//! booked, that stays, and nothing more is granted until there is room again.
+//! A quota of a rate or of a lane is a lane that every booking takes as well, so that it is looked at
+//! wherever lanes are, plans that move included. It only refuses: where it is cut below what is booked,
+//! that stays, and nothing more is granted until there is room again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_policy::{
-    Interval, Limit, Project, ProjectFault, ProjectId, Projects, ReservationId, Timestamp,
+    Class, ClassId, Classes, Project, ProjectId, Projects, Quota, ReservationId,
 };
 
+use super::charges::{Charge, Quotas};
 use super::decide::{happens, unchanged};
-use super::{Answer, Decision, LedgerState, Machine, Outcome, Stamp};
+use super::{Answer, Decision, Machine, Outcome, Stamp};
 use crate::event::{Change, Corrupt, Event};
 use crate::fault::{Fault, FieldFault};
 use crate::lane::{Lane, LaneDef, LaneName};
-use crate::policy::{OVERUSES_MAX, Overuse, PolicyAsk, ProjectChange};
+use crate::owner::Account;
+use crate::policy::{Changed, Edit, Overuse, PolicyAsk, PolicyChanges};
 use crate::reservation::Reservation;
-use crate::timeline::Timeline;
 
 impl Machine {
     /// Every project.
@@ -26,16 +27,16 @@ impl Machine {
         &self.state.projects
     }
 
+    /// Every class.
+    #[must_use]
+    pub fn classes(&self) -> &Classes {
+        &self.state.classes
+    }
+
     /// How often the policy was changed so far.
     #[must_use]
     pub fn policy_version(&self) -> u64 {
         self.state.policy_version
-    }
-
-    /// How many reservations of a project, and of those below it, are held or confirmed.
-    #[must_use]
-    pub fn live_of(&self, project: &ProjectId) -> usize {
-        self.state.live_of.get(project).copied().unwrap_or(0)
     }
 
     pub(super) fn apply_policy(&self, stamp: Stamp, ask: &PolicyAsk) -> Result<Decision, Fault> {
@@ -43,19 +44,20 @@ impl Machine {
         if ask.version.is_some_and(|seen| seen != version) {
             return Err(Fault::StalePolicy { version });
         }
-        let before = &self.state.projects;
-        let after = before.changed(&ask.put, &ask.gone, ask.whole);
-        let after = after.map_err(|faults| Fault::Invalid(told(ask, faults)))?;
-        let changes: Vec<ProjectChange> = before
-            .differences(&after)
-            .map(|(before, after)| ProjectChange { before: before.cloned(), after: after.cloned() })
-            .collect();
+        let (projects, classes) = self.edited(ask)?;
+        let before = self.state.projects.differences(&projects);
+        let changes = PolicyChanges {
+            projects: before.map(Changed::of).collect(),
+            classes: self.state.classes.differences(&classes).map(Changed::of).collect(),
+        };
         if changes.is_empty() {
             let overuses = Vec::new();
             return Ok(unchanged(Answer::Policy { version, changes, overuses }));
         }
         self.nobody_is_left(&changes)?;
-        let overuses = self.overuses(stamp.now, &after);
+        let topology = &self.state.topology;
+        let after = Quotas { projects: &projects, classes: &classes, topology };
+        let overuses = self.overuses(stamp.now, after, &changes);
         if !overuses.is_empty() && !ask.accept_overuse {
             return Err(Fault::QuotasInUse(overuses));
         }
@@ -65,153 +67,164 @@ impl Machine {
         Ok(happens(stamp, Change::PolicyApplied { version, changes, overuses }, answer))
     }
 
-    /// A project that somebody has something in cannot go.
-    fn nobody_is_left(&self, changes: &[ProjectChange]) -> Result<(), Fault> {
-        let gone = changes.iter().filter(|change| change.after.is_none());
-        let gone: BTreeSet<&ProjectId> = gone.filter_map(ProjectChange::id).collect();
-        let mut live: BTreeMap<&ProjectId, usize> = BTreeMap::new();
-        if !gone.is_empty() {
-            for found in self.state.reservations.values().filter(|found| found.is_live()) {
-                if gone.contains(&found.project) {
-                    let count = live.entry(&found.project).or_default();
-                    *count = count.saturating_add(1);
-                }
-            }
-        }
-        match live.pop_first() {
-            Some((project, live)) => Err(Fault::ProjectInUse { project: project.clone(), live }),
-            None => Ok(()),
-        }
-    }
-
-    /// The quotas that would be further below the most that is used from now on than they are; the first
-    /// of them.
-    fn overuses(&self, now: Timestamp, after: &Projects) -> Vec<Overuse> {
-        let before = &self.state.projects;
-        let differing: BTreeSet<&ProjectId> = before
-            .differences(after)
-            .filter_map(|(before, after)| before.or(after))
-            .map(|project| &project.id)
-            .collect();
-        // Whoever is below one that changed may have come from elsewhere: each of them is looked at
-        // under all that is above it now.
-        let touched = |project: &&Project| {
-            let mut above = after.lineage(&project.id);
-            above.any(|it| differing.contains(&it.id))
-        };
-        let below = after.iter().filter(touched);
-        let looked = below.flat_map(|project| after.lineage(&project.id)).map(|it| &it.id);
-        let mut over = self.over(now, after, &looked.collect());
-        let again: BTreeSet<&ProjectId> = over.iter().map(|it| &it.project).collect();
-        let was: BTreeMap<_, u64> = match again.is_empty() {
-            true => BTreeMap::new(),
-            false => {
-                let was = self.over(now, before, &again).into_iter();
-                was.map(|it| ((it.project.clone(), it.what), it.excess())).collect()
-            }
-        };
-        over.retain(|it| {
-            was.get(&(it.project.clone(), it.what)).is_none_or(|was| *was < it.excess())
-        });
-        over.truncate(OVERUSES_MAX);
-        over
-    }
-
-    /// The quotas of some projects that are below what is used from now on.
-    fn over(
-        &self,
-        now: Timestamp,
-        projects: &Projects,
-        looked: &BTreeSet<&ProjectId>,
-    ) -> Vec<Overuse> {
-        let limits = |it: &&Project| it.quota.rate.is_some() || it.quota.reservations.is_some();
-        let above = |id| projects.lineage(id).filter(limits).filter(|it| looked.contains(&it.id));
-        // Of each project by itself first: there are far fewer of them than of reservations.
-        let below = projects.iter().filter(|it| above(&it.id).next().is_some());
-        let mut own: BTreeMap<&ProjectId, (Timeline, usize)> =
-            below.map(|it| (&it.id, Default::default())).collect();
-        for found in self.state.reservations.values().filter(|found| found.is_live()) {
-            let Some((load, live)) = own.get_mut(&found.project) else { continue };
-            *live = live.saturating_add(1);
-            book_payload(load, found, now);
-        }
-        let mut used: BTreeMap<&ProjectId, (Timeline, usize)> = BTreeMap::new();
-        for (id, (own, count)) in own {
-            for project in above(id) {
-                let (load, live) = used.entry(&project.id).or_default();
-                *live = live.saturating_add(count);
-                let added = load.add(&own);
-                debug_assert!(added.is_ok(), "all rates together do not overflow");
-            }
-        }
-        let over = used.into_iter().filter_map(|(id, (load, live))| {
-            let quota = projects.get(id)?.quota;
-            let rate = quota.rate.and_then(|rate| over_rate(id, rate.bps(), &load, now));
-            let limit = quota.reservations.map(u64::from);
-            let used = u64::try_from(live).unwrap_or(u64::MAX);
-            let count = limit.filter(|limit| *limit < used).map(|limit| {
-                let (what, until) = (Limit::Reservations, now);
-                Overuse { project: id.clone(), what, limit, used, until }
+    /// The projects and classes that there would be.
+    fn edited(&self, ask: &PolicyAsk) -> Result<(Projects, Classes), Fault> {
+        let Edit { put, gone, whole } = &ask.projects;
+        let projects = self.state.projects.changed(put, gone, *whole);
+        let projects = projects.map_err(|faults| {
+            let place = ("projects", "delete");
+            let told = faults.into_iter().map(|fault| {
+                let put = position(put, |it| it.id == fault.project);
+                let at = position(gone, |id| *id == fault.project);
+                let why = format!("projects/{}: {}", fault.project, fault.why);
+                FieldFault::new(field(place, (put, at, !gone.is_empty()), fault.field), why)
             });
-            Some([rate, count])
-        });
-        over.flatten().flatten().collect()
+            Fault::Invalid(told.collect())
+        })?;
+        let Edit { put, gone, whole } = &ask.classes;
+        let classes = self.state.classes.changed(put, gone, *whole);
+        let classes = classes.map_err(|faults| {
+            let place = ("classes", "delete_classes");
+            let told = faults.into_iter().map(|fault| {
+                let put = position(put, |it| it.id == fault.class);
+                let at = position(gone, |id| *id == fault.class);
+                let why = format!("classes/{}: {}", fault.class, fault.why);
+                FieldFault::new(field(place, (put, at, !gone.is_empty()), fault.field), why)
+            });
+            Fault::Invalid(told.collect())
+        })?;
+        // Who may use a class has to be somebody.
+        let mut unknown = Vec::new();
+        for (place, class) in ask.classes.put.iter().enumerate() {
+            for project in class.projects.iter().filter(|it| projects.get(it).is_none()) {
+                let why = format!("classes/{}: there is no projects/{project}", class.id);
+                unknown.push(FieldFault::new(format!("classes[{place}].projects"), why));
+            }
+        }
+        if unknown.is_empty() { Ok((projects, classes)) } else { Err(Fault::Invalid(unknown)) }
+    }
+
+    /// What somebody has something in cannot go.
+    fn nobody_is_left(&self, changes: &PolicyChanges) -> Result<(), Fault> {
+        let gone = changes.projects.iter().filter(|change| change.after.is_none());
+        let gone: BTreeSet<&ProjectId> = gone.filter_map(|it| Some(&it.latest()?.id)).collect();
+        let classes = changes.classes.iter().filter(|change| change.after.is_none());
+        let classes: BTreeSet<&ClassId> = classes.filter_map(|it| Some(&it.latest()?.id)).collect();
+        if gone.is_empty() && classes.is_empty() {
+            return Ok(());
+        }
+        let mut live: BTreeMap<&ProjectId, usize> = BTreeMap::new();
+        let mut live_in: BTreeMap<&ClassId, usize> = BTreeMap::new();
+        for found in self.state.reservations.values().filter(|found| found.is_live()) {
+            if gone.contains(&found.owner.project) {
+                let count = live.entry(&found.owner.project).or_default();
+                *count = count.saturating_add(1);
+            }
+            if let Some(class) = found.owner.class.as_ref().filter(|it| classes.contains(it)) {
+                let count = live_in.entry(class).or_default();
+                *count = count.saturating_add(1);
+            }
+        }
+        match (live.pop_first(), live_in.pop_first()) {
+            (Some((project, live)), _) => {
+                Err(Fault::ProjectInUse { project: project.clone(), live })
+            }
+            (None, Some((class, live))) => Err(Fault::ClassInUse { class: class.clone(), live }),
+            (None, None) => Ok(()),
+        }
     }
 
     pub(super) fn policy_applied(
         &mut self,
-        (version, changes, overuses): (u64, &[ProjectChange], &[Overuse]),
+        (version, changes, overuses): (u64, &PolicyChanges, &[Overuse]),
         event: &Event,
     ) -> Result<(), Corrupt> {
         let faulty = |why: String| Corrupt { what: format!("policy {version} is faulty: {why}") };
-        let put: Vec<Project> = changes.iter().filter_map(|it| it.after.clone()).collect();
-        let gone = changes.iter().filter(|it| it.after.is_none()).filter_map(ProjectChange::id);
-        let gone: Vec<ProjectId> = gone.cloned().collect();
-        let after = self.state.projects.changed(&put, &gone, false);
-        self.state.projects = after.map_err(|faults| faulty(format!("{faults:?}")))?;
+        let (put, gone) = edit(&changes.projects, |it: &Project| it.id.clone());
+        let projects = self.state.projects.changed(&put, &gone, false);
+        let projects = projects.map_err(|faults| faulty(format!("{faults:?}")))?;
+        let (put, gone) = edit(&changes.classes, |it: &Class| it.id.clone());
+        let classes = self.state.classes.changed(&put, &gone, false);
+        let classes = classes.map_err(|faults| faulty(format!("{faults:?}")))?;
+        let reshaped = Reshaped::by(changes);
+        let touched = reshaped.below(&self.state.projects, &projects);
+        (self.state.projects, self.state.classes) = (projects, classes);
         self.state.policy_version = version;
-        self.fit_quotas()?;
+        self.fit_quotas(&reshaped, &touched)?;
         self.renumber();
-        let (changes, overuses) = (changes.to_vec(), overuses.to_vec());
-        let outcome = Outcome::Policy { version, changes, overuses };
+        let outcome =
+            Outcome::Policy { version, changes: changes.clone(), overuses: overuses.to_vec() };
         self.remember(event.request, outcome, event.at);
         Ok(())
     }
 
     /// Books what stands on the quotas that there are now, and on no others.
-    fn fit_quotas(&mut self) -> Result<(), Corrupt> {
-        let defs = quota_lanes(&self.state.projects);
-        for (name, lane) in &mut self.state.lanes {
-            if name.is_quota() && !defs.contains_key(name) {
-                lane.def = None;
-            }
-        }
-        for (name, def) in defs {
+    fn fit_quotas(
+        &mut self,
+        reshaped: &Reshaped<'_>,
+        touched: &BTreeSet<ProjectId>,
+    ) -> Result<(), Corrupt> {
+        for (name, def) in rate_lanes(&self.state.projects) {
             self.state.lanes.entry(name).or_default().def = Some(def);
         }
-        let projects = self.state.projects.iter();
-        let quotas = projects.map(|it| (it.id.clone(), self.state.quotas_of(&it.id)));
-        let quotas: BTreeMap<ProjectId, Vec<LaneName>> = quotas.collect();
-        let ids: Vec<ReservationId> = self.state.reservations.keys().copied().collect();
-        for id in ids {
-            let before = self.known(id)?;
-            let quotas = quotas.get(&before.project).map_or(&[][..], Vec::as_slice);
-            if before.plan.ways.iter().all(|way| way.lanes.ends_with(quotas))
-                && before.plan.lanes().filter(|lane| lane.is_quota()).count()
-                    == quotas.len().saturating_mul(before.plan.ways.len())
-            {
-                continue;
+        self.state.resize_quotas()?;
+        if !touched.is_empty() || !reshaped.classes.is_empty() {
+            let is_touched = |found: &&Reservation| {
+                let class = found.owner.class.as_ref();
+                touched.contains(&found.owner.project)
+                    || class.is_some_and(|class| reshaped.classes.contains(class))
+            };
+            let found = self.state.reservations.values().filter(is_touched);
+            let ids: Vec<ReservationId> = found.map(|found| found.id).collect();
+            let mut known = BTreeMap::new();
+            for id in ids {
+                self.refit_quotas(id, &mut known)?;
             }
-            self.put_on(id, quotas)?;
+            (self.state.live_of, self.state.live_by) = self.state.count_live();
         }
-        let is_there = |lane: &Lane| lane.def.is_some() || !lane.timeline.is_empty();
-        self.state.lanes.retain(|_, lane| is_there(lane));
-        self.state.live_of = self.state.count_live();
+        let stays = |name: &LaneName, lane: &Lane| {
+            !lane.timeline.is_empty() || (lane.def.is_some() && name.lasts_empty())
+        };
+        self.state.lanes.retain(|name, lane| stays(name, lane));
         Ok(())
     }
 
-    /// Lets a reservation book on exactly these quotas.
-    fn put_on(&mut self, id: ReservationId, quotas: &[LaneName]) -> Result<(), Corrupt> {
+    /// Lets a reservation book on exactly the quotas that it is charged to. Of accounts that have no
+    /// shares these are the same on all ways: they are `known` after the first.
+    fn refit_quotas(
+        &mut self,
+        id: ReservationId,
+        known: &mut BTreeMap<Account, Vec<Charge>>,
+    ) -> Result<(), Corrupt> {
+        let found = self.known(id)?;
+        let account = self.state.quotas().account(found);
+        let mut charges = Vec::with_capacity(found.plan.ways.len());
+        let mut fits = true;
+        for way in &found.plan.ways {
+            let lanes: Vec<&LaneName> = way.lanes.iter().filter(|lane| !lane.is_quota()).collect();
+            let charged = match known.get(&account) {
+                Some(charged) => charged.clone(),
+                None => {
+                    let charged = self.state.quotas().charges(&account, &lanes);
+                    if !self.state.quotas().has_shares(&account) {
+                        known.insert(account.clone(), charged.clone());
+                    }
+                    charged
+                }
+            };
+            let quotas = way.lanes.get(lanes.len()..).unwrap_or_default();
+            fits = fits && quotas.iter().eq(charged.iter().map(|charge| &charge.lane));
+            charges.push(charged);
+        }
+        if fits { Ok(()) } else { self.put_on(id, &charges, &account) }
+    }
+
+    fn put_on(
+        &mut self,
+        id: ReservationId,
+        charges: &[Vec<Charge>],
+        account: &Account,
+    ) -> Result<(), Corrupt> {
         let imbalance = |lane: &LaneName| Corrupt { what: format!("{lane} is out of balance") };
         let on_quotas = |found: &Reservation| {
             let bookings = found.bookings().filter(|(lane, ..)| lane.is_quota());
@@ -220,9 +233,9 @@ impl Machine {
         let found = self.state.reservations.get_mut(&id);
         let found = found.ok_or_else(|| Corrupt { what: format!("no reservation {id}") })?;
         let before = on_quotas(found);
-        fit(found, quotas);
+        fit(found, charges, account);
         for (lane, over, amount) in on_quotas(found) {
-            let booked = self.state.lanes.entry(lane.clone()).or_default().book(over, amount);
+            let booked = self.lane_mut(&lane)?.book(over, amount);
             booked.map_err(|_| imbalance(&lane))?;
         }
         for (lane, over, amount) in before {
@@ -233,46 +246,51 @@ impl Machine {
     }
 }
 
-impl LedgerState {
-    /// The lanes that every booking of a project takes as well, from its own quota upwards.
-    pub(crate) fn quotas_of(&self, project: &ProjectId) -> Vec<LaneName> {
-        let lineage = self.projects.lineage(project);
-        let limited = lineage.filter(|project| project.quota.rate.is_some());
-        limited.map(|project| LaneName::quota(&project.id)).collect()
+/// What of a change decides on which quotas bookings are, rather than how much they allow.
+pub(super) struct Reshaped<'a> {
+    pub(super) projects: BTreeSet<&'a ProjectId>,
+    pub(super) classes: BTreeSet<&'a ClassId>,
+}
+
+impl<'a> Reshaped<'a> {
+    pub(super) fn by(changes: &'a PolicyChanges) -> Self {
+        let shape = |it: &'a Project| (&it.parent, limited(&it.quota));
+        let projects = changes.projects.iter();
+        let projects =
+            projects.filter(|it| it.before.as_ref().map(shape) != it.after.as_ref().map(shape));
+        let shape = |it: &Class| (it.lane_share.is_some(), it.headroom.map(|it| it.longest));
+        let classes = changes.classes.iter();
+        let classes =
+            classes.filter(|it| it.before.as_ref().map(shape) != it.after.as_ref().map(shape));
+        Self {
+            projects: projects.filter_map(|it| Some(&it.latest()?.id)).collect(),
+            classes: classes.filter_map(|it| Some(&it.latest()?.id)).collect(),
+        }
     }
 
-    /// How many reservations of each project, and of those below it, are live.
-    pub(crate) fn count_live(&self) -> BTreeMap<ProjectId, usize> {
-        let mut own: BTreeMap<&ProjectId, usize> = BTreeMap::new();
-        for found in self.reservations.values().filter(|found| found.is_live()) {
-            let count = own.entry(&found.project).or_default();
-            *count = count.saturating_add(1);
+    /// The projects that are below one of them, before or after.
+    pub(super) fn below(&self, before: &Projects, after: &Projects) -> BTreeSet<ProjectId> {
+        if self.projects.is_empty() {
+            return BTreeSet::new();
         }
-        let mut counts = BTreeMap::new();
-        for (id, live) in own {
-            for project in self.projects.lineage(id) {
-                let count: &mut usize = counts.entry(project.id.clone()).or_default();
-                *count = count.saturating_add(live);
-            }
-        }
-        counts
-    }
-
-    /// Counts a reservation of a project as live, or no more.
-    pub(crate) fn count_one(&mut self, project: &ProjectId, lives: bool) {
-        let Self { projects, live_of, .. } = self;
-        for project in projects.lineage(project) {
-            let count = live_of.entry(project.id.clone()).or_default();
-            *count = if lives { count.saturating_add(1) } else { count.saturating_sub(1) };
-            if *count == 0 {
-                live_of.remove(&project.id);
-            }
-        }
+        let all = before.iter().chain(after.iter()).map(|project| &project.id);
+        let is_below = |id: &&ProjectId| {
+            let mut above = before.lineage(id).chain(after.lineage(id));
+            above.any(|it| self.projects.contains(&it.id))
+        };
+        all.filter(is_below).cloned().collect()
     }
 }
 
-/// The lanes that quotas of rates are.
-pub(crate) fn quota_lanes(projects: &Projects) -> BTreeMap<LaneName, LaneDef> {
+/// Which of its lanes a quota is: whether a rate is set, and of which lanes there are shares.
+fn limited(quota: &Quota) -> (bool, Vec<&str>, bool, Vec<&str>) {
+    let names = quota.shares.iter().map(|it| it.of.as_str()).collect();
+    let each = quota.each.shares.iter().map(|it| it.of.as_str()).collect();
+    (quota.rate.is_some(), names, quota.each.rate.is_some(), each)
+}
+
+/// The lanes that quotas of rates are, of whole projects.
+pub(crate) fn rate_lanes(projects: &Projects) -> BTreeMap<LaneName, LaneDef> {
     let lanes = projects.iter().filter_map(|project| {
         let rate = project.quota.rate?.bps();
         Some((LaneName::quota(&project.id), LaneDef::quota(rate)))
@@ -280,64 +298,51 @@ pub(crate) fn quota_lanes(projects: &Projects) -> BTreeMap<LaneName, LaneDef> {
     lanes.collect()
 }
 
-/// Puts a reservation on exactly these quotas: with the payload rate on each, which is what it books on
-/// those that it is on already.
-fn fit(reservation: &mut Reservation, quotas: &[LaneName]) {
+/// What an event says as an edit.
+fn edit<T: Clone, I>(changes: &[Changed<T>], id: impl Fn(&T) -> I) -> (Vec<T>, Vec<I>) {
+    let put = changes.iter().filter_map(|it| it.after.clone()).collect();
+    let gone = changes.iter().filter(|it| it.after.is_none());
+    (put, gone.filter_map(|it| it.before.as_ref().map(&id)).collect())
+}
+
+/// Puts a reservation on exactly these quotas: with the payload that was asked for on those of rates,
+/// and with what it books on the lane on shares.
+fn fit(reservation: &mut Reservation, charges: &[Vec<Charge>], account: &Account) {
     let plan = &mut reservation.plan;
-    for (index, way) in plan.ways.iter_mut().enumerate() {
+    for (index, (way, charged)) in plan.ways.iter_mut().zip(charges).enumerate() {
         let stays: Vec<bool> = way.lanes.iter().map(|lane| !lane.is_quota()).collect();
         for segment in plan.segments.iter_mut().filter(|segment| segment.way == index) {
             let amounts = segment.amounts.iter().zip(&stays).filter(|(_, stays)| **stays);
             let mut amounts: Vec<u64> = amounts.map(|(amount, _)| *amount).collect();
-            amounts.extend(quotas.iter().map(|_| segment.rate.bps()));
+            let more: Vec<u64> =
+                charged.iter().map(|it| it.amount(segment.rate, &amounts, account)).collect();
+            amounts.extend(more);
             segment.amounts = amounts;
         }
         way.lanes.retain(|lane| !lane.is_quota());
-        way.lanes.extend(quotas.iter().cloned());
+        way.lanes.extend(charged.iter().map(|charge| charge.lane.clone()));
     }
     // What is still sent under earlier terms counts where it did, for the seconds that it lasts.
-    reservation.kept.retain(|part| !part.lane.is_quota() || quotas.contains(&part.lane));
+    let on = |lane: &LaneName| charges.iter().flatten().any(|charge| charge.lane == *lane);
+    reservation.kept.retain(|part| !part.lane.is_quota() || on(&part.lane));
 }
 
-/// Counts the payload of a reservation from `now` on.
-fn book_payload(load: &mut Timeline, found: &Reservation, now: Timestamp) {
-    for segment in &found.plan.segments {
-        if let Some(over) = segment.over.from(now) {
-            let booked = load.book(over, segment.rate.bps());
-            debug_assert!(booked.is_ok(), "all rates together do not overflow");
-        }
+fn position<T>(list: &[T], is_it: impl Fn(&T) -> bool) -> Option<usize> {
+    list.iter().position(is_it)
+}
+
+/// What is wrong with something, as what is wrong with fields of the request.
+fn field(
+    (put_list, gone_list): (&str, &str),
+    (put, gone, goes): (Option<usize>, Option<usize>, bool),
+    part: &str,
+) -> String {
+    match (put, gone, part) {
+        (Some(at), _, "") => format!("{put_list}[{at}]"),
+        (None, Some(at), _) => format!("{gone_list}[{at}]"),
+        (Some(at), _, part) => format!("{put_list}[{at}].{part}"),
+        // One that stands: its parent would go, or come below it.
+        (None, None, _) if goes => gone_list.into(),
+        (None, None, _) => put_list.into(),
     }
-}
-
-fn over_rate(id: &ProjectId, limit: u64, load: &Timeline, now: Timestamp) -> Option<Overuse> {
-    let used = load.peak(Interval::new(now, Timestamp::MAX)?);
-    if used <= limit {
-        return None;
-    }
-    let last = load.steps().filter(|(_, level)| limit < *level).last().map(|(instant, _)| instant);
-    let mut later = load.steps().map(|(instant, _)| instant);
-    let until = later.find(|instant| last.is_some_and(|last| last < *instant));
-    let (project, what) = (id.clone(), Limit::Rate);
-    Some(Overuse { project, what, limit, used, until: until.unwrap_or(Timestamp::MAX) })
-}
-
-/// What is wrong with projects, as what is wrong with fields of the request.
-fn told(ask: &PolicyAsk, faults: Vec<ProjectFault>) -> Vec<FieldFault> {
-    let field = |fault: &ProjectFault| {
-        let put = ask.put.iter().position(|project| project.id == fault.project);
-        let gone = ask.gone.iter().position(|id| *id == fault.project);
-        let of = |place: Option<usize>, list: &str| place.map(|at| format!("{list}[{at}]"));
-        match (of(put, "projects"), of(gone, "delete"), fault.field) {
-            (Some(place), _, "") | (None, Some(place), _) => place,
-            (Some(place), _, part) => format!("{place}.{part}"),
-            // One that stands: its parent would go, or come below it.
-            (None, None, _) if ask.gone.is_empty() => "projects".into(),
-            (None, None, _) => "delete".into(),
-        }
-    };
-    let told = |fault: ProjectFault| {
-        let why = format!("projects/{}: {}", fault.project, fault.why);
-        FieldFault::new(field(&fault), why)
-    };
-    faults.into_iter().map(told).collect()
 }

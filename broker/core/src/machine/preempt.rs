@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tidegate_policy::{Interval, ReservationId, Timestamp};
 
 use super::Machine;
-use super::movables::{Routes, plan_of};
+use super::movables::{Numbers, Routes, plan_of};
 use super::sight::{Sight, Way};
 use super::wanted::Wish;
 use crate::command::Ask;
@@ -57,15 +57,16 @@ impl Machine {
         priority: u8,
     ) -> Option<(Plan, Vec<Change>)> {
         let (need, window) = wish.need()?;
-        let victims = self.victims(now, sight, (ways, window), priority);
+        let mut numbers = Numbers::of(&self.movables);
+        let victims = self.victims((now, sight), (ways, window), priority, &mut numbers);
         if victims.is_empty() {
             return None;
         }
-        let newcomer = self.movables.routes(ways.to_vec());
+        let newcomer = numbers.routes(ways.to_vec());
         let fan = Arc::clone(&newcomer.fan);
         let job = Job { fan, need, window, present: Vec::new() };
         let fans = victims.iter().map(|victim| &*victim.routes.fan).chain([&*job.fan]);
-        let board = self.board(sight, fans);
+        let board = self.board(sight, fans, &numbers);
         // As few of them as it takes, in their order.
         let mut few = 1;
         loop {
@@ -89,10 +90,10 @@ impl Machine {
     /// equals the newest.
     fn victims<'a>(
         &'a self,
-        now: Timestamp,
-        sight: &Sight<'_>,
+        (now, sight): (Timestamp, &Sight<'_>),
         (ways, window): (&[Way], Interval),
         priority: u8,
+        numbers: &mut Numbers<'_>,
     ) -> Vec<Victim<'a>> {
         // Nobody gives way for a quota: it only refuses.
         let needs = ways.iter().flat_map(|way| &way.needs).map(|need| &need.lane);
@@ -108,7 +109,7 @@ impl Machine {
         found.sort_by_key(|it| (it.standing.priority, Reverse(it.created), Reverse(it.id)));
         found.truncate(VICTIMS_MAX);
         let victims = found.into_iter().filter_map(|found| {
-            let routes = self.victim_routes(found)?;
+            let routes = self.victim_routes(found, numbers)?;
             let from = self.stops(now, found, None).max(self.frozen_if_movable(now, found));
             let (pieces, since) = routes.pieces(sight.plan(found));
             let present = pieces.iter().filter_map(|piece| piece.from(from));
@@ -123,14 +124,12 @@ impl Machine {
     }
 
     /// The ways that a victim may be shifted to, its present ones included.
-    fn victim_routes(&self, found: &Reservation) -> Option<Routes> {
+    fn victim_routes(&self, found: &Reservation, numbers: &mut Numbers<'_>) -> Option<Routes> {
         if let Some(promise) = &found.promise {
-            return Some(
-                self.movables.routes(self.ways(&found.project, &promise.ways, found.terms).ok()?),
-            );
+            return Some(numbers.routes(self.ways_for(found, &promise.ways).ok()?));
         }
-        let ways = self.ways_of(found);
-        (!ways.is_empty()).then(|| self.movables.routes(ways))
+        let ways = self.ways_of(found, found.interval.span());
+        (!ways.is_empty()).then(|| numbers.routes(ways))
     }
 
     /// A place for the newcomer if all these victims go, and what then becomes of each.
@@ -196,9 +195,9 @@ impl Machine {
     pub fn instead_of(&self, now: Timestamp, id: ReservationId) -> Option<(Ask, CounterOffer)> {
         let found = self.state.reservations.get(&id)?;
         let ask = found.ask_again(now)?;
-        let ways = self.ways(&ask.project, &ask.ways, ask.terms).ok()?;
-        let wish = self.allowed(now, &ask.project, &self.wish(now, &ask).ok()?).ok()?;
-        let sight = Sight::of(self);
+        let wish = self.allowed(now, &ask, &self.wish(now, &ask).ok()?).ok()?;
+        let ways = self.ways(&self.account(&ask, &wish), &ask.ways, ask.terms).ok()?;
+        let sight = Sight::of(self).opened(&ways);
         let best = self.ranked_offers(now, &sight, &ask, (&ways, &wish)).into_iter().next()?;
         Some((ask, best))
     }

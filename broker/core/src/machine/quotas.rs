@@ -3,12 +3,18 @@
 //! What may be less than was asked for is cut to what the quota allows: the highest rate of a volume,
 //! the end of a window. What would not do then is refused, with every limit that is in the way.
 
-use tidegate_policy::{BitRate, Interval, Limit, ProjectId, Span, Timestamp};
+use std::collections::BTreeSet;
+
+use tidegate_policy::{
+    BitRate, Interval, Limit, Overcommit, Principal, ProjectId, Span, Timestamp,
+};
 
 use super::Machine;
 use super::sight::Sight;
 use super::wanted::{Sought, Wanted, Wish};
-use crate::command::Modify;
+use crate::command::{Ask, Modify};
+use crate::owner::Owner;
+use crate::policy::Whose;
 use crate::promise::Promised;
 use crate::refusal::{QuotaBlocker, Reason, Refusal};
 use crate::reservation::Reservation;
@@ -18,6 +24,8 @@ struct Allowed<'a> {
     rate: Option<(BitRate, &'a ProjectId)>,
     duration: Option<(Span, &'a ProjectId)>,
     horizon: Option<(Span, &'a ProjectId)>,
+    /// How much of a rate is booked: limits count all of it.
+    ratio: Overcommit,
 }
 
 impl Machine {
@@ -25,17 +33,17 @@ impl Machine {
     ///
     /// # Errors
     /// The refusal, if that would not do.
-    pub(super) fn allowed(
-        &self,
-        now: Timestamp,
-        project: &ProjectId,
-        wish: &Wish,
-    ) -> Result<Wish, Refusal> {
-        let projects = &self.state.projects;
+    pub(super) fn allowed(&self, now: Timestamp, ask: &Ask, wish: &Wish) -> Result<Wish, Refusal> {
+        let (projects, project) = (&self.state.projects, &ask.owner.project);
         let allowed = Allowed {
             rate: projects.tightest(project, |quota| quota.rate_each),
             duration: projects.tightest(project, |quota| quota.duration_each),
             horizon: projects.tightest(project, |quota| quota.horizon),
+            ratio: if matches!(wish, Wish::Steady(_)) {
+                ask.standing.ratio
+            } else {
+                Overcommit::NONE
+            },
         };
         let mut blockers = Vec::new();
         let wish = match wish {
@@ -74,7 +82,7 @@ impl Machine {
                 quotas.push(blocker(whose, what, limit, asked));
             }
         };
-        let project = &found.project;
+        let project = &found.owner.project;
         let rate = projects.tightest(project, |it| it.rate_each.map(BitRate::bps));
         check(Limit::RateEach, rate, has.rate.bps(), asked.rate.bps());
         let duration = projects.tightest(project, |it| it.duration_each.map(Span::as_ms));
@@ -88,23 +96,41 @@ impl Machine {
         }
     }
 
-    /// Whether a project, and all above it, may have one more reservation.
+    /// Whether a project, and all above it, may have one more reservation, and so may who asks.
     ///
     /// # Errors
     /// The refusal, if not.
-    pub(super) fn allows_one_more(
-        &self,
-        sight: &Sight<'_>,
-        project: &ProjectId,
-    ) -> Result<(), Refusal> {
-        let full = self.state.projects.lineage(project).filter_map(|above| {
-            let limit = u64::from(above.quota.reservations?);
-            let live = self.live_of(&above.id).saturating_add(sight.granted_below(self, &above.id));
-            let used = u64::try_from(live).unwrap_or(u64::MAX);
-            let (project, what, asked) = (above.id.clone(), Limit::Reservations, 1);
-            (limit <= used).then_some(QuotaBlocker { project, what, limit, used, asked })
-        });
-        let quotas: Vec<QuotaBlocker> = full.collect();
+    pub(super) fn allows_one_more(&self, sight: &Sight<'_>, owner: &Owner) -> Result<(), Refusal> {
+        let mut quotas = Vec::new();
+        for above in self.state.projects.lineage(&owner.project) {
+            let (id, quota) = (&above.id, &above.quota);
+            let mut check = |whose: Whose, what, limit: Option<u32>, used: usize| {
+                let used = u64::try_from(used).unwrap_or(u64::MAX);
+                if let Some(limit) = limit.map(u64::from)
+                    && limit <= used
+                {
+                    quotas.push(QuotaBlocker { whose, what, limit, used, asked: 1 });
+                }
+            };
+            let project = || Whose::Project(id.clone());
+            let granted = sight.granted_below(self, id).count();
+            let live = self.live_of(id).saturating_add(granted);
+            check(project(), Limit::Reservations, quota.reservations, live);
+            let Some(whose) = &owner.principal else { continue };
+            let own =
+                sight.granted_below(self, id).filter(|it| it.principal.as_ref() == Some(whose));
+            let key = (id.clone(), whose.clone());
+            let own =
+                self.state.live_by.get(&key).copied().unwrap_or(0).saturating_add(own.count());
+            let principal = Whose::Principal(id.clone(), whose.clone());
+            check(principal, Limit::Reservations, quota.each.reservations, own);
+            if own == 0 && quota.principals.is_some() {
+                let granted = sight.granted_below(self, id).filter_map(|it| it.principal.as_ref());
+                let others: BTreeSet<&Principal> =
+                    self.live_by(id).map(|(whose, _)| whose).chain(granted).collect();
+                check(project(), Limit::Principals, quota.principals, others.len());
+            }
+        }
         if quotas.is_empty() {
             return Ok(());
         }
@@ -152,11 +178,12 @@ impl Allowed<'_> {
     /// The highest rate that is of use and allowed.
     fn highest(&self, min: BitRate, max: BitRate, blockers: &mut Vec<QuotaBlocker>) -> BitRate {
         let Some((limit, whose)) = self.rate else { return max };
-        if limit < min || limit == BitRate::ZERO {
-            let asked = min.bps().max(1);
+        let floor = self.ratio.floor(limit);
+        if floor < min || limit == BitRate::ZERO {
+            let asked = self.ratio.ceiling(min).bps().max(1);
             blockers.push(blocker(whose, Limit::RateEach, limit.bps(), asked));
         }
-        max.min(limit)
+        max.min(floor)
     }
 
     fn lasts(&self, span: Span, blockers: &mut Vec<QuotaBlocker>) {
@@ -198,7 +225,9 @@ impl Terms {
             Some(Promised::Volume { max, window, .. }) => {
                 Self { rate: max, start: window.start(), end: window.end() }
             }
-            Some(Promised::Span { .. }) | None => Self { rate: found.rate(), start, end },
+            Some(Promised::Span { .. }) | None => {
+                Self { rate: found.standing.ratio.ceiling(found.rate()), start, end }
+            }
         }
     }
 
@@ -208,5 +237,5 @@ impl Terms {
 }
 
 fn blocker(project: &ProjectId, what: Limit, limit: u64, asked: u64) -> QuotaBlocker {
-    QuotaBlocker { project: project.clone(), what, limit, used: 0, asked }
+    QuotaBlocker { whose: Whose::Project(project.clone()), what, limit, used: 0, asked }
 }

@@ -277,7 +277,9 @@ impl Machine {
         let unused = self.used(id) == ByteCount::ZERO && reported;
         if found.state == State::Confirmed && unused {
             let since = found.interval.start().max(now);
-            self.recent.watch_idle(id, since.plus(self.limits.no_show_grace));
+            let of_class = self.class_of(&found.owner).and_then(|class| class.no_show_grace);
+            let grace = of_class.unwrap_or(self.limits.no_show_grace);
+            self.recent.watch_idle(id, since.plus(grace));
         }
     }
 

@@ -39,8 +39,8 @@ impl Machine {
         if what == promise.what {
             return Ok(unchanged(boxed(found.clone())));
         }
-        let ways = self.ways(&found.project, &promise.ways, found.terms)?;
-        let mut sight = Sight::of(self).without(found, now);
+        let ways = self.ways_for(found, &promise.ways)?;
+        let mut sight = Sight::of(self).without(found, now).opened(&ways);
         let wish = Wish::Volume(sought);
         let most = self.limits.segments_max;
         // Even its holder sends under the plan before until it hears of the new one, which nobody
@@ -129,8 +129,8 @@ impl Machine {
         let volume = Volume { need: self.with_margin(bytes), min, max, split };
         let (horizon, offered) = (window.end(), window.start());
         let wish = Wish::Volume(Sought { bytes, volume, window, horizon, offered });
-        let ways = self.ways(&found.project, &promise.ways, found.terms).ok()?;
-        let sight = Sight::of(self).without(found, now);
+        let ways = self.ways_for(found, &promise.ways).ok()?;
+        let sight = Sight::of(self).without(found, now).opened(&ways);
         let plan = sight.plan_for(&ways, &wish, self.limits.segments_max)?;
         let what = Promised::Volume { volume: bytes, min, max, window, split };
         let moved = Moved::new(found.id, now, plan, MoveWhy::Asked);
@@ -244,8 +244,8 @@ impl Machine {
         }
         let left = ByteCount::new(volume.bytes().saturating_sub(used.bytes()));
         let need = self.left_of(now, found, volume);
-        let ways = self.ways(&found.project, &promise.ways, found.terms).ok()?;
-        let sight = Sight::of(self);
+        let ways = self.ways_for(found, &promise.ways).ok()?;
+        let sight = Sight::of(self).opened(&ways);
         let (horizon, offered) = (window.end(), now);
         let sought = |need, bytes| {
             let volume = Volume { need, min, max, split };

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use tidegate_policy::{BitRate, Endpoint, Interval, ProjectId, ReservationId, Span, Timestamp};
 
 use super::batch::Pending;
+use super::decide::unchanged;
 use super::offers::rank;
 use super::room::Room;
 use super::sight::{Sight, Way};
@@ -14,9 +15,10 @@ use crate::command::{Ask, LANES_MAX, SOURCES_MAX, Shape, VIA_MAX, Ways};
 use crate::event::{Booked, Change, Event, Reserved, Route};
 use crate::fault::{Fault, FieldFault};
 use crate::lane::{LaneNeed, Terms};
+use crate::owner::Account;
 use crate::plan::Plan;
 use crate::promise::{PRIORITY_MAX, Promise, Promised, Standing};
-use crate::refusal::{CounterOffer, Refusal};
+use crate::refusal::{CounterOffer, Reason, Refusal};
 use crate::reservation::Reservation;
 use crate::topology::Path;
 
@@ -25,9 +27,26 @@ const OFFER_HOLD: Span = Span::from_secs(60);
 
 impl Machine {
     pub(super) fn reserve(&self, stamp: Stamp, ask: &Ask) -> Result<Decision, Fault> {
-        let wish = self.checked(stamp.now, ask)?;
-        self.check_room(ask, &Pending::default())?;
-        self.reserve_in(&mut Sight::of(self), stamp, ask, &wish)
+        let ask = match self.ruled(stamp.now, ask)? {
+            Ok(ask) => ask,
+            Err(refusal) => return Ok(unchanged(Answer::Refusal(refusal.into()))),
+        };
+        let wish = self.checked(stamp.now, &ask)?;
+        self.check_room(&ask, &Pending::default())?;
+        self.reserve_in(&mut Sight::of(self), stamp, &ask, &wish)
+    }
+
+    /// A request as its class makes it, or the refusal if it may not have that.
+    ///
+    /// # Errors
+    /// A [`Fault`] where the request itself is wrong.
+    pub(super) fn ruled<'a>(
+        &self,
+        _now: Timestamp,
+        ask: &'a Ask,
+    ) -> Result<Result<Cow<'a, Ask>, Refusal>, Fault> {
+        self.known_project(&ask.owner.project)?;
+        self.in_class(Cow::Borrowed(ask))
     }
 
     /// Decides one among what `sight` sees, and lets it see what is granted.
@@ -38,26 +57,28 @@ impl Machine {
         ask: &Ask,
         wish: &Wish,
     ) -> Result<Decision, Fault> {
-        let ways = match self.movables.known(&ask.project, &ask.ways, ask.terms) {
-            Some(known) => Cow::Borrowed(known),
-            None => Cow::Owned(self.ways(&ask.project, &ask.ways, ask.terms)?),
-        };
-        let ways: &[Way] = &ways;
-        let allowed = self.allows_one_more(sight, &ask.project);
-        let allowed = allowed.and_then(|()| self.allowed(stamp.now, &ask.project, wish));
+        let allowed = self.allows_one_more(sight, &ask.owner);
+        let allowed = allowed.and_then(|()| self.allowed(stamp.now, ask, wish));
         let wish = &match allowed {
             Ok(wish) => wish,
-            Err(refusal) => {
-                let answer = Answer::Refusal(refusal.into());
-                return Ok(Decision { events: Vec::new(), answer });
-            }
+            Err(refusal) => return Ok(unchanged(Answer::Refusal(refusal.into()))),
         };
+        let account = self.account(ask, wish);
+        let ways = match self.movables.known(&account, &ask.ways, ask.terms) {
+            Some(known) => Cow::Borrowed(known),
+            None => Cow::Owned(self.ways(&account, &ask.ways, ask.terms)?),
+        };
+        let ways: &[Way] = &ways;
+        sight.open(ways);
         let (plan, changes) = match sight.plan_for(ways, wish, self.limits.segments_max) {
             Some(plan) => (plan, Vec::new()),
             None => match self.room_or_preempt(stamp.now, sight, (ways, wish), ask.standing) {
                 Some(made) => made,
                 None => {
                     let mut refusal = sight.refuse(ways, wish);
+                    if ways.is_empty() && self.tier_is_missing(&account, &ask.ways) {
+                        refusal.reason = Reason::NoTier;
+                    }
                     let offered = self.offered_wish(stamp.now, ask, wish);
                     refusal.offers = self.ranked_offers(stamp.now, sight, ask, (ways, &offered));
                     return self.hold_best(sight, stamp, ask, refusal);
@@ -75,7 +96,7 @@ impl Machine {
             for (lane, over, amount) in plan.bookings() {
                 sight.book(lane, over, amount);
             }
-            sight.grant(&ask.project);
+            sight.grant(&ask.owner);
         }
         let reserved = grant(stamp, ask, wish, plan);
         let after = Reservation::granted(reserved.clone(), stamp.now, None);
@@ -130,10 +151,13 @@ impl Machine {
             Wish::Volume(sought) => sight.volume_offers(ways, sought, self.limits.segments_max),
         };
         offers.extend(self.other_source(sight, ask, wish));
-        // What takes longer may take longer than a quota allows.
+        // What takes longer may take longer than a quota allows, and than what its class calls short.
+        let long = self.account(ask, wish).long;
         offers.retain(|offer| {
             let wish = self.wish(now, &offer.ask(ask)).ok();
-            let allowed = wish.and_then(|wish| self.allowed(now, &ask.project, &wish).ok());
+            let as_long = |wish: &Wish| self.account(ask, wish).long == long;
+            let allowed = wish.filter(as_long);
+            let allowed = allowed.and_then(|wish| self.allowed(now, ask, &wish).ok());
             match allowed {
                 // A quota may cut the window of what was asked for, not that of what is offered.
                 Some(Wish::Volume(sought)) => offer.interval.end() <= sought.window.end(),
@@ -152,7 +176,7 @@ impl Machine {
         }
         let held = Ask { hold_for: Some(ask.held_for()), ..ask.clone() };
         let held = self.wish(now, &held).ok();
-        let allowed = held.and_then(|held| self.allowed(now, &ask.project, &held).ok());
+        let allowed = held.and_then(|held| self.allowed(now, ask, &held).ok());
         allowed.unwrap_or(*wish)
     }
 
@@ -170,7 +194,8 @@ impl Machine {
             let hold_for = Some(ask.held_for());
             let taken = Ask { hold_for, ..best.ask(ask) };
             let wish = self.wish(stamp.now, &taken)?;
-            let ways = self.ways(&taken.project, &taken.ways, taken.terms)?;
+            let ways = self.ways(&self.account(&taken, &wish), &taken.ways, taken.terms)?;
+            sight.open(&ways);
             // A volume that is held starts later than what was offered: it may not fit any more.
             if sight.plan_for(&ways, &wish, self.limits.segments_max).is_none() {
                 return Ok(Decision { events, answer: Answer::Refusal(refusal.into()) });
@@ -194,7 +219,7 @@ impl Machine {
             faults.push(FieldFault::new("hold_for", why));
         }
         faults.extend(ask.movable_fault());
-        self.known_project(&ask.project)?;
+        faults.extend(ask.owner.label_fault());
         if PRIORITY_MAX < ask.standing.priority {
             let why = format!("it is {}; say 0 to {PRIORITY_MAX}", ask.standing.priority);
             faults.push(FieldFault::new("priority", why));
@@ -243,20 +268,22 @@ impl Machine {
         faults
     }
 
-    /// The ways that a project may take of those that are asked for, best first.
+    /// The ways that an account may take of those that are asked for, best first.
     pub(super) fn ways(
         &self,
-        whose: &ProjectId,
+        account: &Account,
         asked: &Ways,
         terms: Terms,
     ) -> Result<Vec<Way>, Fault> {
         let mut ways = self.network_ways(asked, terms)?;
-        let quotas = self.state.quotas_of(whose);
+        let class = account.class.as_ref().and_then(|id| self.state.classes.get(id));
+        if let Some(class) = class.filter(|class| !class.tiers.is_empty()) {
+            let ends = |way: &Way| [way.route.source().cloned(), way.route.destination().cloned()];
+            ways.retain(|way| ends(way).iter().flatten().all(|it| self.is_in_tier(class, it)));
+        }
         for way in &mut ways {
-            let lanes = quotas.iter().filter_map(|name| Some((name, self.state.lanes.get(name)?)));
-            let needs = lanes
-                .filter_map(|(name, lane)| lane.def.as_ref().map(|def| LaneNeed::of(name, def, 1)));
-            way.needs.extend(needs);
+            let charged = self.charged(account, &way.needs);
+            way.needs.extend(charged);
         }
         Ok(ways)
     }
@@ -317,7 +344,7 @@ fn grant(stamp: Stamp, ask: &Ask, wish: &Wish, plan: Plan) -> Reserved {
     let end = plan.interval().map_or(stamp.now, Interval::end);
     Reserved {
         id: ReservationId::from_u128(stamp.fresh),
-        project: ask.project.clone(),
+        owner: ask.owner.clone(),
         plan,
         promise: ask.promise(wish).map(Box::new),
         standing: ask.standing,
@@ -336,8 +363,8 @@ impl Ask {
                 let (max, window) = (sought.volume.max, sought.window);
                 Promised::Volume { volume, min, max, window, split }
             }
-            (Shape::Flexible { min, span, .. }, Wish::Steady(wanted)) => {
-                let max = wanted.max;
+            (Shape::Flexible { span, .. }, Wish::Steady(wanted)) => {
+                let (min, max) = (wanted.min, wanted.max);
                 let window = Interval::new(wanted.first, wanted.latest.plus(span))?;
                 Promised::Span { min, max, span, window }
             }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use tidegate_policy::{Interval, ReservationId, Timestamp};
 
-use super::movables::{Routes, Seat, plan_of};
+use super::movables::{Numbers, Routes, Seat, plan_of};
 use super::sight::{Sight, Way};
 use super::wanted::Wish;
 use super::{Machine, SILENCE_MARGIN};
 use crate::event::{MoveWhy, Moved};
-use crate::lane::Lane;
+use crate::lane::{Lane, LaneName};
 use crate::plan::Plan;
 use crate::planner::Fan;
 use crate::planner::board::{Board, Profile};
@@ -50,11 +50,12 @@ impl Machine {
         // What the one that makes the room may still send is nobody's.
         let from = except.map_or(now, |(_, stops)| stops).max(self.frozen_until(now));
         let except = except.map(|(id, _)| id);
-        let newcomer = self.movables.routes(ways.to_vec());
+        let mut numbers = Numbers::of(&self.movables);
+        let newcomer = numbers.routes(ways.to_vec());
         let (need, window) = wish.need()?;
         let job = Job { fan: newcomer.fan, need, window, present: Vec::new() };
         let except = except.into_iter().collect();
-        let field = Field { machine: self, sight, from, except, board: None };
+        let field = Field { machine: self, sight, from, except, board: None, numbers };
         let Places { mut homeless, moved } = replan(&field, vec![job], self.budget())?;
         let plan = plan_of(ways, &homeless.pop()?);
         let moved = moved.into_iter().filter_map(|(id, pieces)| {
@@ -101,23 +102,21 @@ impl Machine {
         &self,
         sight: &Sight<'_>,
         fans: impl Iterator<Item = &'f Fan<usize>>,
+        numbers: &Numbers<'_>,
     ) -> Board {
-        let mut board = Board::new(self.movables.lanes().len(), Interval::ALL);
+        let mut board = Board::new(numbers.count(), Interval::ALL);
         for lane in fans.flat_map(|fan| &fan.lanes) {
-            board.open(*lane, || self.profile(sight, *lane, Interval::ALL));
+            board.open(*lane, || self.profile(sight, numbers.name(*lane), Interval::ALL));
         }
         board
     }
 
     /// What is free on a lane, with everybody where it is.
-    fn profile(&self, sight: &Sight<'_>, lane: usize, over: Interval) -> Profile {
-        let name = self.movables.lanes().get(lane);
+    fn profile(&self, sight: &Sight<'_>, name: Option<&LaneName>, over: Interval) -> Profile {
         let profile = name.and_then(|name| {
             // Also where one that stands on a drained lane may have its own again.
             let drained = self.state.lanes.get(name).is_some_and(Lane::is_drained);
-            let profile = sight.lane(name)?.profile(over);
-            let profile = if name.is_quota() { profile.at_least_its_load() } else { profile };
-            Some(profile.closed(drained))
+            Some(sight.profile(name, over)?.closed(drained))
         });
         profile.unwrap_or_default()
     }
@@ -133,13 +132,15 @@ pub(super) struct Field<'a> {
     pub(super) except: BTreeSet<ReservationId>,
     /// What is free, where that is not what `sight` shows.
     pub(super) board: Option<&'a Board>,
+    /// What lanes are called.
+    pub(super) numbers: Numbers<'a>,
 }
 
 impl Ground for Field<'_> {
     type Name = ReservationId;
 
     fn lanes(&self) -> usize {
-        self.machine.movables.lanes().len()
+        self.numbers.count()
     }
 
     fn seats(&self) -> usize {
@@ -149,15 +150,18 @@ impl Ground for Field<'_> {
     fn profile(&self, lane: usize, over: Interval) -> Profile {
         match self.board {
             Some(board) => board.lane(lane).cloned().unwrap_or_default(),
-            None => self.machine.profile(self.sight, lane, over),
+            None => self.machine.profile(self.sight, self.numbers.name(lane), over),
         }
     }
 
     fn area(&self, lane: usize, over: Interval) -> u128 {
-        let name = self.machine.movables.lanes().get(lane);
-        match self.board {
-            Some(board) => board.lane(lane).map_or(0, |lane| lane.area(over)),
-            None => name.and_then(|name| self.sight.lane(name)).map_or(0, |lane| lane.area(over)),
+        match (self.board, self.numbers.name(lane)) {
+            (Some(board), _) => board.lane(lane).map_or(0, |lane| lane.area(over)),
+            (None, None) => 0,
+            (None, Some(name)) => match self.sight.lane(name) {
+                Some(lane) => lane.area(over),
+                None => self.profile(lane, over).area(over),
+            },
         }
     }
 

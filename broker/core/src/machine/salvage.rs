@@ -7,12 +7,12 @@ use tidegate_policy::{ByteCount, Interval, ReservationId, Timestamp};
 
 use super::Machine;
 use super::capacity::{Ceiling, Ceilings, Loss};
-use super::movables::plan_of;
+use super::movables::{Numbers, plan_of};
 use super::room::{Field, Mover};
 use super::shrink::Squeeze;
 use super::sight::Sight;
 use crate::event::{Kept, MoveWhy, Moved};
-use crate::lane::LaneName;
+use crate::lane::{Lane, LaneName};
 use crate::planner::board::Board;
 use crate::planner::fill::{Choice, fill, most};
 use crate::planner::replan::{Job, replan, salvage};
@@ -66,7 +66,9 @@ impl Machine {
         squeeze.to_floors(self, &mut board);
         let found = |board: &Board| {
             let except = ids.clone();
-            let field = Field { machine: self, sight: &sight, from, except, board: Some(board) };
+            let numbers = Numbers::of(&self.movables);
+            let field =
+                Field { machine: self, sight: &sight, from, except, board: Some(board), numbers };
             replan(&field, jobs.clone(), self.budget())
         };
         let (mut raised, mut roomy) = (squeeze.clone(), board.clone());
@@ -195,13 +197,15 @@ impl Machine {
         let names = self.movables.lanes();
         let mut board = Board::new(names.len(), Interval::ALL);
         for (number, name) in names.iter().enumerate() {
-            let Some(lane) = sight.lane(name) else { continue };
-            let profile = match ceilings.get(name) {
-                Some(ceiling) => lane.profile_under(ceiling.capacity, &ceiling.cuts),
-                None if name.is_quota() => lane.profile(Interval::ALL).at_least_its_load(),
-                None => lane.profile(Interval::ALL),
+            let lane = sight.lane(name);
+            let profile = match (lane, ceilings.get(name)) {
+                (Some(lane), Some(ceiling)) => {
+                    Some(lane.profile_under(ceiling.capacity, &ceiling.cuts))
+                }
+                _ => sight.profile(name, Interval::ALL),
             };
-            board.open(number, || profile.closed(lane.is_drained()));
+            let Some(profile) = profile else { continue };
+            board.open(number, || profile.closed(lane.is_some_and(Lane::is_drained)));
         }
         board
     }

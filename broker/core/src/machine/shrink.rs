@@ -75,7 +75,7 @@ impl Machine {
             return None;
         }
         // The paths may be counted otherwise today: it is on the one that it is on.
-        let mut ways = self.ways(&found.project, &promise.ways.on_any_path(), found.terms).ok()?;
+        let mut ways = self.ways_for(found, &promise.ways.on_any_path()).ok()?;
         ways.retain(|way| {
             let books = |rate| way.booked(rate).into_iter().map(|booked| booked.amount);
             way.booked(floor).iter().map(|booked| &booked.lane).eq(&own.lanes)

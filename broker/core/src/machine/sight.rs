@@ -6,11 +6,13 @@ use std::iter::Peekable;
 
 use tidegate_policy::{BitRate, Interval, ProjectId, ReservationId, Timestamp};
 
-use super::Machine;
 use super::wanted::Wanted;
+use super::{LedgerState, Machine};
 use crate::event::{Moved, Route};
 use crate::lane::{Lane, LaneName, LaneNeed, Terms};
+use crate::owner::Owner;
 use crate::plan::Plan;
+use crate::planner::board::Profile;
 use crate::planner::place::leap_frog;
 use crate::reservation::Reservation;
 use crate::timeline::Timeline;
@@ -18,13 +20,13 @@ use crate::timeline::Timeline;
 /// The lanes as one request sees them.
 #[derive(Clone)]
 pub(super) struct Sight<'a> {
-    lanes: &'a BTreeMap<LaneName, Lane>,
+    state: &'a LedgerState,
     /// Those that differ from the ledger's.
     changed: BTreeMap<LaneName, Lane>,
     /// The plans that its batch has moved before it.
     moved: BTreeMap<ReservationId, Plan>,
-    /// The projects of what its batch was granted before it.
-    granted: Vec<ProjectId>,
+    /// Whose it is what its batch was granted before it.
+    granted: Vec<Owner>,
     /// Others follow it, who see what it is granted: that costs a copy of every lane it books.
     pub(super) followed: bool,
 }
@@ -47,7 +49,7 @@ pub(super) struct Placed<'w> {
 impl<'a> Sight<'a> {
     pub(super) fn of(machine: &'a Machine) -> Self {
         Self {
-            lanes: &machine.state.lanes,
+            state: &machine.state,
             changed: BTreeMap::new(),
             moved: BTreeMap::new(),
             granted: Vec::new(),
@@ -55,26 +57,59 @@ impl<'a> Sight<'a> {
         }
     }
 
-    /// Sees that a project was granted one more.
-    pub(super) fn grant(&mut self, project: &ProjectId) {
-        self.granted.push(project.clone());
+    /// Sees that somebody was granted one more.
+    pub(super) fn grant(&mut self, owner: &Owner) {
+        self.granted.push(owner.clone());
     }
 
-    /// How many it saw granted to a project and those below it.
-    pub(super) fn granted_below(&self, machine: &Machine, project: &ProjectId) -> usize {
-        let below = |granted: &&ProjectId| {
-            machine.projects().lineage(granted).any(|above| above.id == *project)
-        };
-        self.granted.iter().filter(below).count()
+    /// What it saw granted to a project and those below it.
+    pub(super) fn granted_below<'s>(
+        &'s self,
+        machine: &'s Machine,
+        project: &'s ProjectId,
+    ) -> impl Iterator<Item = &'s Owner> {
+        self.granted.iter().filter(|granted| {
+            machine.projects().lineage(&granted.project).any(|above| above.id == *project)
+        })
+    }
+
+    /// Sees the quotas that ways need and on which nobody has booked anything yet.
+    pub(super) fn open(&mut self, ways: &[Way]) {
+        for need in ways.iter().flat_map(|way| &way.needs).filter(|need| need.lane.is_quota()) {
+            if self.lane(&need.lane).is_none()
+                && let Some(fresh) = self.state.fresh_quota(&need.lane)
+            {
+                self.changed.insert(need.lane.clone(), fresh);
+            }
+        }
+    }
+
+    /// The same as one that sees them.
+    pub(super) fn opened(&self, ways: &[Way]) -> Self {
+        let mut opened = self.clone();
+        opened.open(ways);
+        opened
     }
 
     pub(super) fn lane(&self, name: &LaneName) -> Option<&Lane> {
-        self.changed.get(name).or_else(|| self.lanes.get(name))
+        self.changed.get(name).or_else(|| self.state.lanes.get(name))
+    }
+
+    /// What is free on a lane, with everybody where it is; nobody is on a quota that is not there.
+    pub(super) fn profile(&self, name: &LaneName, over: Interval) -> Option<Profile> {
+        let profile = match self.lane(name) {
+            Some(lane) => lane.profile(over),
+            None => self.state.fresh_quota(name)?.profile(over),
+        };
+        Some(if name.is_quota() { profile.at_least_its_load() } else { profile })
     }
 
     /// What a lane can carry, whatever somebody has of it past that.
     pub(super) fn limit(&self, name: &LaneName) -> u64 {
-        self.lanes.get(name).map_or(0, Lane::capacity)
+        match self.state.lanes.get(name) {
+            Some(lane) => lane.capacity(),
+            None => self.changed.get(name).map_or(0, Lane::capacity),
+        }
     }
 
     /// Sees `amount` more booked on a lane.
@@ -164,7 +199,8 @@ impl<'a> Sight<'a> {
 
     fn lane_mut(&mut self, name: &LaneName) -> Option<&mut Lane> {
         if !self.changed.contains_key(name) {
-            let lane = self.lanes.get(name)?.clone();
+            let known = self.state.lanes.get(name).cloned();
+            let lane = known.or_else(|| self.state.fresh_quota(name))?;
             self.changed.insert(name.clone(), lane);
         }
         self.changed.get_mut(name)

@@ -3,7 +3,7 @@
 //! A rigid request is a flexible one without a choice: one rate, one start. So is an offer that is
 //! taken.
 
-use tidegate_policy::{BitRate, ByteCount, Interval, Span, Timestamp};
+use tidegate_policy::{BitRate, ByteCount, Interval, Overcommit, Span, Timestamp};
 
 use super::Machine;
 use crate::command::{Ask, Shape, Until};
@@ -114,6 +114,11 @@ impl Wanted {
         Self { min, max: min, span, first: start, latest: start, horizon: end }
     }
 
+    /// What is promised of it where only a part is.
+    fn promised(self, ratio: Overcommit) -> Self {
+        Self { min: ratio.floor(self.min), max: ratio.floor(self.max), ..self }
+    }
+
     /// The first interval that would do.
     pub(super) fn at_first(&self) -> Option<Interval> {
         self.starting(self.first)
@@ -175,9 +180,13 @@ impl Machine {
         faults: &mut Vec<FieldFault>,
     ) -> Option<Wish> {
         let steady = match ask.shape {
-            Shape::Rigid { rate, start, until } => self.rigid(now, (rate, start, until), faults),
+            Shape::Rigid { rate, start, until } => {
+                let wanted = self.rigid(now, (rate, start, until), faults);
+                wanted.map(|wanted| wanted.promised(ask.standing.ratio))
+            }
             Shape::Flexible { min, max, span, start, end } => {
-                self.flexible(now, (min, max, span, start, end), &FLEXIBLE, faults)
+                let wanted = self.flexible(now, (min, max, span, start, end), &FLEXIBLE, faults);
+                wanted.map(|wanted| wanted.promised(ask.standing.ratio))
             }
             Shape::Offered { rate, over } => self.offered(now, rate, over, faults),
             Shape::Transfer { .. } => return self.sought(now, ask, faults).map(Wish::Volume),

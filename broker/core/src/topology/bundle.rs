@@ -14,6 +14,11 @@ impl Topology {
         self.storage.get(storage).map_or(&[], |storage| &storage.mirrors)
     }
 
+    /// The tier of a backend, if it has one.
+    pub(crate) fn tier_of(&self, storage: &Name) -> Option<&Name> {
+        self.storage.get(storage)?.tier.as_ref()
+    }
+
     /// What a request needs that names its lanes itself: one that is named twice carries the bytes
     /// twice, and one with a firm twin brings it along. A twin is not named by itself.
     ///

@@ -111,6 +111,7 @@ impl Topology {
                 write,
                 served_via: storage.served_via.clone(),
                 mirrors: storage.mirrors.clone(),
+                tier: storage.tier.clone(),
             };
             self.storage.insert(storage.name.clone(), compiled);
         }

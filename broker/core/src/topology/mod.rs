@@ -67,4 +67,5 @@ struct Storage {
     write: Vec<LaneName>,
     served_via: Vec<Name>,
     mirrors: Vec<Name>,
+    tier: Option<Name>,
 }

@@ -87,6 +87,8 @@ pub struct StorageSpec {
     pub served_via: Vec<Name>,
     /// Backends that hold the same objects.
     pub mirrors: Vec<Name>,
+    /// Its quality, as classes name it.
+    pub tier: Option<Name>,
 }
 
 /// A declared static path.

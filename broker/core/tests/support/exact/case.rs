@@ -170,7 +170,7 @@ impl Case {
 
 pub(crate) fn ask(ways: Ways, shape: Shape) -> Ask {
     Ask {
-        project: ProjectId::default_project(),
+        owner: ProjectId::default_project().into(),
         ways,
         shape,
         terms: Terms::default(),

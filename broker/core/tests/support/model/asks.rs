@@ -28,7 +28,7 @@ impl Generator {
             *max = (*max).min(*min);
         }
         Ask {
-            project: ProjectId::default_project(),
+            owner: ProjectId::default_project().into(),
             ways,
             shape,
             terms: Terms::default(),

@@ -228,6 +228,7 @@ impl Net {
                 capacity: capacity(index),
                 served_via,
                 mirrors: Vec::new(),
+                tier: None,
             }
         });
         TopologySpec {

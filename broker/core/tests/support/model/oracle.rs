@@ -342,7 +342,7 @@ impl Oracle {
         let held = ask.hold_for.map(|hold| at((now + ms(hold)).min(to)));
         let made = Reservation {
             id,
-            project: ask.project.clone(),
+            owner: ask.owner.clone(),
             plan: Plan::single(way.route.clone(), over, BitRate::from_bps(rate).unwrap(), booked),
             promise: self.promise(now, ask).map(Box::new),
             standing: ask.standing,

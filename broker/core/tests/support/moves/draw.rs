@@ -202,7 +202,7 @@ impl Draw {
         let movable = session.is_some() && !rigid && self.rng.chance(75);
         let priority = self.rng.pick(&[0, 0, 0, 1, 1, 2, 5, 9]);
         Ask {
-            project: ProjectId::default_project(),
+            owner: ProjectId::default_project().into(),
             ways: self.ways(),
             shape,
             terms: Terms::default(),

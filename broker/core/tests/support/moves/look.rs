@@ -274,7 +274,7 @@ impl Driver {
             split,
         };
         let ask = Ask {
-            project: before.project.clone(),
+            owner: before.owner.clone(),
             ways: promise.ways.clone(),
             shape,
             terms: before.terms,

@@ -183,6 +183,7 @@ impl Net {
                     capacity: capacity(index),
                     served_via: served.iter().map(|host| name(host)).collect(),
                     mirrors: vec![name(other)],
+                    tier: None,
                 }
             });
         let marks = ["8", "16"].map(|value| Mark::new(MarkKind::Dscp, value).unwrap());

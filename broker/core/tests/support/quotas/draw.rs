@@ -74,7 +74,7 @@ impl World {
 
     fn drawn(&mut self, shape: Shape) -> Ask {
         Ask {
-            project: self.drawn_project(),
+            owner: self.drawn_project().into(),
             ways: Ways::Between {
                 sources: vec![Endpoint::Storage(name("p"))],
                 destination: Endpoint::Host(name("h")),
@@ -95,7 +95,7 @@ impl World {
     pub(super) fn drawn_policy(&mut self) -> PolicyAsk {
         let mut ask = PolicyAsk { accept_overuse: self.rng.below(3) == 0, ..PolicyAsk::default() };
         if self.rng.chance(16) {
-            ask.gone.push(self.drawn_project());
+            ask.projects.gone.push(self.drawn_project());
             return ask;
         }
         for _ in 0..=self.rng.below(3) {
@@ -104,8 +104,12 @@ impl World {
             let known = self.machine.projects().get(&id).map(|it| it.parent.clone());
             // Most of them stay where they are.
             let parent = known.filter(|_| self.rng.below(3) != 0).unwrap_or(parent);
-            if ask.put.iter().all(|it| it.id != id) {
-                ask.put.push(Project { parent, quota: self.drawn_quota(), ..Project::new(id) });
+            if ask.projects.put.iter().all(|it| it.id != id) {
+                ask.projects.put.push(Project {
+                    parent,
+                    quota: self.drawn_quota(),
+                    ..Project::new(id)
+                });
             }
         }
         ask
@@ -120,6 +124,7 @@ impl World {
             rate_each: some(5, 13).and_then(|tens| BitRate::from_bps(tens * 10)),
             duration_each: some(6, 9).and_then(|fives| Span::from_ms(fives * 5000)),
             horizon: some(6, 21).and_then(|fives| Span::from_ms(fives * 5000)),
+            ..Quota::default()
         }
     }
 }

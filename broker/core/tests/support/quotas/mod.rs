@@ -71,6 +71,7 @@ fn endless() -> tidegate_core::TopologySpec {
             capacity,
             served_via: Vec::new(),
             mirrors: Vec::new(),
+            tier: None,
         }],
         ..<_>::default()
     }
@@ -171,7 +172,7 @@ impl World {
         let (ask, over, rate) = self.drawn_rigid();
         let naive = Naive::of(&self.machine, self.now);
         let projects = self.machine.projects();
-        let expected = naive.admits(projects, (&ask.project, self.now), over, rate);
+        let expected = naive.admits(projects, (&ask.owner.project, self.now), over, rate);
         let decision = self.ask(Command::Reserve(ask.clone().into())).unwrap();
         match (&decision.answer, expected) {
             (Answer::Reservation(_), None) if decision.events.len() == 1 => self.count("granted"),
@@ -273,10 +274,14 @@ impl World {
 
     fn policy(&mut self) {
         let ask: PolicyAsk = self.drawn_policy();
-        let after = self.machine.projects().changed(&ask.put, &ask.gone, ask.whole);
+        let after = self.machine.projects().changed(
+            &ask.projects.put,
+            &ask.projects.gone,
+            ask.projects.whole,
+        );
         let naive = Naive::of(&self.machine, self.now);
         let over = after.as_ref().is_ok_and(|after| naive.is_over(self.machine.projects(), after));
-        let left = ask.gone.iter().any(|id| naive.has(id));
+        let left = ask.projects.gone.iter().any(|id| naive.has(id));
         let accepted = ask.accept_overuse;
         match (self.ask(Command::ApplyPolicy(ask.into())), after) {
             (Err(Fault::Invalid(_)), Err(_)) => self.count("no tree"),

@@ -27,12 +27,12 @@ impl Naive {
     fn those(machine: &Machine, now: i64, is_one: impl Fn(&Reservation) -> bool) -> Self {
         let mut naive = Self::default();
         for found in machine.reservations(None).filter(|it| it.is_live() && is_one(it)) {
-            *naive.live.entry(found.project.clone()).or_default() += 1;
+            *naive.live.entry(found.owner.project.clone()).or_default() += 1;
             for segment in &found.plan.segments {
                 let (from, to) =
                     (segment.over.start().as_ms().max(now), segment.over.end().as_ms());
                 if from < to {
-                    naive.pieces.push((found.project.clone(), from, to, segment.rate.bps()));
+                    naive.pieces.push((found.owner.project.clone(), from, to, segment.rate.bps()));
                 }
             }
         }
@@ -177,17 +177,17 @@ impl Naive {
         }
         let each =
             |it: &Project| it.quota.rate_each.is_some_and(|limit| limit.max(found.rate()) < rate);
-        if projects.lineage(&found.project).any(each) {
+        if projects.lineage(&found.owner.project).any(each) {
             return Some(Reason::AboveQuota);
         }
-        self.fits(projects, &found.project, over, rate)
+        self.fits(projects, &found.owner.project, over, rate)
     }
 
     /// Whether other quotas leave somebody with more above what they allow than before.
     pub(super) fn is_over(&self, before: &Projects, after: &Projects) -> bool {
         let all = (i64::MIN, i64::MAX);
         let excesses = |projects: &Projects, id: &ProjectId| {
-            let quota = projects.get(id).map(|it| it.quota).unwrap_or_default();
+            let quota = projects.get(id).map(|it| it.quota.clone()).unwrap_or_default();
             let rate = quota
                 .rate
                 .map_or(0, |limit| self.peak(projects, id, all).saturating_sub(limit.bps()));

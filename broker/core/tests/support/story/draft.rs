@@ -88,8 +88,10 @@ pub(super) fn declare(draft: &mut TopologySpec, stands: &TopologySpec, words: &[
             let served_via = rest.word("via").map_or(Vec::new(), names);
             let storage = name(storage);
             draft.storage.retain(|known| known.name != storage);
+            let tier = rest.word("tier").map(name);
             let mirrors = rest.word("mirrors").map_or(Vec::new(), names);
-            let declared = StorageSpec { name: storage, place, capacity, served_via, mirrors };
+            let declared =
+                StorageSpec { name: storage, place, capacity, served_via, mirrors, tier };
             draft.storage.push(declared);
         }
         ["route", from, "->", to, links] => {

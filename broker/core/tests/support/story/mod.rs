@@ -5,7 +5,7 @@
 //! `storage P at S read 1Gbit write 1Gbit`, `route FROM -> TO LINK,LINK`,
 //! `steer FROM -> TO dscp|vlan|source|controller VALUE,VALUE paths N`, `remove KIND NAME`;
 //! options `raw`, `cost N`, `total RATE`, `overhead PPM`, `reserved PPM`, `mtu N`, `via H,H`,
-//! `ratio PPM`, `bundle N`, `share PPM`, `streams N`, `mirrors P,P`.
+//! `ratio PPM`, `bundle N`, `share PPM`, `streams N`, `mirrors P,P`, `tier T`.
 //! A second `host` line of the same name adds a NIC, unless the name stands in the topology.
 //! `raw` lanes carry what they say: nothing is reserved, no headers are counted.
 //!
@@ -28,8 +28,9 @@
 //! `windows`, `lane LANE FROM..TO` (what is free, step by step), `paths SOURCE -> DESTINATION
 //! [via H,H]`.
 //!
-//! `policy` and projects with their quotas (`projects.rs` has the words), `projects` (all of them);
-//! a request is `for PROJECT`, or for `default`.
+//! `policy` and projects with their quotas and classes (`projects.rs` has the words), `projects` and
+//! `classes` (all of them); a request is `for PROJECT`, or for `default`, perhaps `as PRINCIPAL`,
+//! `class CLASS` and `label KEY=VALUE`.
 //!
 //! Bounds: `limit moves N`, `limit segments N`, before anything else.
 //!
@@ -163,6 +164,7 @@ impl World {
             ["moving"] => self.moving(),
             ["counts"] => self.counts(),
             ["projects"] => self.projects(),
+            ["classes"] => self.classes(),
             _ => self.request(&words),
         };
         out.push_str(&self.pass());

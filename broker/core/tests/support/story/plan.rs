@@ -5,7 +5,7 @@ use tidegate_core::{
     CloseWhy, CounterOffer, Event, OfferKind, Plan, Promise, Promised, Refusal, Reservation, Route,
     Standing,
 };
-use tidegate_policy::{BitRate, ByteCount};
+use tidegate_policy::{BitRate, ByteCount, Overcommit};
 
 use super::World;
 use super::print::{instant, over, passing, rate, way};
@@ -79,7 +79,7 @@ impl World {
 
 /// What is promised beyond the plan of the day, and how it stands to others.
 fn promised(found: &Reservation) -> String {
-    let Standing { priority, preemptible } = found.standing;
+    let Standing { priority, preemptible, ratio, .. } = found.standing;
     let mut said = Vec::new();
     if let Some(Promise { what, movable, .. }) = found.promise.as_deref() {
         said.push(match what {
@@ -96,6 +96,10 @@ fn promised(found: &Reservation) -> String {
     }
     said.extend((priority != 0).then(|| format!("priority {priority}")));
     said.extend(preemptible.then(|| "preemptible".into()));
+    said.extend((ratio != Overcommit::NONE).then(|| {
+        let class = found.owner.class.as_ref().map_or(String::new(), |it| format!("{it}, "));
+        format!("{class}up to {}", ratio.ceiling(found.rate()))
+    }));
     if said.is_empty() { String::new() } else { format!("  {}\n", said.join(", ")) }
 }
 

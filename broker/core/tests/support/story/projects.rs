@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use tidegate_core::{Answer, Command, Overuse, PolicyAsk, QuotaBlocker};
-use tidegate_policy::{Project, ProjectId, Quota};
+use tidegate_core::{Answer, Changed, Command, Overuse, PolicyAsk, QuotaBlocker};
+use tidegate_policy::{Class, ClassId, Each, Headroom, Part, Project, ProjectId, Quota, Share};
 
 use super::World;
 use super::draft::name;
@@ -11,22 +11,29 @@ use super::print::instant;
 use super::shape::{option, span};
 
 impl World {
-    /// `policy [whole] [etag N] [ignoring checks]`, then `project NAME [in P] [rate R]
-    /// [reservations N] [rate-each R] [duration-each SPAN] [horizon SPAN] [label K=V]` or
-    /// `delete NAME` with ` ; ` in between.
+    /// `policy [whole] [etag N] [ignoring checks]`, then with ` ; ` in between `project NAME [in P]
+    /// [label K=V]` and its limits, `class NAME` and what it is, `delete NAME`, `delete-class NAME`.
+    /// Limits: `rate R`, `reservations N`, `rate-each R`, `duration-each SPAN`, `horizon SPAN`,
+    /// `share SELECTOR=PART`, `principals N`, and of each principal `own-rate R`, `own-reservations N`,
+    /// `own-share SELECTOR=PART`. Classes: `ratio 1:N`, `weight N`, `priority N`, `preemptible`,
+    /// `lane-share PART`, `headroom PART longest SPAN`, `grace SPAN`, `hold SPAN`, `only P,P`,
+    /// `tiers T,T`.
     pub(super) fn policy(&self, words: &[&str]) -> Command {
-        let first = words.iter().position(|word| matches!(*word, "project" | "delete"));
+        let kinds = ["project", "class", "delete", "delete-class"];
+        let first = words.iter().position(|word| kinds.contains(word));
         let (how, all) = words.split_at(first.unwrap_or(words.len()));
         let mut ask = PolicyAsk {
-            whole: how.contains(&"whole"),
             version: option(how, "etag").map(|text| text.parse().unwrap()),
             accept_overuse: how.contains(&"ignoring"),
             ..PolicyAsk::default()
         };
+        ask.projects.whole = how.contains(&"whole");
         for part in all.split(|word| *word == ";") {
             match part {
-                ["project", name, rest @ ..] => ask.put.push(project(name, rest)),
-                ["delete", name] => ask.gone.push(id(name)),
+                ["project", name, rest @ ..] => ask.projects.put.push(project(name, rest)),
+                ["class", name, rest @ ..] => ask.classes.put.push(class(name, rest)),
+                ["delete", name] => ask.projects.gone.push(id(name)),
+                ["delete-class", called] => ask.classes.gone.push(ClassId(name(called))),
                 [] => {}
                 _ => self.fail(&format!("no such change of policy: {}", part.join(" "))),
             }
@@ -43,39 +50,104 @@ impl World {
         lines.collect()
     }
 
+    /// Every class.
+    pub(super) fn classes(&self) -> String {
+        self.machine.classes().iter().map(|class| format!("{}\n", graded(class))).collect()
+    }
+
     pub(super) fn policy_answer(&self, answer: &Answer) -> String {
         let Answer::Policy { version, changes, overuses } = answer else { return String::new() };
         let mut out = format!("policy {version}\n");
-        for change in changes {
-            let line = match (&change.before, &change.after) {
-                (None, Some(after)) => format!("  + {}\n", described(after)),
-                (Some(_), Some(after)) => format!("  ~ {}\n", described(after)),
-                (Some(before), None) => format!("  - projects/{}\n", before.id),
-                (None, None) => self.fail("nothing came of nothing"),
-            };
-            out.push_str(&line);
+        for change in &changes.projects {
+            out.push_str(&line(change, described));
         }
-        out + &overuses.iter().map(overused).collect::<String>()
+        for change in &changes.classes {
+            out.push_str(&line(change, graded));
+        }
+        out + &overuses.iter().map(|it| format!("  {}\n", overused(it))).collect::<String>()
+    }
+}
+
+fn line<T>(change: &Changed<T>, describe: impl Fn(&T) -> String) -> String {
+    match (&change.before, &change.after) {
+        (None, Some(after)) => format!("  + {}\n", describe(after)),
+        (Some(_), Some(after)) => format!("  ~ {}\n", describe(after)),
+        (Some(before), None) => format!("  - {}\n", describe(before).split(' ').next().unwrap()),
+        (None, None) => panic!("nothing came of nothing"),
     }
 }
 
 /// What is over its quota.
 fn overused(overuse: &Overuse) -> String {
-    let Overuse { project, what, limit, used, until } = overuse;
+    let Overuse { whose, what, of, limit, used, until } = overuse;
     let (limit, used) = (what.amount(*limit), what.amount(*used));
-    format!("  projects/{project}: {what}: {used} used of {limit} until {}\n", instant(*until))
+    let of = of.as_ref().map_or(String::new(), |lane| format!(" of {lane}"));
+    format!("{whose}: {what}{of}: {used} used of {limit} until {}", instant(*until))
 }
 
 /// Which limit of a quota is in the way.
 pub(super) fn quota(blocker: &QuotaBlocker) -> String {
-    let QuotaBlocker { project, what, limit, used, asked } = blocker;
+    let QuotaBlocker { whose, what, limit, used, asked } = blocker;
     let [limit, used, asked] = [*limit, *used, *asked].map(|it| what.amount(it));
-    format!("  projects/{project}: {what}: {asked} asked for, {used} used of {limit}\n")
+    format!("  {whose}: {what}: {asked} asked for, {used} used of {limit}\n")
+}
+
+fn graded(class: &Class) -> String {
+    let Class { id, ratio, weight, priority, preemptible, .. } = class;
+    let mut out = format!("classes/{id} {ratio} weight {weight} priority {priority}");
+    let mut say = |what: &str, text: Option<String>| {
+        out.extend(text.map(|text| format!(" {what} {text}").trim_end().to_owned()));
+    };
+    say("preemptible", preemptible.then(String::new));
+    say("lane-share", class.lane_share.map(|it| it.to_string()));
+    say("headroom", class.headroom.map(|it| format!("{} longest {}", it.part, it.longest)));
+    say("grace", class.no_show_grace.map(|it| it.to_string()));
+    say("hold", class.hold_for.map(|it| it.to_string()));
+    let only: Vec<String> = class.projects.iter().map(ToString::to_string).collect();
+    say("only", (!only.is_empty()).then(|| only.join(",")));
+    let tiers: Vec<String> = class.tiers.iter().map(ToString::to_string).collect();
+    say("tiers", (!tiers.is_empty()).then(|| tiers.join(",")));
+    out
+}
+
+fn class(called: &str, words: &[&str]) -> Class {
+    let plain = Class::new(ClassId(name(called)));
+    let part = |key| option(words, key).map(|text| text.parse::<Part>().unwrap());
+    let list = |key| option(words, key).into_iter().flat_map(|text| text.split(',')).map(name);
+    let longest = option(words, "longest").map(span);
+    let headroom = part("headroom").zip(longest);
+    Class {
+        ratio: option(words, "ratio").map_or(plain.ratio, |text| text.parse().unwrap()),
+        weight: option(words, "weight").map_or(plain.weight, |text| text.parse().unwrap()),
+        priority: option(words, "priority").map_or(plain.priority, |text| text.parse().unwrap()),
+        preemptible: words.contains(&"preemptible"),
+        lane_share: part("lane-share"),
+        headroom: headroom.map(|(part, longest)| Headroom { part, longest }),
+        no_show_grace: option(words, "grace").map(span),
+        hold_for: option(words, "hold").map(span),
+        projects: list("only").map(ProjectId).collect(),
+        tiers: list("tiers").collect(),
+        ..plain
+    }
+}
+
+fn shares(shares: &[Share]) -> Option<String> {
+    let shares: Vec<String> = shares.iter().map(|it| format!("{}={}", it.of, it.part)).collect();
+    (!shares.is_empty()).then(|| shares.join(","))
+}
+
+fn share(words: &[&str], key: &str) -> Vec<Share> {
+    let shares = option(words, key).into_iter().flat_map(|text| text.split(','));
+    let read = |text: &str| {
+        let (of, part) = text.split_once('=').unwrap();
+        Share { of: of.parse().unwrap(), part: part.parse().unwrap() }
+    };
+    shares.map(read).collect()
 }
 
 fn described(project: &Project) -> String {
     let Project { id, parent, labels, quota } = project;
-    let Quota { rate, reservations, rate_each, duration_each, horizon } = quota;
+    let Quota { rate, reservations, rate_each, duration_each, horizon, .. } = quota;
     let mut out = format!("projects/{id}");
     let mut say = |what: &str, text: Option<String>| {
         out.extend(text.map(|text| format!(" {what} {text}")));
@@ -86,6 +158,11 @@ fn described(project: &Project) -> String {
     say("rate-each", rate_each.map(|it| it.to_string()));
     say("duration-each", duration_each.map(|it| it.to_string()));
     say("horizon", horizon.map(|it| it.to_string()));
+    say("share", shares(&quota.shares));
+    say("principals", quota.principals.map(|it| it.to_string()));
+    say("own-rate", quota.each.rate.map(|it| it.to_string()));
+    say("own-reservations", quota.each.reservations.map(|it| it.to_string()));
+    say("own-share", shares(&quota.each.shares));
     for (key, value) in labels {
         say("label", Some(format!("{key}={value}")));
     }
@@ -103,6 +180,13 @@ fn project(called: &str, words: &[&str]) -> Project {
         rate_each: rate("rate-each"),
         duration_each: option(words, "duration-each").map(span),
         horizon: option(words, "horizon").map(span),
+        shares: share(words, "share"),
+        principals: option(words, "principals").map(|text| text.parse().unwrap()),
+        each: Each {
+            rate: rate("own-rate"),
+            reservations: option(words, "own-reservations").map(|text| text.parse().unwrap()),
+            shares: share(words, "own-share"),
+        },
     };
     Project { id: id(called), parent: option(words, "in").map(id), labels, quota }
 }

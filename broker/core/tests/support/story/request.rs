@@ -3,9 +3,10 @@
 use tidegate_core::command::Relation;
 use tidegate_core::lane::LaneName;
 use tidegate_core::{
-    Ask, Batch, Command, MaintenanceAsk, Modify, Release, Standing, Target, Terms, Until, Ways,
+    Ask, Batch, Command, MaintenanceAsk, Modify, Owner, Release, Standing, Target, Terms, Until,
+    Ways,
 };
-use tidegate_policy::{ByteCount, Endpoint, ProjectId, Timestamp};
+use tidegate_policy::{ByteCount, ClassId, Endpoint, ProjectId, Timestamp};
 
 use super::shape::{option, shape, signed_ms, span, time, times, weeks_later};
 use super::{World, draft, projects};
@@ -136,7 +137,7 @@ impl World {
         };
         let (shape, rest) = shape(rest);
         Ask {
-            project: option(rest, "for").map_or_else(ProjectId::default_project, projects::id),
+            owner: owner(rest),
             ways,
             shape,
             terms: Terms {
@@ -150,6 +151,7 @@ impl World {
             standing: Standing {
                 priority: option(rest, "priority").map_or(0, |text| text.parse().unwrap()),
                 preemptible: rest.contains(&"preemptible"),
+                ..Standing::default()
             },
         }
     }
@@ -157,6 +159,18 @@ impl World {
     fn target(&mut self, id: &str, words: &[&str]) -> Target {
         let revision = option(words, "etag").map(|text| text.parse().unwrap());
         Target { id: self.reservation(id), project: None, revision }
+    }
+}
+
+/// Whose it is: `for PROJECT as PRINCIPAL class CLASS label KEY=VALUE`, each of them or none.
+fn owner(words: &[&str]) -> Owner {
+    let project = option(words, "for").map_or_else(ProjectId::default_project, projects::id);
+    let labels = option(words, "label").and_then(|text| text.split_once('='));
+    Owner {
+        principal: option(words, "as").map(|text| text.parse().unwrap()),
+        class: option(words, "class").map(|text| ClassId(draft::name(text))),
+        labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect(),
+        ..project.into()
     }
 }
 

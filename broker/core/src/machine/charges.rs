@@ -1,0 +1,202 @@
+//! What a booking is charged to beside the lanes of its way: quotas, each of them a lane of its own.
+//!
+//! - a rate of a project, and of each above it: the payload that was asked for;
+//! - a share of a lane, of a project, of each above it and of a class: what is booked on the lane;
+//! - the same of one principal;
+//! - what long reservations of a class may have of a lane.
+//!
+//! A quota of a rate is there as long as it is set, so that it can be looked at. All others are there
+//! while something is booked on them: nobody could count the lanes of all principals there might be.
+
+use tidegate_policy::{BitRate, Classes, Name, Overcommit, Part, ProjectId, Projects, Share};
+
+use super::{LedgerState, Machine};
+use crate::event::Corrupt;
+use crate::lane::{Holder, Lane, LaneDef, LaneName, LaneNeed, QuotaLane};
+use crate::owner::{Account, Owner};
+use crate::promise::Promised;
+use crate::reservation::Reservation;
+use crate::topology::Topology;
+
+/// A lane that a booking takes as well.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Charge {
+    pub(super) lane: LaneName,
+    /// The place, among the lanes of the way, of the one that it is a share of; `None` takes the payload
+    /// that was asked for.
+    pub(super) of: Option<usize>,
+}
+
+impl Charge {
+    /// What a rate books on it, beside what it books on the lanes of the way.
+    pub(super) fn amount(&self, rate: BitRate, lanes: &[u64], account: &Account) -> u64 {
+        match self.of {
+            Some(place) => lanes.get(place).copied().unwrap_or(0),
+            None => account.ratio.ceiling(rate).bps(),
+        }
+    }
+}
+
+/// All that says what bookings are charged to.
+#[derive(Clone, Copy)]
+pub(super) struct Quotas<'a> {
+    pub(super) projects: &'a Projects,
+    pub(super) classes: &'a Classes,
+    pub(super) topology: &'a Topology,
+}
+
+impl<'a> Quotas<'a> {
+    /// What a booking on these lanes is charged to, from its project upwards, then its class.
+    pub(super) fn charges(&self, account: &Account, lanes: &[&LaneName]) -> Vec<Charge> {
+        let mut charges = Vec::new();
+        // A firm twin is the same capacity as its lane.
+        let whole = |lane: &LaneName| self.topology.lanes.get(lane).is_some_and(|def| !def.firm);
+        let shared: Vec<(usize, &LaneName)> = {
+            let numbered = lanes.iter().copied().enumerate();
+            numbered.filter(|(_, lane)| whole(lane)).collect()
+        };
+        let mut shares = |of: &[Share], name: &dyn Fn(&LaneName) -> LaneName| {
+            if of.is_empty() {
+                return;
+            }
+            let taken = shared.iter().filter(|(_, lane)| Share::least(of, lane.as_str()).is_some());
+            charges
+                .extend(taken.map(|(place, lane)| Charge { lane: name(lane), of: Some(*place) }));
+        };
+        let mut rates = Vec::new();
+        for project in self.projects.lineage(&account.project) {
+            let (id, quota) = (&project.id, &project.quota);
+            rates.extend(quota.rate.map(|_| LaneName::quota(id)));
+            shares(&quota.shares, &|lane| LaneName::project_share(id, lane));
+            if let Some(whose) = &account.principal {
+                rates.extend(quota.each.rate.map(|_| LaneName::principal_rate(id, whose)));
+                shares(&quota.each.shares, &|lane| LaneName::principal_share(id, whose, lane));
+            }
+        }
+        if let Some(class) = account.class.as_ref().and_then(|id| self.classes.get(id)) {
+            if class.lane_share.is_some() {
+                charges.extend(shared.iter().map(|(place, lane)| Charge {
+                    lane: LaneName::class_share(&class.id, lane),
+                    of: Some(*place),
+                }));
+            }
+            if account.long {
+                charges.extend(shared.iter().map(|(place, lane)| Charge {
+                    lane: LaneName::class_long(&class.id, lane),
+                    of: Some(*place),
+                }));
+            }
+        }
+        let rates = rates.into_iter().map(|lane| Charge { lane, of: None });
+        rates.chain(charges).collect()
+    }
+
+    /// Whether anything that an account is charged to is a share of a lane.
+    pub(super) fn has_shares(&self, account: &Account) -> bool {
+        let mut above = self.projects.lineage(&account.project).map(|it| &it.quota);
+        let class = account.class.as_ref().and_then(|id| self.classes.get(id));
+        above.any(|it| !it.shares.is_empty() || !it.each.shares.is_empty())
+            || class.is_some_and(|class| class.lane_share.is_some() || account.long)
+    }
+
+    /// What a quota can carry; `None` if it is not set.
+    pub(super) fn def(&self, name: &LaneName) -> Option<LaneDef> {
+        let QuotaLane { holder, of } = name.as_quota()?;
+        let quota = |project: &str| {
+            let id = ProjectId(project.parse::<Name>().ok()?);
+            self.projects.get(&id).map(|project| &project.quota)
+        };
+        let class = |name: &str| self.classes.get(&tidegate_policy::ClassId(name.parse().ok()?));
+        let part = |of: &str, part: Option<Part>| {
+            Some(self.topology.lanes.get(&LaneName::new(of))?.share(part?))
+        };
+        match (holder, of) {
+            (Holder::Project(id), None) => Some(LaneDef::quota(quota(id)?.rate?.bps())),
+            (Holder::Principal(id, _), None) => Some(LaneDef::quota(quota(id)?.each.rate?.bps())),
+            (Holder::Project(id), Some(of)) => part(of, Share::least(&quota(id)?.shares, of)),
+            (Holder::Principal(id, _), Some(of)) => {
+                part(of, Share::least(&quota(id)?.each.shares, of))
+            }
+            (Holder::Class(id), Some(of)) => part(of, class(id)?.lane_share),
+            (Holder::Long(id), Some(of)) => part(of, Some(class(id)?.headroom?.part.rest())),
+            (Holder::Class(_) | Holder::Long(_), None) => None,
+        }
+    }
+
+    /// Whether something that lasts this long leaves the headroom of its class alone.
+    pub(super) fn is_long(&self, owner: &Owner, lasts: tidegate_policy::Span) -> bool {
+        let class = owner.class.as_ref().and_then(|id| self.classes.get(id));
+        class.and_then(|class| class.headroom).is_some_and(|headroom| headroom.longest < lasts)
+    }
+
+    /// What the bookings of a reservation are charged to.
+    pub(super) fn account(&self, found: &Reservation) -> Account {
+        let (ratio, lasts) = match found.promise.as_ref().map(|promise| promise.what) {
+            Some(Promised::Volume { window, .. }) => (Overcommit::NONE, window.span()),
+            Some(Promised::Span { .. }) | None => (found.standing.ratio, found.interval.span()),
+        };
+        found.owner.account(ratio, self.is_long(&found.owner, lasts))
+    }
+}
+
+impl Owner {
+    pub(super) fn account(&self, ratio: Overcommit, long: bool) -> Account {
+        let Self { project, principal, class, labels: _ } = self.clone();
+        Account { project, principal, class, ratio, long }
+    }
+}
+
+impl LedgerState {
+    pub(super) fn quotas(&self) -> Quotas<'_> {
+        Quotas { projects: &self.projects, classes: &self.classes, topology: &self.topology }
+    }
+
+    /// A quota on which nothing is booked; `None` if it is not set.
+    pub(crate) fn fresh_quota(&self, name: &LaneName) -> Option<Lane> {
+        let def = self.quotas().def(name)?;
+        let mut lane = Lane::of(def);
+        let of = name.as_quota().and_then(|quota| self.lanes.get(&LaneName::new(quota.of?)));
+        if let Some(of) = of {
+            let cut = lane.follow_windows(of);
+            debug_assert!(cut.is_ok(), "a cut is at most the capacity");
+        }
+        Some(lane)
+    }
+
+    /// Lets every quota be as large as it is set, and every share have the windows of its lane.
+    pub(super) fn resize_quotas(&mut self) -> Result<(), Corrupt> {
+        let names: Vec<LaneName> =
+            self.lanes.keys().filter(|name| name.is_quota()).cloned().collect();
+        for name in names {
+            let fresh = self.fresh_quota(&name);
+            let lane = self.lanes.entry(name.clone()).or_default();
+            lane.def = fresh.as_ref().and_then(|fresh| fresh.def.clone());
+            lane.follow_windows(&fresh.unwrap_or_default())
+                .map_err(|_| Corrupt { what: format!("{name} overflows") })?;
+        }
+        Ok(())
+    }
+}
+
+impl LaneName {
+    /// Whether it is there while nothing is booked on it.
+    pub(crate) fn lasts_empty(&self) -> bool {
+        let is_rate = |quota: QuotaLane<'_>| {
+            matches!(quota, QuotaLane { holder: Holder::Project(_), of: None })
+        };
+        self.as_quota().is_none_or(is_rate)
+    }
+}
+
+impl Machine {
+    /// What a reservation needs of quotas, beside what it needs of the lanes of a way.
+    pub(super) fn charged(&self, account: &Account, needs: &[LaneNeed]) -> Vec<LaneNeed> {
+        let lanes: Vec<&LaneName> = needs.iter().map(|need| &need.lane).collect();
+        let charges = self.state.quotas().charges(account, &lanes).into_iter();
+        let needs = charges.filter_map(|Charge { lane, of }| match of {
+            Some(place) => Some(LaneNeed { lane, ..needs.get(place)?.clone() }),
+            None => Some(LaneNeed::payload(lane, account.ratio)),
+        });
+        needs.collect()
+    }
+}
