@@ -114,6 +114,7 @@ impl Case {
                 capacity: carries.capacity(),
                 served_via: via.iter().map(|index| host(*index)).collect(),
                 mirrors: Vec::new(),
+                tier: None,
             };
         let steering = |(from, to, paths): &(Node, Node, u32)| SteeringSpec {
             from: from.clone(),

@@ -13,7 +13,10 @@ pub(super) fn fault_label(fault: &Fault) -> &'static str {
         Fault::SessionEnded(_) => "session ended",
         Fault::NotHolder { .. } => "not holder",
         Fault::LanesInUse { .. } => "lanes in use",
-        Fault::StalePolicy { .. } | Fault::ProjectInUse { .. } | Fault::QuotasInUse(_) => "policy",
+        Fault::StalePolicy { .. }
+        | Fault::ProjectInUse { .. }
+        | Fault::ClassInUse { .. }
+        | Fault::QuotasInUse(_) => "policy",
         Fault::Full { .. } => "full",
         Fault::Within { fault, .. } => fault_label(fault),
     }
@@ -31,6 +34,8 @@ pub(super) fn label(answer: &Answer, changed: bool) -> &'static str {
             Reason::NoHeadroom => "no headroom",
             Reason::OthersRefused => "others refused",
             Reason::OtherTaken => "other taken",
+            Reason::ClassNotAllowed => "class not allowed",
+            Reason::NoTier => "no tier",
         },
         Answer::Batch(answers) if !changed && 1 < answers.len() => "batch refused",
         Answer::Batch(_) => "batch",

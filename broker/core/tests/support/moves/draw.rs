@@ -210,7 +210,11 @@ impl Draw {
             session,
             hold_best_offer: self.rng.chance(5),
             movable,
-            standing: Standing { priority, preemptible: self.rng.chance(45) },
+            standing: Standing {
+                priority,
+                preemptible: self.rng.chance(45),
+                ..Standing::default()
+            },
         }
     }
 
