@@ -3,6 +3,7 @@
 //! This crate is the bottom of everything. It knows no clock, no wire, no file and no thread:
 //! text and numbers come in as arguments, checked values or one precise [`ParseError`] go out.
 
+pub mod calendar;
 pub mod endpoint;
 pub mod error;
 pub mod ids;
