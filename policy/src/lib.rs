@@ -1,4 +1,4 @@
-//! The words of Tidegate and their rules: rates, sizes, time, intervals, names, projects and quotas.
+//! The words of Tidegate and their rules: rates, sizes, time, calendars, names, projects and quotas.
 //!
 //! This crate is the bottom of everything. It knows no clock, no wire, no file and no thread:
 //! text and numbers come in as arguments, checked values or one precise [`ParseError`] go out.
@@ -6,15 +6,18 @@
 pub mod calendar;
 pub mod endpoint;
 pub mod error;
+pub mod fair;
 pub mod ids;
 pub mod mark;
 pub mod project;
 pub mod resource;
+pub mod spill;
 pub mod time;
 pub mod units;
 
 mod decimal;
 
+pub use calendar::{Period, Profile, TimeOfDay, Weekdays, Weekly, Zone};
 pub use endpoint::Endpoint;
 pub use error::ParseError;
 pub use ids::{MaintenanceId, Name, ProjectId, RequestId, ReservationId, SessionId};
