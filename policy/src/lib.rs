@@ -1,21 +1,25 @@
-//! The words of Tidegate and their rules: rates, sizes, time, intervals, names, projects and quotas.
+//! The words of Tidegate and their rules: rates, sizes, time, calendars, names, projects and quotas.
 //!
 //! This crate is the bottom of everything. It knows no clock, no wire, no file and no thread:
 //! text and numbers come in as arguments, checked values or one precise [`ParseError`] go out.
 
+pub mod calendar;
 pub mod class;
 pub mod endpoint;
 pub mod error;
+pub mod fair;
 pub mod ids;
 pub mod mark;
 pub mod project;
 pub mod resource;
 pub mod share;
+pub mod spill;
 pub mod time;
 pub mod units;
 
 mod decimal;
 
+pub use calendar::{Period, Profile, TimeOfDay, Weekdays, Weekly, Zone};
 pub use class::{Class, ClassFault, Classes, Headroom, Overcommit};
 pub use endpoint::Endpoint;
 pub use error::ParseError;
@@ -23,7 +27,7 @@ pub use ids::{
     ClassId, MaintenanceId, Name, Principal, ProjectId, RequestId, ReservationId, SessionId,
 };
 pub use mark::{Mark, MarkKind};
-pub use project::{Each, Limit, Project, ProjectFault, Projects, Quota};
+pub use project::{Budget, Each, Limit, Project, ProjectFault, Projects, Quota};
 pub use resource::Resource;
 pub use share::{Part, Selector, Share};
 pub use time::{Interval, Span, TimeText, Timestamp};

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Bound::{Excluded, Unbounded};
 
+use crate::calendar::{Period, Profile, Weekly, Zone};
 use crate::ids::ProjectId;
 use crate::share::{SHARES_MAX, Share};
-use crate::time::Span;
-use crate::units::BitRate;
+use crate::time::{Interval, Span};
+use crate::units::{BitRate, ByteCount};
 
 /// The most projects.
 pub const PROJECTS_MAX: usize = 10_000;
@@ -53,6 +54,23 @@ pub struct Quota {
     pub principals: Option<u32>,
     /// What each principal may have.
     pub each: Each,
+    /// The payload bytes that may be promised in a period.
+    pub budgets: Vec<Budget>,
+    /// The rate instead of `rate` at hours of the week, in `zone`; of hours that overlap the least.
+    pub weekly: Vec<(Weekly, BitRate)>,
+    /// The rate instead of both at a time; of those that overlap the last in the list.
+    pub overrides: Vec<(Interval, BitRate)>,
+    /// Whose days, weeks, months and hours are meant.
+    pub zone: Zone,
+}
+
+/// So many payload bytes in each period.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Budget {
+    /// A day, week or month.
+    pub period: Period,
+    /// The payload bytes that may be promised in each of them.
+    pub bytes: ByteCount,
 }
 
 /// What one principal of a project, or of those below it, may have; what is `None` is unlimited.
@@ -64,6 +82,8 @@ pub struct Each {
     pub reservations: Option<u32>,
     /// How much of lanes may be booked at one instant.
     pub shares: Vec<Share>,
+    /// The payload bytes that may be promised in a period, in the zone of the quota.
+    pub budgets: Vec<Budget>,
 }
 
 /// What there may be so much of.
@@ -83,6 +103,8 @@ pub enum Limit {
     Principals,
     /// Bits per second of a lane at one instant.
     Share,
+    /// Payload bytes promised in a period.
+    Budget(Period),
 }
 
 impl Limit {
@@ -94,6 +116,7 @@ impl Limit {
                 BitRate::from_bps(amount).map(|it| it.to_string())
             }
             Self::DurationEach | Self::Horizon => Span::from_ms(amount).map(|it| it.to_string()),
+            Self::Budget(_) => Some(ByteCount::new(amount).to_string()),
             Self::Reservations | Self::Principals => None,
         };
         text.unwrap_or_else(|| amount.to_string())
@@ -110,6 +133,9 @@ impl fmt::Display for Limit {
             Self::Horizon => "time until one reservation ends",
             Self::Principals => "principals at once",
             Self::Share => "share",
+            Self::Budget(Period::Day) => "bytes in a day",
+            Self::Budget(Period::Week) => "bytes in a week",
+            Self::Budget(Period::Month) => "bytes in a month",
         })
     }
 }
@@ -249,7 +275,13 @@ impl Projects {
             }
             let labels = label_fault(&project.labels);
             faults.extend(labels.map(|why| ProjectFault::new(&project.id, "labels", why)));
-            faults.extend(project.share_fault());
+            faults.extend(
+                project
+                    .quota
+                    .faults()
+                    .into_iter()
+                    .map(|(field, why)| ProjectFault::new(&project.id, field, why)),
+            );
         }
         faults
     }
@@ -281,13 +313,49 @@ pub fn label_fault(labels: &BTreeMap<String, String>) -> Option<String> {
     Some(format!("{:?} is no label; use 1 to {LABEL_MAX} characters a side", bad.0))
 }
 
-impl Project {
-    fn share_fault(&self) -> Option<ProjectFault> {
-        let lists =
-            [("quota.shares", &self.quota.shares), ("quota.each.shares", &self.quota.each.shares)];
-        let (field, shares) = lists.into_iter().find(|(_, it)| SHARES_MAX < it.len())?;
-        let why = format!("there are {}; name at most {SHARES_MAX}", shares.len());
-        Some(ProjectFault::new(&self.id, field, why))
+impl Quota {
+    /// The rate that may be booked, over time; `None` if it is the same at all times.
+    #[must_use]
+    pub fn profile(&self) -> Option<Profile> {
+        let changes = !self.weekly.is_empty() || !self.overrides.is_empty();
+        changes.then(|| Profile {
+            base: self.rate,
+            weekly: self.weekly.clone(),
+            overrides: self.overrides.clone(),
+            zone: self.zone.clone(),
+        })
+    }
+
+    /// Whether it limits the rate at any time.
+    #[must_use]
+    pub fn limits_rate(&self) -> bool {
+        self.rate.is_some() || !self.weekly.is_empty() || !self.overrides.is_empty()
+    }
+
+    fn faults(&self) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        for (field, shares) in
+            [("quota.shares", &self.shares), ("quota.each.shares", &self.each.shares)]
+        {
+            if SHARES_MAX < shares.len() {
+                let why = format!("there are {}; name at most {SHARES_MAX}", shares.len());
+                faults.push((field, why));
+            }
+        }
+        for (field, budgets) in
+            [("quota.budgets", &self.budgets), ("quota.each.budgets", &self.each.budgets)]
+        {
+            let periods: BTreeSet<Period> = budgets.iter().map(|budget| budget.period).collect();
+            if periods.len() < budgets.len() {
+                faults.push((field, "a period is named twice; say one budget for each".into()));
+            }
+        }
+        let profile = self.profile().map(|profile| profile.faults()).unwrap_or_default();
+        faults.extend(profile.into_iter().map(|fault| match fault.field {
+            "overrides" => ("quota.overrides", fault.why),
+            _ => ("quota.weekly", fault.why),
+        }));
+        faults
     }
 }
 
