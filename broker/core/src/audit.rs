@@ -110,7 +110,11 @@ fn maintenance(machine: &Machine, faults: &mut Vec<String>) {
         // A share has the windows of the lane that it is of.
         let of = name.as_quota().and_then(|quota| quota.of).map(LaneName::new);
         let windows = windows.get(of.as_ref().unwrap_or(name)).cloned().unwrap_or_default();
-        if !matches!(cuts(lane.capacity(), windows), Ok(cuts) if cuts == *lane.cuts()) {
+        let taken = match ledger.fresh_quota(name) {
+            Some(fresh) if name.is_quota() => Ok(fresh.cuts().clone()),
+            _ => cuts(lane.capacity(), windows),
+        };
+        if !matches!(taken, Ok(cuts) if cuts == *lane.cuts()) {
             faults.push(format!("{name}: what is taken away is not what its windows take"));
         }
         if !lane.is_sound() {
@@ -147,6 +151,9 @@ fn counts(machine: &Machine, faults: &mut Vec<String>) {
     let ledger = machine.ledger();
     if (ledger.live_of.clone(), ledger.live_by.clone()) != ledger.count_live() {
         faults.push("the live reservations of projects are not those that are counted".into());
+    }
+    if ledger.charged != machine.count_charged() {
+        faults.push("what is charged to budgets is not what the reservations promise".into());
     }
     if live != machine.live_reservations() {
         faults.push(format!("{live} reservations live, {} counted", machine.live_reservations()));

@@ -19,6 +19,7 @@ use crate::owner::Owner;
 use crate::plan::Plan;
 use crate::policy::{Overuse, PolicyChanges};
 use crate::promise::{Promise, Promised, Standing};
+use crate::refusal::Reason;
 use crate::topology::{Steer, TopologySpec};
 
 /// One thing that happened.
@@ -194,6 +195,8 @@ pub struct Reserved {
     pub hold_until: Option<Timestamp>,
     /// The session it is bound to.
     pub session: Option<SessionId>,
+    /// Why it would have been refused, had the broker not only observed: it books nothing.
+    pub despite: Option<Reason>,
 }
 
 /// A reservation whose plan was replaced from some instant on.

@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_policy::{Class, Classes, Project, Projects, RequestId, Resource, Span, Timestamp};
+use tidegate_policy::{
+    Class, Classes, Period, Project, Projects, RequestId, Resource, Span, Timestamp,
+};
 
 use crate::event::Corrupt;
 use crate::lane::Lane;
@@ -13,6 +15,7 @@ use crate::machine::due::Past;
 use crate::machine::policy::rate_lanes;
 use crate::machine::{LedgerState, Limits, Machine, Outcome, Remembered, apply};
 use crate::maintenance::Maintenance;
+use crate::policy::Whose;
 use crate::reservation::{Reservation, State};
 use crate::session::{Session, SessionState};
 use crate::topology::{TopologySpec, compile};
@@ -42,6 +45,10 @@ pub struct Image {
     pub classes: Vec<Class>,
     /// How often the policy was changed so far.
     pub policy_version: u64,
+    /// What was promised of budgets in periods that are not over, and is shown by no reservation any
+    /// more: whose, of which kind of period and its start, how much in bits per second times
+    /// milliseconds, and the end of the period.
+    pub spent: Vec<((Whose, Period, Timestamp), u128, Timestamp)>,
 }
 
 /// What a request was answered, for whoever asks again.
@@ -87,6 +94,8 @@ impl Machine {
             live: _,
             live_of: _,
             live_by: _,
+            charged: _,
+            spent,
             clock,
         } = self.into_ledger();
         let answer = |(id, remembered)| {
@@ -105,6 +114,7 @@ impl Machine {
             projects: projects.declared().cloned().collect(),
             classes: classes.iter().cloned().collect(),
             policy_version,
+            spent: spent.into_iter().map(|(key, (volume, end))| (key, volume, end)).collect(),
         }
     }
 
@@ -126,6 +136,7 @@ impl Machine {
             projects,
             classes,
             policy_version,
+            spent,
         } = image;
         let projects = Projects::default()
             .changed(&projects, &[], true)
@@ -134,9 +145,10 @@ impl Machine {
             .map_err(|faults| corrupt(format!("its classes are faulty: {faults:?}")))?;
         let topology = compile::compile(&topology)
             .map_err(|faults| corrupt(format!("its topology is faulty: {faults:?}")))?;
-        let quotas = rate_lanes(&projects);
-        let lanes = topology.lanes.iter().chain(&quotas);
-        let lanes = lanes.map(|(name, def)| (name.clone(), Lane::of(def.clone()))).collect();
+        let lanes = topology.lanes.iter();
+        let lanes = lanes.map(|(name, def)| (name.clone(), Lane::of(def.clone())));
+        let quotas = rate_lanes(&projects).map(|name| (name, Lane::default()));
+        let lanes = lanes.chain(quotas).collect();
         let mut state = LedgerState {
             topology,
             topology_version,
@@ -156,6 +168,8 @@ impl Machine {
             live: 0,
             live_of: BTreeMap::new(),
             live_by: BTreeMap::new(),
+            charged: BTreeMap::new(),
+            spent: spent.into_iter().map(|(key, volume, end)| (key, (volume, end))).collect(),
             clock,
         };
         for session in sessions {
@@ -173,6 +187,7 @@ impl Machine {
         (state.live_of, state.live_by) = state.count_live();
         let mut machine = Self::with_ledger(limits, state);
         machine.refit(clock)?;
+        machine.charge_all();
         Ok(machine)
     }
 }
@@ -310,6 +325,7 @@ mod tests {
             interval: all,
             from: Timestamp::EPOCH,
             session: Some(session.id),
+            despite: None,
             kept: Vec::new(),
             curtailed: false,
             last_move: None,

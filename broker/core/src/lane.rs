@@ -218,7 +218,7 @@ impl Lane {
     }
 
     /// Lets maintenance take away this much and nothing else.
-    fn set_cuts(&mut self, cuts: Timeline) -> Result<(), Imbalance> {
+    pub(crate) fn set_cuts(&mut self, cuts: Timeline) -> Result<(), Imbalance> {
         let load = if cuts.is_empty() {
             None
         } else {
@@ -228,6 +228,12 @@ impl Lane {
         };
         (self.cuts, self.load) = (cuts, load);
         Ok(())
+    }
+
+    /// As large as another one, with what is taken away of that, and what is booked on this one.
+    pub(crate) fn resize(&mut self, to: Self) -> Result<(), Imbalance> {
+        (self.def, self.windows) = (to.def, to.windows);
+        self.set_cuts(to.cuts)
     }
 
     /// The same windows as another lane has: of a share, those of the lane that it is of.

@@ -10,6 +10,7 @@ use crate::lane::{LaneName, Terms};
 use crate::owner::Owner;
 use crate::plan::Plan;
 use crate::promise::{Promise, Promised, Standing};
+use crate::refusal::Reason;
 
 /// What was asked and what is promised.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,6 +33,9 @@ pub struct Reservation {
     pub from: Timestamp,
     /// The session it is bound to.
     pub session: Option<SessionId>,
+    /// Why it would have been refused, had the broker not only observed: it books nothing, and no quota
+    /// counts it.
+    pub despite: Option<Reason>,
     /// What earlier terms leave booked beyond that.
     pub kept: Vec<Kept>,
     /// Its end was brought forward because capacity is lost from then on.
@@ -109,6 +113,12 @@ impl Reservation {
             State::Held { .. } | State::Confirmed => true,
             State::Closed { .. } => false,
         }
+    }
+
+    /// Held or confirmed, and one that quotas count.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        self.is_live() && self.despite.is_none()
     }
 
     /// Where `now` stands in its interval.
@@ -322,7 +332,8 @@ impl Reservation {
         created: Timestamp,
         created_by: Option<RequestId>,
     ) -> Option<Self> {
-        let Reserved { id, owner, plan, promise, standing, terms, hold_until, session } = reserved;
+        let Reserved { id, owner, plan, promise, standing, terms, hold_until, session, despite } =
+            reserved;
         let interval = plan.interval().filter(|_| plan.is_sound())?;
         let state = match hold_until {
             Some(until) => State::Held { until },
@@ -338,6 +349,7 @@ impl Reservation {
             interval,
             from: interval.start(),
             session,
+            despite,
             kept: Vec::new(),
             curtailed: false,
             last_move: None,

@@ -3,6 +3,7 @@
 
 use tidegate_policy::{ByteCount, Name, RequestId, ReservationId, SessionId, Timestamp};
 
+use super::charges::day_of;
 use super::due::Past;
 use super::{Machine, Outcome, Remembered};
 use crate::event::{Change, CloseWhy, Corrupt, Event, Modified, Moved, RequestMark, Reserved};
@@ -17,10 +18,7 @@ impl Machine {
     /// # Errors
     /// [`Corrupt`] where it does not follow from the state: the caller stops.
     pub fn apply(&mut self, event: &Event) -> Result<(), Corrupt> {
-        if event.at < self.state.clock {
-            return Err(corrupt(format!("{} lies before {}", event.at, self.state.clock)));
-        }
-        self.state.clock = event.at;
+        self.pass_time(event.at)?;
         let mark = event.request;
         match &event.change {
             Change::TopologyApplied { spec, version, losses } => {
@@ -86,6 +84,16 @@ impl Machine {
         Ok(())
     }
 
+    /// Quotas that follow the calendar are looked up anew each day.
+    fn pass_time(&mut self, now: Timestamp) -> Result<(), Corrupt> {
+        let before = self.state.clock;
+        if now < before {
+            return Err(corrupt(format!("{now} lies before {before}")));
+        }
+        self.state.clock = now;
+        if day_of(before) == day_of(now) { Ok(()) } else { self.state.follow_calendar() }
+    }
+
     fn reserved(&mut self, reserved: &Reserved, event: &Event) -> Result<(), Corrupt> {
         let id = reserved.id;
         if self.state.reservations.contains_key(&id) {
@@ -100,7 +108,10 @@ impl Machine {
         let reservation =
             reservation.ok_or_else(|| corrupt(format!("reservation {id} has no plan")))?;
         self.book(&reservation)?;
-        self.state.count_one(&reservation.owner, true);
+        self.recharge(None, Some(&reservation));
+        if reservation.despite.is_none() {
+            self.state.count_one(&reservation.owner, true);
+        }
         self.state.ends.insert(reservation.ends(self.limits.lease));
         self.state.reservations.insert(id, reservation);
         self.number(id);
@@ -167,7 +178,9 @@ impl Machine {
         }
         self.movables.forget(id);
         self.state.live = self.state.live.saturating_sub(1);
-        self.state.count_one(&closed.owner, false);
+        if closed.despite.is_none() {
+            self.state.count_one(&closed.owner, false);
+        }
         self.state.past.extend(past(&closed));
         Ok(())
     }
@@ -268,7 +281,9 @@ impl Machine {
     ) -> Result<(), Corrupt> {
         // Booked first, so that a lane which left the topology is not dropped in between.
         self.book(after)?;
-        self.free(before)
+        self.free(before)?;
+        self.recharge(Some(before), Some(after));
+        Ok(())
     }
 
     fn book(&mut self, reservation: &Reservation) -> Result<(), Corrupt> {
@@ -336,6 +351,7 @@ impl Machine {
             let entry = entry.ok_or_else(|| corrupt(format!("reservation {id} is not closed")))?;
             self.state.past.remove(&entry);
             self.free(&gone)?;
+            self.recharge(Some(&gone), None);
             if let Some(request) = gone.created_by {
                 self.state.requests.remove(&request);
             }

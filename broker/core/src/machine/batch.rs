@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use tidegate_policy::{SessionId, Timestamp};
 
+use super::decide::unchanged;
 use super::sight::Sight;
 use super::wanted::{Wanted, Wish};
 use super::{Answer, Decision, Machine, Stamp};
@@ -22,7 +23,7 @@ enum Entry {
     /// To be decided.
     Asked(Wish),
     /// Not to be had, whatever is booked.
-    Refused(Box<Refusal>),
+    Refused(Wish, Box<Refusal>),
 }
 
 /// A request of a batch, with its place in it.
@@ -121,15 +122,15 @@ impl Machine {
     ) -> Result<Vec<Answer>, Fault> {
         let taken_before = |member: &Member<'_>| match &member.entry {
             Entry::Answered(answer) => !is_refused(answer),
-            Entry::Asked(_) | Entry::Refused(_) => false,
+            Entry::Asked(_) | Entry::Refused(..) => false,
         };
         let mut taken = members.iter().any(taken_before);
         let mut answers = Vec::with_capacity(members.len());
         for member in members {
             answers.push(match &member.entry {
                 Entry::Answered(answer) => answer.clone(),
-                Entry::Asked(_) | Entry::Refused(_) if taken => refusal(Reason::OtherTaken),
-                Entry::Asked(_) | Entry::Refused(_) => {
+                Entry::Asked(_) | Entry::Refused(..) if taken => refusal(Reason::OtherTaken),
+                Entry::Asked(_) | Entry::Refused(..) => {
                     let answer = self.one(stamp, mark, draft, (member, None))?;
                     taken = !is_refused(&answer);
                     answer
@@ -157,7 +158,7 @@ impl Machine {
         for (place, member) in members.iter().enumerate() {
             let exactly = starts.as_ref().and_then(|starts| starts.get(place).copied());
             let wish = match &member.entry {
-                Entry::Answered(_) | Entry::Refused(_) => None,
+                Entry::Answered(_) | Entry::Refused(..) => None,
                 Entry::Asked(wish) => match (wish.not_before(from), exactly) {
                     (Some(wish), None) if !gapless => Some(wish),
                     (Some(_), Some(start)) => wish.exactly_at(start),
@@ -192,7 +193,7 @@ impl Machine {
         for Member { ask, entry, .. } in members {
             answers.push(match entry {
                 Entry::Answered(answer) => answer.clone(),
-                Entry::Refused(refusal) => Answer::Refusal(refusal.clone()),
+                Entry::Refused(_, refusal) => Answer::Refusal(refusal.clone()),
                 Entry::Asked(wish) => {
                     let ways = self.ways_asked(ask, wish)?;
                     let sight = sight.opened(&ways);
@@ -227,7 +228,7 @@ impl Machine {
                 }
                 // All of them stand, or none does: a chain is decided as one.
                 Entry::Answered(Answer::Reservation(made)) => Wanted::of(made),
-                Entry::Answered(_) | Entry::Refused(_) => return Ok(None),
+                Entry::Answered(_) | Entry::Refused(..) => return Ok(None),
             };
             stages.push((wanted, self.ways_asked(ask, &Wish::Steady(wanted))?));
         }
@@ -268,16 +269,23 @@ impl Machine {
         (member, instead): (&Member<'_>, Option<Wish>),
     ) -> Result<Answer, Fault> {
         let Member { index, ask, entry } = member;
-        let wish = match entry {
-            Entry::Answered(answer) => return Ok(answer.clone()),
-            Entry::Refused(refusal) => return Ok(Answer::Refusal(refusal.clone())),
-            Entry::Asked(wish) => instead.unwrap_or(*wish),
-        };
+        if let Entry::Answered(answer) = entry {
+            return Ok(answer.clone());
+        }
         let mark = mark.entry(*index);
         let stamp = Stamp { fresh: ids::entry(stamp.fresh, *index), ..stamp };
         let decided = self
             .check_room(ask, &draft.pending)
-            .and_then(|()| self.reserve_in(&mut draft.sight, stamp, ask, &wish))
+            .and_then(|()| match entry {
+                Entry::Answered(answer) => Ok(unchanged(answer.clone())),
+                Entry::Refused(wish, refusal) => {
+                    self.refused(stamp, (ask, wish), (**refusal).clone())
+                }
+                Entry::Asked(wish) => {
+                    let wish = instead.unwrap_or(*wish);
+                    self.reserve_in(&mut draft.sight, stamp, ask, &wish)
+                }
+            })
             .map_err(|fault| fault.within(&format!("requests[{index}]")))?;
         for mut event in decided.events {
             if matches!(event.change, Change::Reserved(_)) {
@@ -333,7 +341,7 @@ impl Machine {
         let checked = self.checked(now, ruled.as_deref().unwrap_or(ask))?;
         Ok(match ruled {
             Ok(ask) => (ask, Entry::Asked(checked)),
-            Err(refusal) => (Cow::Borrowed(ask), Entry::Refused(refusal.into())),
+            Err(refusal) => (Cow::Borrowed(ask), Entry::Refused(checked, refusal.into())),
         })
     }
 }

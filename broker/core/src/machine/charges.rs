@@ -8,7 +8,12 @@
 //! A quota of a rate is there as long as it is set, so that it can be looked at. All others are there
 //! while something is booked on them: nobody could count the lanes of all principals there might be.
 
-use tidegate_policy::{BitRate, Classes, Name, Overcommit, Part, ProjectId, Projects, Share};
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidegate_policy::{
+    BitRate, Classes, Interval, Name, Overcommit, Part, Project, ProjectId, Projects, Quota, Share,
+    Span, Timestamp,
+};
 
 use super::{LedgerState, Machine};
 use crate::event::Corrupt;
@@ -16,6 +21,7 @@ use crate::lane::{Holder, Lane, LaneDef, LaneName, LaneNeed, QuotaLane};
 use crate::owner::{Account, Owner};
 use crate::promise::Promised;
 use crate::reservation::Reservation;
+use crate::timeline::Timeline;
 use crate::topology::Topology;
 
 /// A lane that a booking takes as well.
@@ -43,6 +49,8 @@ pub(super) struct Quotas<'a> {
     pub(super) projects: &'a Projects,
     pub(super) classes: &'a Classes,
     pub(super) topology: &'a Topology,
+    /// When the day begins from which on hours of the week are looked up.
+    pub(super) today: Timestamp,
 }
 
 impl<'a> Quotas<'a> {
@@ -66,7 +74,7 @@ impl<'a> Quotas<'a> {
         let mut rates = Vec::new();
         for project in self.projects.lineage(&account.project) {
             let (id, quota) = (&project.id, &project.quota);
-            rates.extend(quota.rate.map(|_| LaneName::quota(id)));
+            rates.extend(quota.limits_rate().then(|| LaneName::quota(id)));
             shares(&quota.shares, &|lane| LaneName::project_share(id, lane));
             if let Some(whose) = &account.principal {
                 rates.extend(quota.each.rate.map(|_| LaneName::principal_rate(id, whose)));
@@ -111,7 +119,10 @@ impl<'a> Quotas<'a> {
             Some(self.topology.lanes.get(&LaneName::new(of))?.share(part?))
         };
         match (holder, of) {
-            (Holder::Project(id), None) => Some(LaneDef::quota(quota(id)?.rate?.bps())),
+            (Holder::Project(id), None) => {
+                let quota = quota(id)?;
+                quota.limits_rate().then(|| LaneDef::quota(self.highest(quota)))
+            }
             (Holder::Principal(id, _), None) => Some(LaneDef::quota(quota(id)?.each.rate?.bps())),
             (Holder::Project(id), Some(of)) => part(of, Share::least(&quota(id)?.shares, of)),
             (Holder::Principal(id, _), Some(of)) => {
@@ -123,8 +134,53 @@ impl<'a> Quotas<'a> {
         }
     }
 
+    /// The highest rate that a quota allows at any time.
+    fn highest(&self, quota: &Quota) -> u64 {
+        let rates = quota.weekly.iter().map(|(_, rate)| rate);
+        let rates = rates.chain(quota.overrides.iter().map(|(_, rate)| rate));
+        // Outside of the hours and times that are said there is no limit, if none is said for all.
+        let rates = rates.chain([quota.rate.as_ref().unwrap_or(&BitRate::MAX)]);
+        rates.max().map_or(0, |rate| rate.bps())
+    }
+
+    /// What a quota takes away of its highest rate at hours and times, from a day on; nothing where it is
+    /// the same at all times.
+    fn cuts(&self, name: &LaneName) -> Option<Timeline> {
+        let QuotaLane { holder: Holder::Project(id), of: None } = name.as_quota()? else {
+            return None;
+        };
+        let quota = &self.projects.get(&ProjectId(id.parse::<Name>().ok()?))?.quota;
+        let (profile, highest) = (quota.profile()?, self.highest(quota));
+        let mut cuts = Timeline::default();
+        let mut from = self.today;
+        // As far ahead as anything is promised, and a month more, in which nothing may happen.
+        let until = self.today.plus(Span::MAX).plus(MONTH);
+        while let Some(ahead) = Interval::new(from, until.min(from.plus(Span::MAX))) {
+            for (over, rate) in profile.steps(ahead) {
+                let taken = highest.saturating_sub(rate.unwrap_or(BitRate::MAX).bps());
+                let cut = cuts.book(over, taken);
+                debug_assert!(cut.is_ok(), "each step is cut once");
+            }
+            from = ahead.end();
+        }
+        Some(cuts)
+    }
+
+    /// A quota on which nothing is booked, as large as it is set; `None` if it is not.
+    pub(super) fn fresh(&self, name: &LaneName, lanes: &BTreeMap<LaneName, Lane>) -> Option<Lane> {
+        let mut lane = Lane::of(self.def(name)?);
+        let of = name.as_quota().and_then(|quota| lanes.get(&LaneName::new(quota.of?)));
+        let cut = match (of, self.cuts(name)) {
+            (Some(of), _) => lane.follow_windows(of),
+            (None, Some(cuts)) => lane.set_cuts(cuts),
+            (None, None) => Ok(()),
+        };
+        debug_assert!(cut.is_ok(), "a cut is at most the capacity");
+        Some(lane)
+    }
+
     /// Whether something that lasts this long leaves the headroom of its class alone.
-    pub(super) fn is_long(&self, owner: &Owner, lasts: tidegate_policy::Span) -> bool {
+    pub(super) fn is_long(&self, owner: &Owner, lasts: Span) -> bool {
         let class = owner.class.as_ref().and_then(|id| self.classes.get(id));
         class.and_then(|class| class.headroom).is_some_and(|headroom| headroom.longest < lasts)
     }
@@ -148,35 +204,49 @@ impl Owner {
 
 impl LedgerState {
     pub(super) fn quotas(&self) -> Quotas<'_> {
-        Quotas { projects: &self.projects, classes: &self.classes, topology: &self.topology }
+        let (projects, classes, topology) = (&self.projects, &self.classes, &self.topology);
+        Quotas { projects, classes, topology, today: day_of(self.clock) }
     }
 
     /// A quota on which nothing is booked; `None` if it is not set.
     pub(crate) fn fresh_quota(&self, name: &LaneName) -> Option<Lane> {
-        let def = self.quotas().def(name)?;
-        let mut lane = Lane::of(def);
-        let of = name.as_quota().and_then(|quota| self.lanes.get(&LaneName::new(quota.of?)));
-        if let Some(of) = of {
-            let cut = lane.follow_windows(of);
-            debug_assert!(cut.is_ok(), "a cut is at most the capacity");
-        }
-        Some(lane)
+        self.quotas().fresh(name, &self.lanes)
     }
 
     /// Lets every quota be as large as it is set, and every share have the windows of its lane.
     pub(super) fn resize_quotas(&mut self) -> Result<(), Corrupt> {
-        let names: Vec<LaneName> =
-            self.lanes.keys().filter(|name| name.is_quota()).cloned().collect();
+        self.resize(|_| true)
+    }
+
+    /// Lets those quotas be as large as they are set that are not the same at all times.
+    pub(super) fn follow_calendar(&mut self) -> Result<(), Corrupt> {
+        let changes = |project: &&Project| project.quota.profile().is_some();
+        let changing = self.projects.iter().filter(changes);
+        let changing: BTreeSet<LaneName> = changing.map(|it| LaneName::quota(&it.id)).collect();
+        self.resize(|name| changing.contains(name))
+    }
+
+    fn resize(&mut self, is_meant: impl Fn(&LaneName) -> bool) -> Result<(), Corrupt> {
+        let quotas = self.lanes.keys().filter(|name| name.is_quota() && is_meant(name));
+        let names: Vec<LaneName> = quotas.cloned().collect();
         for name in names {
-            let fresh = self.fresh_quota(&name);
+            let fresh = self.fresh_quota(&name).unwrap_or_default();
             let lane = self.lanes.entry(name.clone()).or_default();
-            lane.def = fresh.as_ref().and_then(|fresh| fresh.def.clone());
-            lane.follow_windows(&fresh.unwrap_or_default())
-                .map_err(|_| Corrupt { what: format!("{name} overflows") })?;
+            lane.resize(fresh).map_err(|_| Corrupt { what: format!("{name} overflows") })?;
         }
         Ok(())
     }
 }
+
+/// When the day of an instant begins, by UTC.
+pub(super) fn day_of(instant: Timestamp) -> Timestamp {
+    const DAY_MS: i64 = 86_400_000;
+    let into = instant.as_ms().rem_euclid(DAY_MS);
+    Timestamp::from_ms(instant.as_ms().saturating_sub(into)).unwrap_or(Timestamp::EPOCH)
+}
+
+/// So long before the last instant that is looked up quotas are looked up anew at the latest.
+const MONTH: Span = Span::from_secs(31 * 24 * 3600);
 
 impl LaneName {
     /// Whether it is there while nothing is booked on it.

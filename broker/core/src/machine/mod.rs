@@ -11,6 +11,7 @@
 mod answer;
 pub(crate) mod apply;
 mod batch;
+pub(crate) mod budgets;
 mod capacity;
 mod charges;
 mod class;
@@ -22,6 +23,7 @@ mod maintenance;
 mod modify;
 mod movables;
 mod offers;
+mod placing;
 pub(crate) mod policy;
 mod preempt;
 mod quotas;
@@ -57,6 +59,8 @@ use crate::session::Session;
 use crate::topology::Topology;
 
 pub use crate::topology::shape::LaneChange;
+use budgets::{Charged, Spent};
+
 pub use answer::{Answer, Decision};
 pub use drain::{Drained, LISTED_MAX};
 pub use look::{Availability, Explanation, Holder, LaneCheck, Query, WayCheck, Window, Windows};
@@ -102,6 +106,8 @@ pub struct Limits {
     pub replan_steps: u64,
     /// The most orders that are tried to make room for one request.
     pub replan_rounds: usize,
+    /// Grants what would be refused, without booking anything for it.
+    pub observe: bool,
 }
 
 impl Default for Limits {
@@ -124,6 +130,7 @@ impl Default for Limits {
             moves_max: 512,
             replan_steps: 20_000_000,
             replan_rounds: 64,
+            observe: false,
         }
     }
 }
@@ -218,6 +225,10 @@ pub(crate) struct LedgerState {
     pub(crate) live_of: BTreeMap<ProjectId, usize>,
     /// The same of each principal of each project.
     pub(crate) live_by: BTreeMap<(ProjectId, Principal), usize>,
+    /// What is promised of budgets by what is remembered.
+    pub(crate) charged: Charged,
+    /// What was promised of them in periods that are not over, and is forgotten or given up.
+    pub(crate) spent: Spent,
     /// The time of the last event.
     pub(crate) clock: Timestamp,
 }
@@ -284,6 +295,8 @@ impl Default for LedgerState {
             live: 0,
             live_of: BTreeMap::new(),
             live_by: BTreeMap::new(),
+            charged: Charged::new(),
+            spent: Spent::new(),
             clock: Timestamp::EPOCH,
         }
     }

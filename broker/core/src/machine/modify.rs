@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidegate_policy::{Interval, ReservationId, SessionId, Span, Timestamp};
 
 use super::decide::{boxed, happens, unchanged};
+use super::placing::out_of_budget;
 use super::sight::{Sight, Way};
 use super::wanted::Wanted;
 use super::{Answer, Decision, Machine, Stamp};
@@ -75,6 +76,10 @@ impl Machine {
         let (id, rate, from) = (found.id, placed.rate, placed.over.start());
         let modified = Modified { id, rate, interval, from, booked, kept };
         let after = found.clone().modified(modified.clone());
+        let short = self.short(&sight, &[(Some(found), &after)]);
+        if !short.is_empty() {
+            return Ok(unchanged(Answer::Refusal(out_of_budget(&short, interval).into())));
+        }
         Ok(happens(stamp, Change::Modified(modified.into()), boxed(after)))
     }
 

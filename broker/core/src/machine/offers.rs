@@ -101,7 +101,7 @@ impl Sight<'_> {
             let first_free = lane.and_then(|lane| {
                 lane.earliest(wanted.first, wanted.last_start(), wanted.span, needed)
             });
-            let limit = self.limit(&need.lane);
+            let limit = self.limit_over(&need.lane, over?);
             let (source, lane) = (way.route.source().cloned(), need.lane.clone());
             Some(Blocker { source, lane, limit, free, needed, first_free })
         })

@@ -10,12 +10,12 @@ use tidegate_policy::{
     Class, ClassId, Classes, Project, ProjectId, Projects, Quota, ReservationId,
 };
 
-use super::charges::{Charge, Quotas};
+use super::charges::{Charge, Quotas, day_of};
 use super::decide::{happens, unchanged};
 use super::{Answer, Decision, Machine, Outcome, Stamp};
 use crate::event::{Change, Corrupt, Event};
 use crate::fault::{Fault, FieldFault};
-use crate::lane::{Lane, LaneDef, LaneName};
+use crate::lane::{Lane, LaneName};
 use crate::owner::Account;
 use crate::policy::{Changed, Edit, Overuse, PolicyAsk, PolicyChanges};
 use crate::reservation::Reservation;
@@ -56,7 +56,8 @@ impl Machine {
         }
         self.nobody_is_left(&changes)?;
         let topology = &self.state.topology;
-        let after = Quotas { projects: &projects, classes: &classes, topology };
+        let today = day_of(stamp.now);
+        let after = Quotas { projects: &projects, classes: &classes, topology, today };
         let overuses = self.overuses(stamp.now, after, &changes);
         if !overuses.is_empty() && !ask.accept_overuse {
             return Err(Fault::QuotasInUse(overuses));
@@ -164,8 +165,8 @@ impl Machine {
         reshaped: &Reshaped<'_>,
         touched: &BTreeSet<ProjectId>,
     ) -> Result<(), Corrupt> {
-        for (name, def) in rate_lanes(&self.state.projects) {
-            self.state.lanes.entry(name).or_default().def = Some(def);
+        for name in rate_lanes(&self.state.projects) {
+            self.state.lanes.entry(name).or_default();
         }
         self.state.resize_quotas()?;
         if !touched.is_empty() || !reshaped.classes.is_empty() {
@@ -182,6 +183,7 @@ impl Machine {
             }
             (self.state.live_of, self.state.live_by) = self.state.count_live();
         }
+        self.charge_all();
         let stays = |name: &LaneName, lane: &Lane| {
             !lane.timeline.is_empty() || (lane.def.is_some() && name.lasts_empty())
         };
@@ -286,16 +288,13 @@ impl<'a> Reshaped<'a> {
 fn limited(quota: &Quota) -> (bool, Vec<&str>, bool, Vec<&str>) {
     let names = quota.shares.iter().map(|it| it.of.as_str()).collect();
     let each = quota.each.shares.iter().map(|it| it.of.as_str()).collect();
-    (quota.rate.is_some(), names, quota.each.rate.is_some(), each)
+    (quota.limits_rate(), names, quota.each.rate.is_some(), each)
 }
 
 /// The lanes that quotas of rates are, of whole projects.
-pub(crate) fn rate_lanes(projects: &Projects) -> BTreeMap<LaneName, LaneDef> {
-    let lanes = projects.iter().filter_map(|project| {
-        let rate = project.quota.rate?.bps();
-        Some((LaneName::quota(&project.id), LaneDef::quota(rate)))
-    });
-    lanes.collect()
+pub(crate) fn rate_lanes(projects: &Projects) -> impl Iterator<Item = LaneName> {
+    let limited = projects.iter().filter(|project| project.quota.limits_rate());
+    limited.map(|project| LaneName::quota(&project.id))
 }
 
 /// What an event says as an edit.

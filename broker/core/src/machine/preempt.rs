@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use tidegate_policy::{Interval, ReservationId, Timestamp};
 
-use super::Machine;
 use super::movables::{Numbers, Routes, plan_of};
 use super::sight::{Sight, Way};
 use super::wanted::Wish;
+use super::{Machine, Stamp};
 use crate::command::Ask;
 use crate::event::{Change, CloseWhy, MoveWhy, Moved};
 use crate::lane::LaneName;
@@ -198,7 +198,8 @@ impl Machine {
         let wish = self.allowed(now, &ask, &self.wish(now, &ask).ok()?).ok()?;
         let ways = self.ways(&self.account(&ask, &wish), &ask.ways, ask.terms).ok()?;
         let sight = Sight::of(self).opened(&ways);
-        let best = self.ranked_offers(now, &sight, &ask, (&ways, &wish)).into_iter().next()?;
+        let stamp = Stamp { now, fresh: 0 };
+        let best = self.ranked_offers(stamp, &sight, &ask, (&ways, &wish)).into_iter().next()?;
         Some((ask, best))
     }
 }

@@ -5,6 +5,7 @@ use tidegate_policy::{BitRate, ByteCount, Interval, ReservationId, Span, Timesta
 
 use super::decide::{boxed, unchanged};
 use super::modify::kept;
+use super::placing::out_of_budget;
 use super::room::Room;
 use super::sight::{Sight, Way};
 use super::wanted::{Sought, Wish};
@@ -69,7 +70,17 @@ impl Machine {
         let over = || {
             Fault::Invalid(vec![FieldFault::new("reservation.transfer", "nothing of it is left")])
         };
-        let answer = boxed(after.ok_or_else(over)?);
+        let after = after.ok_or_else(over)?;
+        let moves = others.iter().map(|moved| Change::Moved(moved.clone().into()));
+        let short = self.short(&sight, &[(Some(found), &after)]);
+        if !short.is_empty() {
+            return Ok(unchanged(Answer::Refusal(out_of_budget(&short, what.window()).into())));
+        }
+        if !self.may_move(&sight, &moves.collect::<Vec<_>>()) {
+            let refusal = sight.refuse(&ways, &wish);
+            return Ok(unchanged(Answer::Refusal(refusal.into())));
+        }
+        let answer = boxed(after);
         let mut events = Vec::with_capacity(others.len().saturating_add(1));
         for other in others.into_iter().chain([moved]) {
             if let Some(found) =

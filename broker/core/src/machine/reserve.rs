@@ -7,7 +7,6 @@ use tidegate_policy::{BitRate, Endpoint, Interval, ProjectId, ReservationId, Spa
 use super::batch::Pending;
 use super::decide::unchanged;
 use super::offers::rank;
-use super::room::Room;
 use super::sight::{Sight, Way};
 use super::wanted::Wish;
 use super::{Answer, Decision, Machine, Stamp};
@@ -17,8 +16,8 @@ use crate::fault::{Fault, FieldFault};
 use crate::lane::{LaneNeed, Terms};
 use crate::owner::Account;
 use crate::plan::Plan;
-use crate::promise::{PRIORITY_MAX, Promise, Promised, Standing};
-use crate::refusal::{CounterOffer, Reason, Refusal};
+use crate::promise::{PRIORITY_MAX, Promise, Promised};
+use crate::refusal::{CounterOffer, Refusal};
 use crate::reservation::Reservation;
 use crate::topology::Path;
 
@@ -27,12 +26,13 @@ const OFFER_HOLD: Span = Span::from_secs(60);
 
 impl Machine {
     pub(super) fn reserve(&self, stamp: Stamp, ask: &Ask) -> Result<Decision, Fault> {
-        let ask = match self.ruled(stamp.now, ask)? {
+        let ruled = self.ruled(stamp.now, ask)?;
+        let wish = self.checked(stamp.now, ruled.as_deref().unwrap_or(ask))?;
+        self.check_room(ask, &Pending::default())?;
+        let ask = match ruled {
             Ok(ask) => ask,
-            Err(refusal) => return Ok(unchanged(Answer::Refusal(refusal.into()))),
+            Err(refusal) => return self.refused(stamp, (ask, &wish), refusal),
         };
-        let wish = self.checked(stamp.now, &ask)?;
-        self.check_room(&ask, &Pending::default())?;
         self.reserve_in(&mut Sight::of(self), stamp, &ask, &wish)
     }
 
@@ -61,7 +61,7 @@ impl Machine {
         let allowed = allowed.and_then(|()| self.allowed(stamp.now, ask, wish));
         let wish = &match allowed {
             Ok(wish) => wish,
-            Err(refusal) => return Ok(unchanged(Answer::Refusal(refusal.into()))),
+            Err(refusal) => return self.refused(stamp, (ask, wish), refusal),
         };
         let account = self.account(ask, wish);
         let ways = match self.movables.known(&account, &ask.ways, ask.terms) {
@@ -70,20 +70,16 @@ impl Machine {
         };
         let ways: &[Way] = &ways;
         sight.open(ways);
-        let (plan, changes) = match sight.plan_for(ways, wish, self.limits.segments_max) {
-            Some(plan) => (plan, Vec::new()),
-            None => match self.room_or_preempt(stamp.now, sight, (ways, wish), ask.standing) {
-                Some(made) => made,
-                None => {
-                    let mut refusal = sight.refuse(ways, wish);
-                    if ways.is_empty() && self.tier_is_missing(&account, &ask.ways) {
-                        refusal.reason = Reason::NoTier;
-                    }
-                    let offered = self.offered_wish(stamp.now, ask, wish);
-                    refusal.offers = self.ranked_offers(stamp.now, sight, ask, (ways, &offered));
-                    return self.hold_best(sight, stamp, ask, refusal);
-                }
-            },
+        let (plan, changes) = match self.made(stamp, sight, ask, (ways, wish)) {
+            Ok(made) => made,
+            Err(refusal) if self.limits.observe => {
+                return self.refused(stamp, (ask, wish), refusal);
+            }
+            Err(mut refusal) => {
+                let offered = self.offered_wish(stamp.now, ask, wish);
+                refusal.offers = self.ranked_offers(stamp, sight, ask, (ways, &offered));
+                return self.hold_best(sight, stamp, ask, refusal);
+            }
         };
         let mut events = Vec::with_capacity(changes.len().saturating_add(1));
         for change in changes {
@@ -96,31 +92,32 @@ impl Machine {
             for (lane, over, amount) in plan.bookings() {
                 sight.book(lane, over, amount);
             }
-            sight.grant(&ask.owner);
         }
         let reserved = grant(stamp, ask, wish, plan);
         let after = Reservation::granted(reserved.clone(), stamp.now, None);
         let unsound =
             || Fault::Within { part: "plan".into(), fault: Fault::Invalid(Vec::new()).into() };
-        let answer = Answer::Reservation(after.ok_or_else(unsound)?.into());
+        let after = after.ok_or_else(unsound)?;
+        if sight.followed {
+            sight.grant(&after);
+        }
+        let answer = Answer::Reservation(after.into());
         let change = Change::Reserved(reserved.into());
         events.push(Event { at: stamp.now, request: None, change });
         Ok(Decision { events, answer })
     }
 
-    /// Room among those who may move; for a higher priority, also among those who can be preempted.
-    fn room_or_preempt(
+    /// What comes of a refusal without offers.
+    pub(super) fn refused(
         &self,
-        now: Timestamp,
-        sight: &Sight<'_>,
-        (ways, wish): (&[Way], &Wish),
-        standing: Standing,
-    ) -> Option<(Plan, Vec<Change>)> {
-        if let Some(Room { plan, moved }) = self.room(now, sight, (ways, wish), None) {
-            let changes = moved.into_iter().map(|moved| Change::Moved(moved.into()));
-            return Some((plan, changes.collect()));
+        stamp: Stamp,
+        asked: (&Ask, &Wish),
+        refusal: Refusal,
+    ) -> Result<Decision, Fault> {
+        match self.limits.observe {
+            true => self.observed(stamp, asked, refusal.reason),
+            false => Ok(unchanged(Answer::Refusal(refusal.into()))),
         }
-        self.preempt(now, sight, (ways, wish), standing.priority)
     }
 
     /// Lets `sight` see what happens to others.
@@ -141,7 +138,7 @@ impl Machine {
     /// Everything that would be granted instead, best first.
     pub(super) fn ranked_offers(
         &self,
-        now: Timestamp,
+        stamp: Stamp,
         sight: &Sight<'_>,
         ask: &Ask,
         (ways, wish): (&[Way], &Wish),
@@ -154,10 +151,11 @@ impl Machine {
         // What takes longer may take longer than a quota allows, and than what its class calls short.
         let long = self.account(ask, wish).long;
         offers.retain(|offer| {
-            let wish = self.wish(now, &offer.ask(ask)).ok();
+            let wish = self.wish(stamp.now, &offer.ask(ask)).ok();
             let as_long = |wish: &Wish| self.account(ask, wish).long == long;
             let allowed = wish.filter(as_long);
-            let allowed = allowed.and_then(|wish| self.allowed(now, ask, &wish).ok());
+            let allowed = allowed.and_then(|wish| self.allowed(stamp.now, ask, &wish).ok());
+            let allowed = allowed.filter(|_| self.is_in_budget(stamp, sight, ask, offer));
             match allowed {
                 // A quota may cut the window of what was asked for, not that of what is offered.
                 Some(Wish::Volume(sought)) => offer.interval.end() <= sought.window.end(),
@@ -340,7 +338,7 @@ impl Ways {
     }
 }
 
-fn grant(stamp: Stamp, ask: &Ask, wish: &Wish, plan: Plan) -> Reserved {
+pub(super) fn grant(stamp: Stamp, ask: &Ask, wish: &Wish, plan: Plan) -> Reserved {
     let end = plan.interval().map_or(stamp.now, Interval::end);
     Reserved {
         id: ReservationId::from_u128(stamp.fresh),
@@ -351,6 +349,7 @@ fn grant(stamp: Stamp, ask: &Ask, wish: &Wish, plan: Plan) -> Reserved {
         terms: ask.terms,
         hold_until: ask.hold_for.map(|span| stamp.now.plus(span).min(end)),
         session: ask.session,
+        despite: None,
     }
 }
 

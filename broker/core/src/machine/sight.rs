@@ -25,8 +25,8 @@ pub(super) struct Sight<'a> {
     changed: BTreeMap<LaneName, Lane>,
     /// The plans that its batch has moved before it.
     moved: BTreeMap<ReservationId, Plan>,
-    /// Whose it is what its batch was granted before it.
-    granted: Vec<Owner>,
+    /// What its batch was granted before it.
+    granted: Vec<Reservation>,
     /// Others follow it, who see what it is granted: that costs a copy of every lane it books.
     pub(super) followed: bool,
 }
@@ -58,8 +58,13 @@ impl<'a> Sight<'a> {
     }
 
     /// Sees that somebody was granted one more.
-    pub(super) fn grant(&mut self, owner: &Owner) {
-        self.granted.push(owner.clone());
+    pub(super) fn grant(&mut self, reservation: &Reservation) {
+        self.granted.push(reservation.clone());
+    }
+
+    /// What it saw granted.
+    pub(super) fn granted(&self) -> &[Reservation] {
+        &self.granted
     }
 
     /// What it saw granted to a project and those below it.
@@ -68,8 +73,9 @@ impl<'a> Sight<'a> {
         machine: &'s Machine,
         project: &'s ProjectId,
     ) -> impl Iterator<Item = &'s Owner> {
-        self.granted.iter().filter(|granted| {
-            machine.projects().lineage(&granted.project).any(|above| above.id == *project)
+        let owners = self.granted.iter().map(|granted| &granted.owner);
+        owners.filter(|owner| {
+            machine.projects().lineage(&owner.project).any(|above| above.id == *project)
         })
     }
 
@@ -110,6 +116,12 @@ impl<'a> Sight<'a> {
             Some(lane) => lane.capacity(),
             None => self.changed.get(name).map_or(0, Lane::capacity),
         }
+    }
+
+    /// The same at its least during `over`, of a quota that is not the same at all times.
+    pub(super) fn limit_over(&self, name: &LaneName, over: Interval) -> u64 {
+        let cut = self.state.lanes.get(name).filter(|_| name.is_quota());
+        self.limit(name).saturating_sub(cut.map_or(0, |lane| lane.cuts().peak(over)))
     }
 
     /// Sees `amount` more booked on a lane.

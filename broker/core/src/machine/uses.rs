@@ -86,7 +86,8 @@ impl Machine {
             uses.lanes.iter().filter_map(|(name, load)| self.over_lane(now, after, name, load));
         let counts = looked.projects.iter().filter_map(|id| after.projects.get(id));
         let counts = counts.flat_map(|project| self.over_counts(now, project, &uses));
-        lanes.chain(counts).take(OVERUSES_MAX).collect()
+        let budgets = self.over_budgets(now, after.projects);
+        lanes.chain(counts).chain(budgets).take(OVERUSES_MAX).collect()
     }
 
     /// What is used of quotas as they stand.
@@ -109,7 +110,7 @@ impl Machine {
         // Of each account by itself first: there are far fewer of them than of reservations.
         let mut own: BTreeMap<Account, Timeline> = BTreeMap::new();
         let mut lanes: BTreeMap<LaneName, Timeline> = BTreeMap::new();
-        let live = || self.state.reservations.values().filter(|found| found.is_live());
+        let live = || self.state.reservations.values().filter(|found| found.is_counted());
         let is_seen = |account: &Account| {
             let mut above = after.projects.lineage(&account.project);
             above.any(|it| looked.projects.contains(&it.id))
@@ -153,13 +154,11 @@ impl Machine {
         name: &LaneName,
         load: &Timeline,
     ) -> Option<Overuse> {
-        let limit = after.def(name)?.capacity;
-        let over = over_rate(name, limit, load, now)?;
-        let ahead = Interval::new(now, Timestamp::MAX)?;
+        let fresh = after.fresh(name, &self.state.lanes)?;
+        let over = over_rate(name, &fresh, load, now)?;
         let was = self.state.lanes.get(name).filter(|lane| lane.def.is_some());
-        let was =
-            was.map_or(0, |lane: &Lane| lane.timeline.peak(ahead).saturating_sub(lane.capacity()));
-        (was < over.excess()).then_some(over)
+        let was = was.and_then(|lane| over_rate(name, lane, &lane.timeline, now));
+        (was.map_or(0, |was| was.excess()) < over.excess()).then_some(over)
     }
 
     /// Which counts of a project would be further above their limits than they are.
@@ -199,7 +198,7 @@ impl Machine {
 impl LedgerState {
     /// How many reservations are live of each project, those below it included, and of each principal.
     pub(crate) fn count_live(&self) -> (LiveOf, LiveBy) {
-        let live = self.reservations.values().filter(|found| found.is_live());
+        let live = self.reservations.values().filter(|found| found.is_counted());
         counted(&self.projects, live.map(|found| &found.owner))
     }
 
@@ -281,15 +280,24 @@ fn book(load: &mut Timeline, over: Option<Interval>, amount: u64) {
     }
 }
 
-fn over_rate(name: &LaneName, limit: u64, load: &Timeline, now: Timestamp) -> Option<Overuse> {
-    let used = load.peak(Interval::new(now, Timestamp::MAX)?);
-    if used <= limit {
+/// The instant at which most is booked beyond what a lane carries then, if there is one.
+fn over_rate(name: &LaneName, lane: &Lane, load: &Timeline, now: Timestamp) -> Option<Overuse> {
+    let mut whole = load.clone();
+    let added = whole.add(lane.cuts());
+    debug_assert!(added.is_ok(), "what stands on a lane and is cut from it does not overflow");
+    let (limit, ahead) = (lane.capacity(), Interval::new(now, Timestamp::MAX)?);
+    if whole.peak(ahead) <= limit {
         return None;
     }
-    let last = load.steps().filter(|(_, level)| limit < *level).last().map(|(instant, _)| instant);
-    let mut later = load.steps().map(|(instant, _)| instant);
+    // The first among equals.
+    let steps = whole.steps_over(ahead);
+    let (worst, level) = steps.max_by_key(|(at, level)| (*level, std::cmp::Reverse(*at)))?;
+    let last = whole.steps().filter(|(_, level)| limit < *level).last().map(|(instant, _)| instant);
+    let mut later = whole.steps().map(|(instant, _)| instant);
     let until = later.find(|instant| last.is_some_and(|last| last < *instant));
     let until = until.unwrap_or(Timestamp::MAX);
+    let cut = lane.cuts().level_at(worst);
+    let (limit, used) = (limit.saturating_sub(cut), level.saturating_sub(cut));
     let QuotaLane { holder, of } = name.as_quota()?;
     let project = |name: &str| Some(ProjectId(name.parse::<Name>().ok()?));
     let whose = match holder {

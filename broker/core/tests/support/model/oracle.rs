@@ -341,6 +341,7 @@ impl Oracle {
         let over = Interval::new(at(from), at(to)).unwrap();
         let held = ask.hold_for.map(|hold| at((now + ms(hold)).min(to)));
         let made = Reservation {
+            despite: None,
             id,
             owner: ask.owner.clone(),
             plan: Plan::single(way.route.clone(), over, BitRate::from_bps(rate).unwrap(), booked),

@@ -3,19 +3,23 @@
 use std::collections::BTreeMap;
 
 use tidegate_core::{Answer, Changed, Command, Overuse, PolicyAsk, QuotaBlocker};
-use tidegate_policy::{Class, ClassId, Each, Headroom, Part, Project, ProjectId, Quota, Share};
+use tidegate_policy::{
+    BitRate, Budget, Class, ClassId, Each, Headroom, Interval, Part, Project, ProjectId, Quota,
+    Share, Weekly, Zone,
+};
 
 use super::World;
 use super::draft::name;
-use super::print::instant;
-use super::shape::{option, span};
+use super::print::{instant, over};
+use super::shape::{option, span, time};
 
 impl World {
     /// `policy [whole] [etag N] [ignoring checks]`, then with ` ; ` in between `project NAME [in P]
     /// [label K=V]` and its limits, `class NAME` and what it is, `delete NAME`, `delete-class NAME`.
     /// Limits: `rate R`, `reservations N`, `rate-each R`, `duration-each SPAN`, `horizon SPAN`,
     /// `share SELECTOR=PART`, `principals N`, and of each principal `own-rate R`, `own-reservations N`,
-    /// `own-share SELECTOR=PART`. Classes: `ratio 1:N`, `weight N`, `priority N`, `preemptible`,
+    /// `own-share SELECTOR=PART`, `budget PERIOD=BYTES`, `own-budget PERIOD=BYTES`,
+    /// `at DAYS_HOURS=RATE`, `from T..T=RATE`, `zone ZONE`. Classes: `ratio 1:N`, `weight N`, `priority N`, `preemptible`,
     /// `lane-share PART`, `headroom PART longest SPAN`, `grace SPAN`, `hold SPAN`, `only P,P`,
     /// `tiers T,T`.
     pub(super) fn policy(&self, words: &[&str]) -> Command {
@@ -131,6 +135,37 @@ fn class(called: &str, words: &[&str]) -> Class {
     }
 }
 
+/// `budget day=10TB,month=200TB`.
+fn budgets(words: &[&str], key: &str) -> Vec<Budget> {
+    let budgets = option(words, key).into_iter().flat_map(|text| text.split(','));
+    let read = |text: &str| {
+        let (period, bytes) = text.split_once('=').unwrap();
+        Budget { period: period.parse().unwrap(), bytes: bytes.parse().unwrap() }
+    };
+    budgets.map(read).collect()
+}
+
+/// `at mon-fri_08:00-18:00=1Gbit`, several with commas.
+fn weekly(words: &[&str]) -> Vec<(Weekly, BitRate)> {
+    let hours = option(words, "at").into_iter().flat_map(|text| text.split(';'));
+    let read = |text: &str| {
+        let (hours, rate) = text.split_once('=').unwrap();
+        (hours.replace('_', " ").parse().unwrap(), rate.parse().unwrap())
+    };
+    hours.map(read).collect()
+}
+
+/// `from 1h..2h=5Gbit`.
+fn overrides(words: &[&str]) -> Vec<(Interval, BitRate)> {
+    let times = option(words, "from").into_iter().flat_map(|text| text.split(','));
+    let read = |text: &str| {
+        let (over, rate) = text.split_once('=').unwrap();
+        let (from, to) = over.split_once("..").unwrap();
+        (Interval::new(time(from), time(to)).unwrap(), rate.parse().unwrap())
+    };
+    times.map(read).collect()
+}
+
 fn shares(shares: &[Share]) -> Option<String> {
     let shares: Vec<String> = shares.iter().map(|it| format!("{}={}", it.of, it.part)).collect();
     (!shares.is_empty()).then(|| shares.join(","))
@@ -163,6 +198,19 @@ fn described(project: &Project) -> String {
     say("own-rate", quota.each.rate.map(|it| it.to_string()));
     say("own-reservations", quota.each.reservations.map(|it| it.to_string()));
     say("own-share", shares(&quota.each.shares));
+    let budgets = |of: &[Budget]| {
+        let all: Vec<String> = of.iter().map(|it| format!("{}={}", it.period, it.bytes)).collect();
+        (!all.is_empty()).then(|| all.join(","))
+    };
+    say("budget", budgets(&quota.budgets));
+    say("own-budget", budgets(&quota.each.budgets));
+    for (hours, rate) in &quota.weekly {
+        say("at", Some(format!("{hours} {rate}")));
+    }
+    for (times, rate) in &quota.overrides {
+        say("from", Some(format!("{} {rate}", over(*times))));
+    }
+    say("zone", (quota.zone != Zone::UTC).then(|| quota.zone.to_string()));
     for (key, value) in labels {
         say("label", Some(format!("{key}={value}")));
     }
@@ -186,7 +234,12 @@ fn project(called: &str, words: &[&str]) -> Project {
             rate: rate("own-rate"),
             reservations: option(words, "own-reservations").map(|text| text.parse().unwrap()),
             shares: share(words, "own-share"),
+            budgets: budgets(words, "own-budget"),
         },
+        budgets: budgets(words, "budget"),
+        zone: option(words, "zone").map_or(Zone::UTC, |text| text.parse().unwrap()),
+        weekly: weekly(words),
+        overrides: overrides(words),
     };
     Project { id: id(called), parent: option(words, "in").map(id), labels, quota }
 }

@@ -1,0 +1,366 @@
+//! Payload bytes that are promised in each day, week or month of a zone.
+//!
+//! What a reservation books in a period is charged to every budget of its lineage, and freed with what
+//! it gives up. What lies behind stays charged whatever happens later: it is `spent` once no plan shows
+//! it any more. So each byte is charged once, and freed once if it was never to move.
+
+use std::collections::BTreeMap;
+
+use tidegate_policy::{
+    Budget, ByteCount, Interval, Limit, Period, Projects, Span, Timestamp, Zone,
+};
+
+use super::sight::{Sight, Way};
+use super::wanted::{Wanted, Wish};
+use super::{LedgerState, Machine};
+use crate::event::Change;
+use crate::lane::PPM;
+use crate::owner::Owner;
+use crate::plan::{self, Plan};
+use crate::policy::{Overuse, Whose};
+use crate::refusal::QuotaBlocker;
+use crate::reservation::Reservation;
+
+/// A budget in the period that begins then.
+pub(crate) type Key = (Whose, Period, Timestamp);
+/// What is promised of budgets by what is remembered, in bits per second times milliseconds.
+pub(crate) type Charged = BTreeMap<Key, u128>;
+/// What was promised and is shown by no plan any more, and when its period ends.
+pub(crate) type Spent = BTreeMap<Key, (u128, Timestamp)>;
+
+/// So often a plan is tried around what a budget has no more of.
+const TRIES_MAX: usize = 32;
+
+/// A period of which a budget has not enough left.
+pub(super) struct Short {
+    pub(super) blocker: QuotaBlocker,
+    /// The period.
+    pub(super) over: Interval,
+    /// What is left of it, in bits per second times milliseconds.
+    left: u128,
+}
+
+/// A reservation as it was, if it was, and as it would be.
+pub(super) type Changed<'a> = (Option<&'a Reservation>, &'a Reservation);
+
+/// Every budget that an owner is charged to.
+fn budgets<'a>(
+    projects: &'a Projects,
+    owner: &'a Owner,
+) -> impl Iterator<Item = (Whose, &'a Zone, Budget)> {
+    projects.lineage(&owner.project).flat_map(move |project| {
+        let (id, quota) = (&project.id, &project.quota);
+        let whole = quota.budgets.iter().map(move |it| (Whose::Project(id.clone()), *it));
+        let own = owner.principal.iter().flat_map(move |whose| {
+            let whose = Whose::Principal(id.clone(), whose.clone());
+            quota.each.budgets.iter().map(move |it| (whose.clone(), *it))
+        });
+        whole.chain(own).map(move |(whose, budget)| (whose, &quota.zone, budget))
+    })
+}
+
+fn any_budget(projects: &Projects) -> bool {
+    let mut quotas = projects.iter().map(|project| &project.quota);
+    quotas.any(|quota| !quota.budgets.is_empty() || !quota.each.budgets.is_empty())
+}
+
+impl LedgerState {
+    fn budgets<'a>(&'a self, owner: &'a Owner) -> impl Iterator<Item = (Whose, &'a Zone, Budget)> {
+        budgets(&self.projects, owner)
+    }
+
+    fn has_budgets(&self) -> bool {
+        any_budget(&self.projects)
+    }
+
+    fn used_of(&self, key: &Key) -> u128 {
+        let charged = self.charged.get(key).copied().unwrap_or(0);
+        charged.saturating_add(self.spent.get(key).map_or(0, |(volume, _)| *volume))
+    }
+}
+
+impl Machine {
+    /// Whether any budget is set.
+    pub(super) fn has_budgets(&self) -> bool {
+        self.state.has_budgets()
+    }
+
+    /// What is used of a budget in the period of some instant, in payload bytes.
+    #[must_use]
+    pub fn budget_used(
+        &self,
+        whose: &Whose,
+        period: Period,
+        zone: &Zone,
+        at: Timestamp,
+    ) -> ByteCount {
+        let start = period.containing(zone, at).start();
+        plan::bytes(self.state.used_of(&(whose.clone(), period, start)))
+    }
+
+    /// What a reservation books of each budget within some time.
+    fn charges_of(&self, found: &Reservation, within: Interval) -> Charged {
+        self.charges_under(&self.state.projects, found, within)
+    }
+
+    /// The same under other quotas.
+    fn charges_under(&self, projects: &Projects, found: &Reservation, within: Interval) -> Charged {
+        // What books nothing is charged nothing.
+        let booked = found.booked_over().filter(|_| found.despite.is_none());
+        let booked = booked.and_then(|over| over.within(within));
+        let pieces = found.plan.segments.iter();
+        let pieces = pieces.filter_map(|it| Some((it.over.within(booked?)?, it.rate)));
+        let pieces: Vec<_> = pieces.collect();
+        let Some(hull) = pieces.iter().map(|(over, _)| *over).reduce(Interval::hull) else {
+            return Charged::new();
+        };
+        // A volume is promised without what its plan books beyond it.
+        let volume = found.promise.as_ref().is_some_and(|promise| promise.what.volume().is_some());
+        let margin = if volume { u128::from(self.limits.margin_ppm) } else { 0 };
+        let mut charged = Charged::new();
+        for (whose, zone, budget) in budgets(projects, &found.owner) {
+            for over in budget.period.over(zone, hull) {
+                let parts = pieces.iter();
+                let parts =
+                    parts.filter_map(|(it, rate)| Some(plan::carried(*rate, it.within(over)?)));
+                let booked = parts.fold(0, u128::saturating_add).saturating_mul(PPM);
+                let promised = booked.checked_div(PPM.saturating_add(margin)).unwrap_or(0);
+                if promised != 0 {
+                    charged.insert((whose.clone(), budget.period, over.start()), promised);
+                }
+            }
+        }
+        charged
+    }
+
+    /// Charges what a reservation books now instead of before.
+    pub(super) fn recharge(&mut self, before: Option<&Reservation>, after: Option<&Reservation>) {
+        if !self.state.has_budgets() {
+            return;
+        }
+        let all = |found: &Reservation| self.charges_of(found, Interval::ALL);
+        let (old, new) = (before.map(all).unwrap_or_default(), after.map(all).unwrap_or_default());
+        let gone = before.map(|before| self.gone(before, after)).unwrap_or_default();
+        add(&mut self.state.charged, new);
+        for (key, volume) in old {
+            let charged = self.state.charged.entry(key.clone()).or_default();
+            *charged = charged.saturating_sub(volume);
+            if *charged == 0 {
+                self.state.charged.remove(&key);
+            }
+        }
+        let zones = before.map(|before| self.ends_of(before)).unwrap_or_default();
+        for (key, volume) in gone {
+            let Some(end) = zones.get(&key).copied() else { continue };
+            let (sum, _) = self.state.spent.entry(key).or_insert((0, end));
+            *sum = sum.saturating_add(volume);
+        }
+        let now = self.state.clock;
+        self.state.spent.retain(|_, (_, end)| now < *end);
+    }
+
+    /// When the periods end in which a reservation is charged.
+    fn ends_of(&self, found: &Reservation) -> BTreeMap<Key, Timestamp> {
+        let charged = self.charges_of(found, Interval::ALL);
+        let budgets = self.state.budgets(&found.owner);
+        let ends = budgets.flat_map(|(whose, zone, budget)| {
+            let of_it = charged.keys().filter(move |key| key.0 == whose && key.1 == budget.period);
+            of_it.map(|key| (key.clone(), key.1.containing(zone, key.2).end()))
+        });
+        ends.collect()
+    }
+
+    /// What lies behind of what a reservation had, and is shown no more by what it has.
+    fn gone(&self, before: &Reservation, after: Option<&Reservation>) -> Charged {
+        let Some(past) = Interval::new(Timestamp::EPOCH, self.state.clock) else {
+            return Charged::new();
+        };
+        let mut gone = self.charges_of(before, past);
+        for (key, volume) in after.map(|it| self.charges_of(it, past)).unwrap_or_default() {
+            let rest = gone.entry(key).or_default();
+            *rest = rest.saturating_sub(volume);
+        }
+        gone.retain(|_, volume| *volume != 0);
+        gone
+    }
+
+    /// Charges all that is remembered anew.
+    pub(crate) fn charge_all(&mut self) {
+        self.state.charged = self.count_charged();
+    }
+
+    /// All that is charged, from scratch.
+    pub(crate) fn count_charged(&self) -> Charged {
+        self.charged_under(&self.state.projects)
+    }
+
+    fn charged_under(&self, projects: &Projects) -> Charged {
+        let mut charged = Charged::new();
+        if any_budget(projects) {
+            for found in self.state.reservations.values() {
+                add(&mut charged, self.charges_under(projects, found, Interval::ALL));
+            }
+        }
+        charged
+    }
+
+    /// The budgets that would be further below what is charged to them than they are.
+    pub(super) fn over_budgets(&self, now: Timestamp, after: &Projects) -> Vec<Overuse> {
+        let limit = |projects: &Projects, (whose, period, _): &Key| {
+            let (id, each) = match whose {
+                Whose::Project(id) => (id, false),
+                Whose::Principal(id, _) => (id, true),
+                Whose::Class(_) => return None,
+            };
+            let quota = &projects.get(id)?.quota;
+            let budgets = if each { &quota.each.budgets } else { &quota.budgets };
+            let budget = budgets.iter().find(|budget| budget.period == *period)?;
+            Some((plan::volume(budget.bytes), quota.zone.clone()))
+        };
+        let mut charged = self.charged_under(after);
+        for key in self.state.spent.keys() {
+            charged.entry(key.clone()).or_default();
+        }
+        let over = charged.into_iter().filter_map(|(key, charged)| {
+            let spent = self.state.spent.get(&key).map_or(0, |(volume, _)| *volume);
+            let (allowed, zone) = limit(after, &key)?;
+            let used = charged.saturating_add(spent);
+            let before = limit(&self.state.projects, &key);
+            let was = before.map_or(0, |(limit, _)| self.state.used_of(&key).saturating_sub(limit));
+            let until = key.1.containing(&zone, key.2).end();
+            let [limit, used_bytes] = [allowed, used].map(|volume| plan::bytes(volume).bytes());
+            let what = Limit::Budget(key.1);
+            let told = Overuse { whose: key.0, what, of: None, limit, used: used_bytes, until };
+            (now < until && was < used.saturating_sub(allowed)).then_some(told)
+        });
+        over.collect()
+    }
+
+    /// The periods that have not enough left for what changes. What takes no more of one than before is
+    /// never in the way.
+    pub(super) fn short(&self, sight: &Sight<'_>, changes: &[Changed<'_>]) -> Vec<Short> {
+        if !self.state.has_budgets() {
+            return Vec::new();
+        }
+        let (mut more, mut less, mut granted) = (Charged::new(), Charged::new(), Charged::new());
+        for (before, after) in changes {
+            add(&mut more, self.charges_of(after, Interval::ALL));
+            if let Some(before) = before {
+                add(&mut more, self.gone(before, Some(after)));
+                add(&mut less, self.charges_of(before, Interval::ALL));
+            }
+        }
+        for found in sight.granted() {
+            add(&mut granted, self.charges_of(found, Interval::ALL));
+        }
+        let mut short: BTreeMap<Key, Short> = BTreeMap::new();
+        for (whose, zone, budget) in changes.iter().flat_map(|it| self.state.budgets(&it.1.owner)) {
+            let of_it = |(key, _): &(&Key, &u128)| key.0 == whose && key.1 == budget.period;
+            for (key, asked) in more.iter().filter(of_it) {
+                let own = less.get(key).copied().unwrap_or(0);
+                let before = granted.get(key).copied().unwrap_or(0);
+                let used = self.state.used_of(key).saturating_sub(own).saturating_add(before);
+                let limit = plan::volume(budget.bytes);
+                if own < *asked && limit < used.saturating_add(*asked) {
+                    let what = Limit::Budget(budget.period);
+                    let [allowed, taken, asked] =
+                        [limit, used, *asked].map(|volume| plan::bytes(volume).bytes());
+                    let whose = whose.clone();
+                    let blocker = QuotaBlocker { whose, what, limit: allowed, used: taken, asked };
+                    let over = budget.period.containing(zone, key.2);
+                    let left = limit.saturating_sub(used);
+                    short.insert(key.clone(), Short { blocker, over, left });
+                }
+            }
+        }
+        short.into_values().collect()
+    }
+
+    /// Whether budgets have enough for what moves.
+    pub(super) fn may_move(&self, sight: &Sight<'_>, changes: &[Change]) -> bool {
+        if !self.state.has_budgets() {
+            return true;
+        }
+        let moved = changes.iter().filter_map(|change| {
+            let Change::Moved(moved) = change else { return None };
+            let found = self.state.reservations.get(&moved.id)?;
+            Some((found, found.clone().moved((**moved).clone())?))
+        });
+        let moved: Vec<_> = moved.collect();
+        let changes: Vec<Changed<'_>> =
+            moved.iter().map(|(before, after)| (Some(*before), after)).collect();
+        self.short(sight, &changes).is_empty()
+    }
+
+    /// Another plan for what is wanted, around what budgets have no more of: in a period that is short
+    /// as much as is left of it, and the rest later. `made` says what a plan would be as a reservation.
+    pub(super) fn around_budgets(
+        &self,
+        sight: &Sight<'_>,
+        (ways, wish): (&[Way], &Wish),
+        mut short: Vec<Short>,
+        made: impl Fn(Plan) -> Option<Reservation>,
+    ) -> Option<Plan> {
+        let (mut blocked, mut wish) = (sight.clone(), *wish);
+        let mut plan = blocked.plan_for(ways, &wish, self.limits.segments_max)?;
+        for _ in 0..TRIES_MAX {
+            let first = short.first()?;
+            match &mut wish {
+                Wish::Steady(wanted) => *wanted = wanted.with_less_before(first)?,
+                Wish::Volume(_) => {
+                    // Its plan books more than is promised.
+                    let margin = PPM.saturating_add(self.limits.margin_ppm.into());
+                    let left = first.left.saturating_mul(margin).checked_div(PPM)?;
+                    let closed =
+                        Interval::new(plan.carried_until(first.over, left)?, first.over.end())?;
+                    for lane in ways.iter().filter_map(|way| Some(&way.needs.first()?.lane)) {
+                        blocked.book(lane, closed, blocked.limit(lane));
+                    }
+                }
+            }
+            plan = blocked.plan_for(ways, &wish, self.limits.segments_max)?;
+            let reservation = made(plan.clone())?;
+            short = self.short(sight, &[(None, &reservation)]);
+            if short.is_empty() {
+                return Some(plan);
+            }
+        }
+        None
+    }
+}
+
+impl Wanted {
+    /// The same with a first start from which no more than is left of a period lies in it.
+    fn with_less_before(&self, short: &Short) -> Option<Self> {
+        let end = short.over.end();
+        let ms = short.left.checked_div(u128::from(self.min.bps()))?;
+        let inside = Span::from_ms(u64::try_from(ms).ok()?).unwrap_or(self.span);
+        let first = end.minus(inside.min(self.span)).max(self.first.plus(Span::from_ms(1)?));
+        (first <= self.latest).then_some(Self { first, max: self.min, ..*self })
+    }
+}
+
+impl Plan {
+    /// The first instant within a period by which a plan has carried as much there as is left of it.
+    fn carried_until(&self, over: Interval, left: u128) -> Option<Timestamp> {
+        let mut carried = 0_u128;
+        let rates = self.rates();
+        for (piece, level) in rates.pieces(over) {
+            let here = u128::from(level).saturating_mul(piece.span().as_ms().into());
+            if left < carried.saturating_add(here) {
+                let ms = left.saturating_sub(carried).checked_div(level.into())?;
+                let ms = Span::from_ms(u64::try_from(ms).ok()?)?;
+                return Some(piece.start().plus(ms));
+            }
+            carried = carried.saturating_add(here);
+        }
+        None
+    }
+}
+
+fn add(to: &mut Charged, more: Charged) {
+    for (key, volume) in more {
+        let sum = to.entry(key).or_default();
+        *sum = sum.saturating_add(volume);
+    }
+}
