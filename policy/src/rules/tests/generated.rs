@@ -119,10 +119,7 @@ const WITHIN: &[&str] =
 
 /// Expressions that are of a kind more often than not. Each takes a few smaller ones.
 fn expression() -> impl Strategy<Value = String> {
-    let fields = SCHEMA.fields.iter().map(|(field, _)| (*field).to_owned());
-    let all: Vec<String> = fields.chain(CONSTANTS.iter().map(|it| (*it).to_owned())).collect();
-    let leaf = prop::sample::select(all);
-    leaf.prop_recursive(5, 40, 3, |smaller| {
+    parts().prop_recursive(5, 40, 3, |smaller| {
         let two = (smaller.clone(), smaller.clone());
         prop_oneof![
             4 => (two.clone(), prop::sample::select(OPERATORS))
@@ -132,6 +129,52 @@ fn expression() -> impl Strategy<Value = String> {
             1 => (two, prop::sample::select(OF_TWO))
                 .prop_map(|((one, other), form)| form.replace('$', &other).replace('@', &one)),
         ]
+    })
+}
+
+/// Each operator and function once, over parts of any kind.
+const FORMS: &[&str] = &[
+    "size(@) == $",
+    "(@).size() > $",
+    "-(@) < $",
+    "!(@) && $",
+    "@ || $",
+    "@ == $",
+    "@ != $",
+    "@ < $",
+    "@ >= $",
+    "@ in $",
+    "@ in [$]",
+    "@ + $ < #",
+    "@ - $ < #",
+    "@ * $ < #",
+    "@ / $ < #",
+    "@ % $ < #",
+    "@[$] == #",
+    "@.team == $",
+    "has(@.team)",
+    "(@).startsWith($)",
+    "(@).endsWith($)",
+    "(@).contains($)",
+    "(@).getHours() == $",
+    "(@).getDayOfWeek() == $",
+    "(@).getFullYear('Asia/Tokyo') == $",
+    "(@).getDate($) == #",
+    "timestamp(@) < $",
+    "duration(@) < $",
+    "(@).exists(it, $ == #)",
+    "(@).all(it, it in $)",
+];
+
+fn parts() -> impl Strategy<Value = String> + Clone {
+    let fields = SCHEMA.fields.iter().map(|(field, _)| *field);
+    let all: Vec<&str> = fields.chain(CONSTANTS.iter().copied()).collect();
+    prop::sample::select(all).prop_map(str::to_owned)
+}
+
+fn form() -> impl Strategy<Value = String> {
+    (prop::sample::select(FORMS), parts(), parts(), parts()).prop_map(|(form, one, two, three)| {
+        form.replace('#', &three).replace('$', &two).replace('@', &one)
     })
 }
 
@@ -204,7 +247,7 @@ fn sound(text: &str) -> Result<bool, TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_panics(text in "[a-z_0-9 ()\\[\\]{}.,:?!=<>+*/%&|\"'\\\\\u{e4}\u{0}-]{0,60}") {
@@ -218,6 +261,11 @@ proptest! {
 
     #[test]
     fn what_passes_is_of_the_right_kind(text in expression()) {
+        sound(&text)?;
+    }
+
+    #[test]
+    fn no_form_takes_what_is_of_the_wrong_kind(text in form()) {
         sound(&text)?;
     }
 
