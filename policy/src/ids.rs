@@ -147,6 +147,16 @@ impl FromStr for Principal {
     }
 }
 
+/// An admission rule.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RuleId(pub Name);
+
+impl fmt::Display for RuleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A 128-bit identifier in a room of its own, so that no two kinds are ever confused.
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident, $kind:literal) => {
