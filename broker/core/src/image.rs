@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_policy::{
-    Class, Classes, Period, Project, Projects, RequestId, Resource, Span, Timestamp,
+    Class, Classes, Period, Project, Projects, RequestId, Resource, Rule, Span, Timestamp,
 };
 
 use crate::event::Corrupt;
@@ -43,6 +43,8 @@ pub struct Image {
     pub projects: Vec<Project>,
     /// Every class, in the order of their names.
     pub classes: Vec<Class>,
+    /// Every rule, in the order of their names.
+    pub rules: Vec<Rule>,
     /// How often the policy was changed so far.
     pub policy_version: u64,
     /// What was promised of budgets in periods that are not over, and is shown by no reservation any
@@ -90,6 +92,7 @@ impl Machine {
             drained,
             projects,
             classes,
+            rules,
             policy_version,
             live: _,
             live_of: _,
@@ -113,6 +116,7 @@ impl Machine {
             drained: drained.into_iter().collect(),
             projects: projects.declared().cloned().collect(),
             classes: classes.iter().cloned().collect(),
+            rules: rules.into_values().collect(),
             policy_version,
             spent: spent.into_iter().map(|(key, (volume, end))| (key, volume, end)).collect(),
         }
@@ -135,6 +139,7 @@ impl Machine {
             drained,
             projects,
             classes,
+            rules,
             policy_version,
             spent,
         } = image;
@@ -164,6 +169,7 @@ impl Machine {
             drained: drained.into_iter().collect(),
             projects,
             classes,
+            rules: rules.into_iter().map(|rule| (rule.id.clone(), rule)).collect(),
             policy_version,
             live: 0,
             live_of: BTreeMap::new(),
@@ -188,6 +194,8 @@ impl Machine {
         let mut machine = Self::with_ledger(limits, state);
         machine.refit(clock)?;
         machine.charge_all();
+        let unread = |faults| corrupt(format!("its rules are faulty: {faults:?}"));
+        machine.read_again().map_err(unread)?;
         Ok(machine)
     }
 }

@@ -51,7 +51,7 @@ pub use owner::{Account, Owner};
 pub use plan::{Plan, PlanWay, Segment};
 pub use policy::{Changed, Edit, Overuse, PolicyAsk, PolicyChanges, Whose};
 pub use promise::{PRIORITY_MAX, Promise, Promised, Standing};
-pub use refusal::{Blocker, CounterOffer, OfferKind, QuotaBlocker, Reason, Refusal};
+pub use refusal::{Blocker, CounterOffer, OfferKind, QuotaBlocker, Reason, Refusal, RuleBlocker};
 pub use reservation::{LastMove, Phase, Reservation, State};
 pub use session::{Session, SessionState};
 pub use timeline::Timeline;

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use tidegate_policy::{Class, ClassId, Limit, Principal, Project, ProjectId, Timestamp};
+use tidegate_policy::{
+    Class, ClassId, Limit, Principal, Project, ProjectId, Rule, RuleId, Timestamp,
+};
 
 use crate::lane::LaneName;
 
@@ -13,6 +15,8 @@ pub struct PolicyAsk {
     pub projects: Edit<Project, ProjectId>,
     /// Of classes.
     pub classes: Edit<Class, ClassId>,
+    /// Of admission rules.
+    pub rules: Edit<Rule, RuleId>,
     /// The version that the policy must have; `None` takes any.
     pub version: Option<u64>,
     /// Takes quotas below what is used. Nobody loses anything by it: nothing more is granted until
@@ -44,13 +48,15 @@ pub struct PolicyChanges {
     pub projects: Vec<Changed<Project>>,
     /// Classes that differ.
     pub classes: Vec<Changed<Class>>,
+    /// Rules that differ.
+    pub rules: Vec<Changed<Rule>>,
 }
 
 impl PolicyChanges {
     /// Whether nothing differs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.projects.is_empty() && self.classes.is_empty()
+        self.projects.is_empty() && self.classes.is_empty() && self.rules.is_empty()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tidegate_policy::{BitRate, ByteCount, Endpoint, Interval, Limit, Timestamp};
+use tidegate_policy::{BitRate, ByteCount, Endpoint, Interval, Limit, RuleId, Timestamp};
 
 use crate::command::{Ask, Shape, Ways};
 use crate::event::Route;
@@ -13,6 +13,8 @@ use crate::reservation::Reservation;
 /// Why a request is refused, in the order the reasons are tested. The order is API.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Reason {
+    /// An admission rule denies it.
+    RuleDenied,
     /// Its project may not use its class.
     ClassNotAllowed,
     /// More than a quota allows, whatever is booked.
@@ -45,6 +47,8 @@ pub struct Refusal {
     pub reason: Reason,
     /// Every lane that is in the way, in path order by source; at most [`BLOCKERS_MAX`].
     pub blockers: Vec<Blocker>,
+    /// Every rule that denies it.
+    pub rules: Vec<RuleBlocker>,
     /// Every limit of a quota that is in the way and no lane.
     pub quotas: Vec<QuotaBlocker>,
     /// What would be granted if it were asked now, best first.
@@ -56,7 +60,8 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal that says no more than its reason.
     pub(crate) fn bare(reason: Reason) -> Self {
-        Self { reason, blockers: Vec::new(), quotas: Vec::new(), offers: Vec::new(), held: None }
+        let (blockers, rules, quotas, offers) = Default::default();
+        Self { reason, blockers, rules, quotas, offers, held: None }
     }
 }
 
@@ -86,6 +91,15 @@ impl Blocker {
     pub fn missing(&self) -> u64 {
         self.needed.saturating_sub(self.free)
     }
+}
+
+/// An admission rule that denies a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RuleBlocker {
+    /// Which.
+    pub rule: RuleId,
+    /// What it says.
+    pub why: String,
 }
 
 /// A limit of a quota that is in the way.
@@ -168,6 +182,7 @@ impl CounterOffer {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::RuleDenied => "denied by a rule",
             Self::ClassNotAllowed => "class not allowed",
             Self::NoTier => "no storage of the tier",
             Self::AboveQuota => "above quota",

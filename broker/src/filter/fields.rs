@@ -6,35 +6,8 @@ use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use chrono::{DateTime, FixedOffset};
 use prost_types::Timestamp as WireTimestamp;
+use tidegate_policy::rules::Kind;
 use tidegate_proto::v1;
-
-/// What an expression is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
-    Bool,
-    Int,
-    Double,
-    Text,
-    /// One of these words.
-    Choice(&'static [&'static str]),
-    Time,
-    Span,
-    Texts,
-}
-
-impl Kind {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Bool => "yes or no",
-            Self::Int | Self::Double => "a number",
-            Self::Text => "a text",
-            Self::Choice(_) => "a fixed word",
-            Self::Time => "an instant",
-            Self::Span => "a length of time",
-            Self::Texts => "a list of texts",
-        }
-    }
-}
 
 const STATES: &[&str] = &["HELD", "CONFIRMED", "CLOSED"];
 const PHASES: &[&str] = &["SCHEDULED", "ACTIVE", "ENDED"];
@@ -73,8 +46,11 @@ pub(super) const FIELDS: [(&str, Kind); 19] = [
     ("preemptible", Kind::Bool),
 ];
 
-/// What changes without a change that a watcher is told.
-pub(super) const SILENT: [&str; 2] = ["phase", "used_bytes"];
+const IN_SILENCE: &str = "changes without a change that a watch is told of; compare times or states \
+                          instead";
+
+/// What changes without a change that a watcher is told, and why that is not to be asked for.
+pub(super) const SILENT: [(&str, &str); 2] = [("phase", IN_SILENCE), ("used_bytes", IN_SILENCE)];
 
 /// A reservation as a filter sees it.
 pub(super) struct Shown<'a>(pub(super) &'a v1::Reservation);

@@ -2,6 +2,7 @@
 
 use tidegate_policy::RequestId;
 
+use super::rules::Hits;
 use super::{Drained, LaneChange};
 use crate::event::{Change, Event};
 use crate::lane::LaneName;
@@ -19,6 +20,8 @@ pub struct Decision {
     pub events: Vec<Event>,
     /// What the asker hears.
     pub answer: Answer,
+    /// The rules that apply to what was asked.
+    pub hits: Hits,
 }
 
 /// What the asker of a command hears.
@@ -64,6 +67,11 @@ pub enum Answer {
 }
 
 impl Decision {
+    /// An answer, and what happens with it; no rule applies.
+    pub(super) fn new(events: Vec<Event>, answer: Answer) -> Self {
+        Self { events, answer, hits: Hits::default() }
+    }
+
     /// Whether room among plans that may move was looked for, or would have been: somebody moves,
     /// or the lanes are booked by others.
     #[must_use]

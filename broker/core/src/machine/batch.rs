@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use tidegate_policy::{SessionId, Timestamp};
 
 use super::decide::unchanged;
+use super::rules::{Hits, Ruled};
 use super::sight::Sight;
 use super::wanted::{Wanted, Wish};
 use super::{Answer, Decision, Machine, Stamp};
@@ -68,7 +69,7 @@ impl Machine {
         mark: &RequestMark,
         batch: &Batch,
     ) -> Result<Decision, Fault> {
-        let mut members = self.check_entries(stamp, mark, batch)?;
+        let (mut members, hits) = self.check_entries(stamp, mark, batch)?;
         let (pending, events) = Default::default();
         let mut sight = Sight::of(self);
         sight.followed = 1 < members.len();
@@ -98,7 +99,7 @@ impl Machine {
             }
             members = rest;
         }
-        Ok(Decision { events: draft.events, answer: Answer::Batch(answers) })
+        Ok(Decision { hits, ..Decision::new(draft.events, Answer::Batch(answers)) })
     }
 
     fn each<'a>(
@@ -304,13 +305,13 @@ impl Machine {
         stamp: Stamp,
         mark: &RequestMark,
         batch: &'a Batch,
-    ) -> Result<Vec<Member<'a>>, Fault> {
+    ) -> Result<(Vec<Member<'a>>, Hits), Fault> {
         let count = batch.asks.len();
         if !(1..=BATCH_MAX).contains(&count) {
             let why = format!("there are {count}; ask for 1 to {BATCH_MAX} at once");
             return Err(Fault::Invalid(vec![FieldFault::new("requests", why)]));
         }
-        let (mut members, mut faults) = (Vec::new(), Vec::new());
+        let (mut members, mut faults, mut hits) = (Vec::new(), Vec::new(), Hits::default());
         for (index, ask) in batch.asks.iter().enumerate() {
             let mark = mark.entry(index);
             if let Some(answer) = self.answered(stamp, &mark)? {
@@ -325,24 +326,32 @@ impl Machine {
                 faults.push(FieldFault::new(format!("{part}.hold_best_offer"), why));
             }
             match self.entry(stamp.now, ask).map_err(|fault| fault.within(&part)) {
-                Ok((ask, entry)) => members.push(Member { index, ask, entry }),
+                Ok((ask, entry, more)) => {
+                    hits.add(more);
+                    members.push(Member { index, ask, entry });
+                }
                 Err(Fault::Invalid(more)) => faults.extend(more),
                 Err(other) => return Err(other),
             }
         }
-        if faults.is_empty() { Ok(members) } else { Err(Fault::Invalid(faults)) }
+        if faults.is_empty() { Ok((members, hits)) } else { Err(Fault::Invalid(faults)) }
     }
 }
 
 impl Machine {
     /// A request of a batch by itself.
-    fn entry<'a>(&self, now: Timestamp, ask: &'a Ask) -> Result<(Cow<'a, Ask>, Entry), Fault> {
-        let ruled = self.ruled(now, ask)?;
-        let checked = self.checked(now, ruled.as_deref().unwrap_or(ask))?;
-        Ok(match ruled {
-            Ok(ask) => (ask, Entry::Asked(checked)),
-            Err(refusal) => (Cow::Borrowed(ask), Entry::Refused(checked, refusal.into())),
-        })
+    fn entry<'a>(
+        &self,
+        now: Timestamp,
+        ask: &'a Ask,
+    ) -> Result<(Cow<'a, Ask>, Entry, Hits), Fault> {
+        let Ruled { ask, refusal, hits } = self.ruled(now, ask)?;
+        let wish = self.checked(now, &ask)?;
+        let entry = match refusal {
+            Some(refusal) => Entry::Refused(wish, refusal.into()),
+            None => Entry::Asked(wish),
+        };
+        Ok((ask, entry, hits))
     }
 }
 

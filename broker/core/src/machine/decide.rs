@@ -20,7 +20,7 @@ impl Machine {
             return self.reserve_all(stamp, &request.mark, batch);
         }
         if let Some(answer) = self.answered(stamp, &request.mark)? {
-            return Ok(Decision { events: Vec::new(), answer });
+            return Ok(Decision::new(Vec::new(), answer));
         }
         self.check_window(stamp, &request.mark)?;
         let mut decision = match &request.command {
@@ -192,7 +192,7 @@ impl Machine {
                 let after = after.stepped(State::Held { until });
                 let change = Change::HoldExtended { id, until };
                 events.push(Event { at: stamp.now, request: None, change });
-                Ok(Decision { events, answer: boxed(after) })
+                Ok(Decision::new(events, boxed(after)))
             }
             State::Confirmed | State::Closed { .. } => {
                 Err(Fault::IllegalStep { id, step: "extend the hold of", state: found.state })
@@ -222,7 +222,7 @@ impl Machine {
                 }
                 let change = Change::Closed { id, why, free_from, used };
                 events.push(Event { at: now, request: None, change });
-                Ok(Decision { events, answer: boxed(after) })
+                Ok(Decision::new(events, boxed(after)))
             }
             State::Closed { why: CloseWhy::Released, .. } => Ok(unchanged(boxed(found.clone()))),
             State::Closed { .. } => {
@@ -260,7 +260,7 @@ impl Machine {
                 events.push(Event { at: stamp.now, request: None, change });
                 let state = SessionState::Closed { at: stamp.now };
                 let after = Session { state, ..found.clone() };
-                Ok(Decision { events, answer: Answer::Session(after.into()) })
+                Ok(Decision::new(events, Answer::Session(after.into())))
             }
             SessionState::Closed { .. } => Ok(unchanged(Answer::Session(found.clone().into()))),
             SessionState::Lost { .. } => Err(Fault::SessionEnded(id)),
@@ -281,9 +281,9 @@ pub(super) fn boxed(reservation: Reservation) -> Answer {
 
 pub(super) fn happens(stamp: Stamp, change: Change, answer: Answer) -> Decision {
     let event = Event { at: stamp.now, request: None, change };
-    Decision { events: vec![event], answer }
+    Decision::new(vec![event], answer)
 }
 
 pub(super) fn unchanged(answer: Answer) -> Decision {
-    Decision { events: Vec::new(), answer }
+    Decision::new(Vec::new(), answer)
 }

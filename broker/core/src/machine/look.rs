@@ -173,10 +173,7 @@ impl Machine {
         // Looked at, not held.
         let ask = Ask { hold_best_offer: false, ..ask.clone() };
         let answer = self.reserve(stamp, &ask)?.answer;
-        let ask = match self.ruled(now, &ask)? {
-            Ok(ask) => ask,
-            Err(_) => return Ok(Explanation { answer, ways: Vec::new() }),
-        };
+        let ask = self.ruled(now, &ask)?.ask;
         let wish = self.wish(now, &ask)?;
         // As far as quotas leave it, if they leave any of it.
         let wish = self.allowed(now, &ask, &wish).unwrap_or(wish);

@@ -53,7 +53,7 @@ impl Machine {
         let change =
             Change::MaintenanceCreated { maintenance: made.clone(), losses: losses.clone() };
         events.push(Event { at: stamp.now, request: None, change });
-        Ok(Decision { events, answer: Answer::Maintenance { maintenance: made, losses } })
+        Ok(Decision::new(events, Answer::Maintenance { maintenance: made, losses }))
     }
 
     /// Resolves the times of a window against now, and checks the rest of it.

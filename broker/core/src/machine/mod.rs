@@ -3,7 +3,7 @@
 //! - `decide` looks and changes nothing ([`Machine::decide`], in `decide`, `reserve`, `batch`,
 //!   `transfer`, `room`, `preempt`, `remainder`, `offers`, `modify`, `retopo`, `maintenance`, `drain`, with the lanes as `sight` shows them; what a loss
 //!   of capacity costs is in `capacity` and `salvage`, what projects may have in `policy`, `quotas` and
-//!   `charges`, what a class makes of a request in `class`);
+//!   `charges`, what rules and a class make of a request in `rules` and `class`);
 //! - `apply` follows an event and cannot refuse (in `apply`);
 //! - `due` says what time alone brings about (in `due`): no timer mutates anything;
 //! - `recent` is what is remembered only while the process runs: beats, usage, refusals.
@@ -33,6 +33,7 @@ mod remainder;
 mod reserve;
 mod retopo;
 mod room;
+mod rules;
 mod salvage;
 mod shrink;
 mod sight;
@@ -45,7 +46,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_policy::{
     ByteCount, Classes, Interval, MaintenanceId, Principal, ProjectId, Projects, RequestId,
-    ReservationId, Resource, SessionId, Span, Timestamp,
+    ReservationId, Resource, Rule, RuleId, SessionId, Span, Timestamp, rules::Rulebook,
 };
 
 use crate::lane::{Lane, LaneName};
@@ -66,6 +67,7 @@ pub use drain::{Drained, LISTED_MAX};
 pub use look::{Availability, Explanation, Holder, LaneCheck, Query, WayCheck, Window, Windows};
 pub use maintenance::COMMENT_MAX;
 pub use recent::Counts;
+pub use rules::{Hits, RuleCount};
 
 /// Every bound and every span that decisions depend on. Applying an event depends on none.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -169,6 +171,8 @@ pub enum Note {
         /// When.
         at: Timestamp,
     },
+    /// Rules applied to a request.
+    Ruled(Hits),
     /// Room for a request was not looked for, because that had taken its share of the time.
     RoomNotSought,
     /// A request was refused.
@@ -189,6 +193,8 @@ pub struct Machine {
     state: LedgerState,
     recent: recent::Recent,
     movables: movables::Movables,
+    /// The rules as they were read.
+    rulebook: Rulebook,
     /// Room is looked for among plans that may move.
     seeks_room: bool,
 }
@@ -218,6 +224,8 @@ pub(crate) struct LedgerState {
     pub(crate) projects: Projects,
     /// Of what quality they may be.
     pub(crate) classes: Classes,
+    /// What is done with requests before all else.
+    pub(crate) rules: BTreeMap<RuleId, Rule>,
     pub(crate) policy_version: u64,
     /// Reservations held or confirmed.
     pub(crate) live: usize,
@@ -291,6 +299,7 @@ impl Default for LedgerState {
             drained: BTreeSet::new(),
             projects: Projects::default(),
             classes: Classes::default(),
+            rules: BTreeMap::new(),
             policy_version: 0,
             live: 0,
             live_of: BTreeMap::new(),
@@ -443,8 +452,8 @@ impl Machine {
     }
 
     pub(crate) fn with_ledger(limits: Limits, state: LedgerState) -> Self {
-        let (recent, movables) = Default::default();
-        let mut machine = Self { limits, state, recent, movables, seeks_room: true };
+        let (recent, movables, rulebook) = Default::default();
+        let mut machine = Self { limits, state, recent, movables, rulebook, seeks_room: true };
         machine.renumber();
         machine
     }

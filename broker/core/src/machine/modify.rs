@@ -39,7 +39,8 @@ impl Machine {
             let (id, state) = (found.id, found.state);
             return Err(Fault::IllegalStep { id, step: "change", state });
         }
-        if let Err(refusal) = self.allows_change(stamp.now, found, modify) {
+        let allowed = self.allows_change(stamp.now, found, modify);
+        if let Err(refusal) = allowed.and_then(|()| self.rules_allow(stamp.now, found, modify)) {
             return Ok(unchanged(Answer::Refusal(refusal.into())));
         }
         if let Some(promise) = &found.promise
@@ -65,7 +66,7 @@ impl Machine {
             // Only what the same reservation could be changed to: at another time it is another.
             refusal.offers = sight.offers(&ways, &wanted);
             refusal.offers.retain(|offer| offer.kind == OfferKind::LowerRateNow);
-            return Ok(Decision { events: Vec::new(), answer: Answer::Refusal(refusal.into()) });
+            return Ok(Decision::new(Vec::new(), Answer::Refusal(refusal.into())));
         };
         let booked = placed.way.booked(placed.rate);
         let word = modify.holder.filter(|_| found.plan_version <= modify.obeyed);

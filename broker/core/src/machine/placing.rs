@@ -124,7 +124,7 @@ impl Machine {
         let made = Reservation::granted(reserved.clone(), stamp.now, None).ok_or_else(none)?;
         let change = Change::Reserved(reserved.into());
         let events = vec![Event { at: stamp.now, request: None, change }];
-        Ok(Decision { events, answer: Answer::Reservation(made.into()) })
+        Ok(Decision::new(events, Answer::Reservation(made.into())))
     }
 }
 

@@ -12,6 +12,7 @@ use tidegate_policy::{
 
 use super::charges::{Charge, Quotas, day_of};
 use super::decide::{happens, unchanged};
+use super::rules;
 use super::{Answer, Decision, Machine, Outcome, Stamp};
 use crate::event::{Change, Corrupt, Event};
 use crate::fault::{Fault, FieldFault};
@@ -45,10 +46,12 @@ impl Machine {
             return Err(Fault::StalePolicy { version });
         }
         let (projects, classes) = self.edited(ask)?;
+        let rules = self.edited_rules(&ask.rules, &classes)?;
         let before = self.state.projects.differences(&projects);
         let changes = PolicyChanges {
             projects: before.map(Changed::of).collect(),
             classes: self.state.classes.differences(&classes).map(Changed::of).collect(),
+            rules: rules::differences(&self.state.rules, &rules).collect(),
         };
         if changes.is_empty() {
             let overuses = Vec::new();
@@ -147,6 +150,17 @@ impl Machine {
         let (put, gone) = edit(&changes.classes, |it: &Class| it.id.clone());
         let classes = self.state.classes.changed(&put, &gone, false);
         let classes = classes.map_err(|faults| faulty(format!("{faults:?}")))?;
+        for change in &changes.rules {
+            let id = change.latest().map(|rule| rule.id.clone());
+            match (id, change.after.clone()) {
+                (Some(id), Some(rule)) => self.state.rules.insert(id, rule),
+                (Some(id), None) => self.state.rules.remove(&id),
+                (None, _) => None,
+            };
+        }
+        self.read_again().map_err(|faults| faulty(format!("{faults:?}")))?;
+        let rules = &self.state.rules;
+        self.recent.forget_rules(|id| rules.contains_key(id));
         let reshaped = Reshaped::by(changes);
         let touched = reshaped.below(&self.state.projects, &projects);
         (self.state.projects, self.state.classes) = (projects, classes);
@@ -326,12 +340,12 @@ fn fit(reservation: &mut Reservation, charges: &[Vec<Charge>], account: &Account
     reservation.kept.retain(|part| !part.lane.is_quota() || on(&part.lane));
 }
 
-fn position<T>(list: &[T], is_it: impl Fn(&T) -> bool) -> Option<usize> {
+pub(super) fn position<T>(list: &[T], is_it: impl Fn(&T) -> bool) -> Option<usize> {
     list.iter().position(is_it)
 }
 
 /// What is wrong with something, as what is wrong with fields of the request.
-fn field(
+pub(super) fn field(
     (put_list, gone_list): (&str, &str),
     (put, gone, goes): (Option<usize>, Option<usize>, bool),
     part: &str,

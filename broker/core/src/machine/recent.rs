@@ -5,8 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_policy::{BitRate, ByteCount, RequestId, ReservationId, SessionId, Span, Timestamp};
+use tidegate_policy::{
+    BitRate, ByteCount, RequestId, ReservationId, RuleId, SessionId, Span, Timestamp,
+};
 
+use super::rules::{Hits, RuleCount};
 use super::{Machine, Note};
 use crate::event::{CloseWhy, RequestMark};
 use crate::refusal::Refusal;
@@ -17,6 +20,8 @@ const REFUSALS_MAX: usize = 100_000;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
+    /// What became of requests by each rule.
+    rules: BTreeMap<RuleId, RuleCount>,
     heard: BTreeMap<SessionId, Timestamp>,
     by_silence: BTreeSet<(Timestamp, SessionId)>,
     meters: BTreeMap<ReservationId, Meter>,
@@ -186,6 +191,25 @@ impl Recent {
 
     /// Bytes are reported under a grant that has been closed: if nothing had moved under it, that
     /// was wrong.
+    fn count_rules(&mut self, hits: &Hits) {
+        let one = |rules: &mut BTreeMap<RuleId, RuleCount>, id: &RuleId, shadow: bool| {
+            let count = rules.entry(id.clone()).or_default();
+            let count = if shadow { &mut count.shadow } else { &mut count.applied };
+            *count = count.saturating_add(1);
+        };
+        hits.applied.iter().for_each(|id| one(&mut self.rules, id, false));
+        hits.shadow.iter().for_each(|id| one(&mut self.rules, id, true));
+    }
+
+    pub(super) fn rule_counts(&self) -> &BTreeMap<RuleId, RuleCount> {
+        &self.rules
+    }
+
+    /// Counts only for rules that there are.
+    pub(super) fn forget_rules(&mut self, stays: impl Fn(&RuleId) -> bool) {
+        self.rules.retain(|id, _| stays(id));
+    }
+
     fn regret(&mut self, found: &Reservation, bytes: ByteCount) {
         let State::Closed { why: CloseWhy::NoShow, used: ByteCount::ZERO, .. } = found.state else {
             return;
@@ -252,6 +276,7 @@ impl Machine {
                     self.recent.regret(found, *bytes);
                 }
             }
+            Note::Ruled(hits) => self.recent.count_rules(hits),
             Note::RoomNotSought => self.recent.count(|counts| &mut counts.not_sought),
             Note::Refused { mark, refusal, at } => {
                 let window = self.limits.request_window;

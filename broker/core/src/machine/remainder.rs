@@ -59,7 +59,7 @@ impl Machine {
                 let offered = Modify { end, volume: offer.volume, ..modify.clone() };
                 self.allows_change(now, found, &offered).is_ok()
             });
-            return Ok(Decision { events: Vec::new(), answer: Answer::Refusal(refusal.into()) });
+            return Ok(Decision::new(Vec::new(), Answer::Refusal(refusal.into())));
         };
         let new: Vec<_> = plan.bookings().collect();
         let old: Vec<_> = found.bookings().collect();
@@ -90,7 +90,7 @@ impl Machine {
             }
             events.push(Event { at: now, request: None, change: Change::Moved(other.into()) });
         }
-        Ok(Decision { events, answer })
+        Ok(Decision::new(events, answer))
     }
 
     /// What the terms of a transfer could be changed to instead. The figures are those of the whole

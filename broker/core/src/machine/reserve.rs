@@ -7,6 +7,7 @@ use tidegate_policy::{BitRate, Endpoint, Interval, ProjectId, ReservationId, Spa
 use super::batch::Pending;
 use super::decide::unchanged;
 use super::offers::rank;
+use super::rules::Ruled;
 use super::sight::{Sight, Way};
 use super::wanted::Wish;
 use super::{Answer, Decision, Machine, Stamp};
@@ -25,28 +26,15 @@ use crate::topology::Path;
 const OFFER_HOLD: Span = Span::from_secs(60);
 
 impl Machine {
-    pub(super) fn reserve(&self, stamp: Stamp, ask: &Ask) -> Result<Decision, Fault> {
-        let ruled = self.ruled(stamp.now, ask)?;
-        let wish = self.checked(stamp.now, ruled.as_deref().unwrap_or(ask))?;
-        self.check_room(ask, &Pending::default())?;
-        let ask = match ruled {
-            Ok(ask) => ask,
-            Err(refusal) => return self.refused(stamp, (ask, &wish), refusal),
+    pub(super) fn reserve(&self, stamp: Stamp, asked: &Ask) -> Result<Decision, Fault> {
+        let Ruled { ask, refusal, hits } = self.ruled(stamp.now, asked)?;
+        let wish = self.checked(stamp.now, &ask)?;
+        self.check_room(&ask, &Pending::default())?;
+        let decided = match refusal {
+            Some(refusal) => self.refused(stamp, (&ask, &wish), refusal),
+            None => self.reserve_in(&mut Sight::of(self), stamp, &ask, &wish),
         };
-        self.reserve_in(&mut Sight::of(self), stamp, &ask, &wish)
-    }
-
-    /// A request as its class makes it, or the refusal if it may not have that.
-    ///
-    /// # Errors
-    /// A [`Fault`] where the request itself is wrong.
-    pub(super) fn ruled<'a>(
-        &self,
-        _now: Timestamp,
-        ask: &'a Ask,
-    ) -> Result<Result<Cow<'a, Ask>, Refusal>, Fault> {
-        self.known_project(&ask.owner.project)?;
-        self.in_class(Cow::Borrowed(ask))
+        decided.map(|decided| Decision { hits, ..decided })
     }
 
     /// Decides one among what `sight` sees, and lets it see what is granted.
@@ -104,7 +92,7 @@ impl Machine {
         let answer = Answer::Reservation(after.into());
         let change = Change::Reserved(reserved.into());
         events.push(Event { at: stamp.now, request: None, change });
-        Ok(Decision { events, answer })
+        Ok(Decision::new(events, answer))
     }
 
     /// What comes of a refusal without offers.
@@ -196,7 +184,7 @@ impl Machine {
             sight.open(&ways);
             // A volume that is held starts later than what was offered: it may not fit any more.
             if sight.plan_for(&ways, &wish, self.limits.segments_max).is_none() {
-                return Ok(Decision { events, answer: Answer::Refusal(refusal.into()) });
+                return Ok(Decision::new(events, Answer::Refusal(refusal.into())));
             }
             let held = self.reserve_in(sight, stamp, &taken, &wish)?;
             if let Answer::Reservation(held_one) = held.answer {
@@ -204,7 +192,7 @@ impl Machine {
                 events = held.events;
             }
         }
-        Ok(Decision { events, answer: Answer::Refusal(refusal.into()) })
+        Ok(Decision::new(events, Answer::Refusal(refusal.into())))
     }
 
     /// What is wanted, if nothing is wrong with what the request says.

@@ -35,7 +35,7 @@ impl Machine {
         let answer = Answer::Topology { version, changes, losses: losses.clone() };
         let change = Change::TopologyApplied { spec: spec.clone().into(), version, losses };
         events.push(Event { at: stamp.now, request: None, change });
-        Ok(Decision { events, answer })
+        Ok(Decision::new(events, answer))
     }
 
     /// What every lane could carry if `topology` stood, maintenance included.

@@ -36,6 +36,7 @@ pub(super) fn label(answer: &Answer, changed: bool) -> &'static str {
             Reason::OtherTaken => "other taken",
             Reason::ClassNotAllowed => "class not allowed",
             Reason::NoTier => "no tier",
+            Reason::RuleDenied => "rule denied",
         },
         Answer::Batch(answers) if !changed && 1 < answers.len() => "batch refused",
         Answer::Batch(_) => "batch",

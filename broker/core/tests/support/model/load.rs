@@ -214,7 +214,8 @@ impl Load {
             ways.iter().flat_map(|way| self.blockers(net, way, wish)).collect();
         blockers.truncate(64);
         let offers = self.offers(net, ways, wish);
-        Refusal { reason, blockers, quotas: Vec::new(), offers, held: None }
+        let (rules, quotas) = Default::default();
+        Refusal { reason, blockers, rules, quotas, offers, held: None }
     }
 
     fn blockers(&self, net: &Net, way: &Way, wish: &Wish) -> Vec<Blocker> {

@@ -419,5 +419,6 @@ fn granted(answer: &Expected) -> bool {
 }
 
 fn bare(reason: Reason) -> Refusal {
-    Refusal { reason, blockers: Vec::new(), quotas: Vec::new(), offers: Vec::new(), held: None }
+    let (blockers, rules, quotas, offers) = Default::default();
+    Refusal { reason, blockers, rules, quotas, offers, held: None }
 }

@@ -286,7 +286,7 @@ impl Driver {
         };
         let (stamp, request) = self.stamped(Command::Reserve(ask.into()));
         let decided = self.machine.decide(stamp, &request);
-        if let Ok(Decision { answer: Answer::Reservation(_), events }) = decided
+        if let Ok(Decision { answer: Answer::Reservation(_), events, .. }) = decided
             && events.len() == 1
         {
             self.fail(&format!("r{} lags and could have gone on", id.as_u128()));

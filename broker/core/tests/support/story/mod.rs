@@ -28,11 +28,12 @@
 //! `windows`, `lane LANE FROM..TO` (what is free, step by step), `paths SOURCE -> DESTINATION
 //! [via H,H]`.
 //!
-//! `policy` and projects with their quotas and classes (`projects.rs` has the words), `projects` and
-//! `classes` (all of them); a request is `for PROJECT`, or for `default`, perhaps `as PRINCIPAL`,
+//! `policy` and projects with their quotas and classes (`projects.rs` has the words), `projects`, `classes`
+//! and `rules` (all of them); a request is `for PROJECT`, or for `default`, perhaps `as PRINCIPAL`,
 //! `class CLASS` and `label KEY=VALUE`.
 //!
-//! Bounds: `limit moves N`, `limit segments N`, before anything else.
+//! Bounds: `limit moves N`, `limit segments N`, before anything else; `observe` is a world in which
+//! nothing is refused.
 //!
 //! Time and sight: `at T [beating S,S]` (they are heard every 10 s until then), `restart T` (a
 //! process that was away until then replays and resumes), `beat S`, `obey S A VERSION`, `used S A
@@ -129,6 +130,7 @@ impl World {
             }
             ["windows"] => self.machine.maintenances(None).map(|it| self.window(it)).collect(),
             ["lane", lane, over] => self.lane_steps(lane, over),
+            ["observe"] => self.observing(),
             ["limit", what, most] => self.limit(what, most.parse().unwrap()),
             ["at", time] => self.walk_to(shape::time(time)),
             ["at", time, "beating", sessions] => self.walk_beating(shape::time(time), sessions),
@@ -165,6 +167,7 @@ impl World {
             ["counts"] => self.counts(),
             ["projects"] => self.projects(),
             ["classes"] => self.classes(),
+            ["rules"] => self.rules(),
             _ => self.request(&words),
         };
         out.push_str(&self.pass());
@@ -224,6 +227,14 @@ impl World {
             }
         }
         out
+    }
+
+    /// A world in which nothing is refused.
+    fn observing(&mut self) -> String {
+        let limits = Limits { observe: true, ..self.machine.limits().clone() };
+        let place = std::mem::take(&mut self.place);
+        *self = Self { place, ..Self::within(limits) };
+        String::new()
     }
 
     /// A world with another bound.
@@ -297,6 +308,7 @@ impl World {
             Err(fault) => return format!("fault: {}\n", self.tame(&fault.to_string())),
         };
         self.name(&decision.answer, &request.command);
+        self.machine.note(&Note::Ruled(decision.hits.clone()));
         let mut out = String::new();
         for event in &decision.events {
             self.follow(event);

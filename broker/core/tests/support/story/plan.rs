@@ -3,7 +3,7 @@
 use tidegate_core::event::{Change, Kept, MoveWhy, Moved};
 use tidegate_core::{
     CloseWhy, CounterOffer, Event, OfferKind, Plan, Promise, Promised, Refusal, Reservation, Route,
-    Standing,
+    RuleBlocker, Standing,
 };
 use tidegate_policy::{BitRate, ByteCount, Overcommit};
 
@@ -169,6 +169,9 @@ pub(super) fn refused(refusal: &Refusal) -> String {
             rate(blocker.limit),
             rate(blocker.missing()),
         ));
+    }
+    for RuleBlocker { rule, why } in &refusal.rules {
+        out.push_str(&format!("  rules/{rule}: {why}\n"));
     }
     for blocker in &refusal.quotas {
         out.push_str(&projects::quota(blocker));

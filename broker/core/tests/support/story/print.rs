@@ -143,7 +143,9 @@ impl World {
         };
         let ways = ways(&found.plan);
         let curtailed = if found.curtailed { " (curtailed)" } else { "" };
-        format!("{name}: {ways} {} {}{curtailed} {state}\n", found.rate(), over(found.interval))
+        let despite = found.despite.map_or(String::new(), |why| format!(", despite {why}"));
+        let (rate, over) = (found.rate(), over(found.interval));
+        format!("{name}: {ways} {rate} {over}{curtailed} {state}{despite}\n")
     }
 
     /// What time brought about, or a part of a larger decision.

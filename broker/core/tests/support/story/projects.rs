@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use tidegate_core::{Answer, Changed, Command, Overuse, PolicyAsk, QuotaBlocker};
 use tidegate_policy::{
-    BitRate, Budget, Class, ClassId, Each, Headroom, Interval, Part, Project, ProjectId, Quota,
-    Share, Weekly, Zone,
+    BitRate, Budget, Class, ClassId, Each, Effect, Headroom, Interval, Part, Project, ProjectId,
+    Quota, Rule, RuleId, Share, Weekly, Zone,
 };
 
 use super::World;
@@ -21,9 +21,10 @@ impl World {
     /// `own-share SELECTOR=PART`, `budget PERIOD=BYTES`, `own-budget PERIOD=BYTES`,
     /// `at DAYS_HOURS=RATE`, `from T..T=RATE`, `zone ZONE`. Classes: `ratio 1:N`, `weight N`, `priority N`, `preemptible`,
     /// `lane-share PART`, `headroom PART longest SPAN`, `grace SPAN`, `hold SPAN`, `only P,P`,
-    /// `tiers T,T`.
+    /// `tiers T,T`. `rule NAME [shadow] deny MESSAGE|cap R|class C|priority N when CONDITION`, the message
+    /// with `_` for blanks, and `delete-rule NAME`.
     pub(super) fn policy(&self, words: &[&str]) -> Command {
-        let kinds = ["project", "class", "delete", "delete-class"];
+        let kinds = ["project", "class", "rule", "delete", "delete-class", "delete-rule"];
         let first = words.iter().position(|word| kinds.contains(word));
         let (how, all) = words.split_at(first.unwrap_or(words.len()));
         let mut ask = PolicyAsk {
@@ -36,6 +37,8 @@ impl World {
             match part {
                 ["project", name, rest @ ..] => ask.projects.put.push(project(name, rest)),
                 ["class", name, rest @ ..] => ask.classes.put.push(class(name, rest)),
+                ["rule", name, rest @ ..] => ask.rules.put.push(rule(name, rest)),
+                ["delete-rule", called] => ask.rules.gone.push(RuleId(name(called))),
                 ["delete", name] => ask.projects.gone.push(id(name)),
                 ["delete-class", called] => ask.classes.gone.push(ClassId(name(called))),
                 [] => {}
@@ -54,6 +57,15 @@ impl World {
         lines.collect()
     }
 
+    /// Every rule, and what became of requests by it.
+    pub(super) fn rules(&self) -> String {
+        let lines = self.machine.rules().map(|rule| {
+            let count = self.machine.rule_counts().get(&rule.id).copied().unwrap_or_default();
+            format!("{}: {} applied, {} in shadow\n", ruling(rule), count.applied, count.shadow)
+        });
+        lines.collect()
+    }
+
     /// Every class.
     pub(super) fn classes(&self) -> String {
         self.machine.classes().iter().map(|class| format!("{}\n", graded(class))).collect()
@@ -67,6 +79,9 @@ impl World {
         }
         for change in &changes.classes {
             out.push_str(&line(change, graded));
+        }
+        for change in &changes.rules {
+            out.push_str(&line(change, ruling));
         }
         out + &overuses.iter().map(|it| format!("  {}\n", overused(it))).collect::<String>()
     }
@@ -164,6 +179,32 @@ fn overrides(words: &[&str]) -> Vec<(Interval, BitRate)> {
         (Interval::new(time(from), time(to)).unwrap(), rate.parse().unwrap())
     };
     times.map(read).collect()
+}
+
+fn rule(called: &str, words: &[&str]) -> Rule {
+    let at = words.iter().position(|word| *word == "when").unwrap();
+    let (how, when) = words.split_at(at);
+    let then = match how {
+        [.., "deny", message] => Effect::Deny { message: message.replace('_', " ") },
+        [.., "cap", rate] => Effect::Cap { rate: rate.parse().unwrap() },
+        [.., "class", class] => Effect::Class(ClassId(name(class))),
+        [.., "priority", priority] => Effect::Priority(priority.parse().unwrap()),
+        _ => panic!("no such effect: {}", how.join(" ")),
+    };
+    let (when, shadow) = (when[1..].join(" "), how.contains(&"shadow"));
+    Rule { id: RuleId(name(called)), when, then, shadow, comment: String::new() }
+}
+
+fn ruling(rule: &Rule) -> String {
+    let Rule { id, when, then, shadow, .. } = rule;
+    let shadow = if *shadow { " shadow" } else { "" };
+    let then = match then {
+        Effect::Deny { message } => format!("deny {message:?}"),
+        Effect::Cap { rate } => format!("cap {rate}"),
+        Effect::Class(class) => format!("class {class}"),
+        Effect::Priority(priority) => format!("priority {priority}"),
+    };
+    format!("rules/{id}{shadow} {then} when {when}")
 }
 
 fn shares(shares: &[Share]) -> Option<String> {
