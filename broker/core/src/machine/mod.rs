@@ -18,6 +18,7 @@ mod class;
 mod decide;
 mod drain;
 pub(crate) mod due;
+mod lending;
 mod look;
 mod maintenance;
 mod modify;
@@ -64,6 +65,7 @@ use budgets::{Charged, Spent};
 
 pub use answer::{Answer, Decision};
 pub use drain::{Drained, LISTED_MAX};
+pub use lending::Loan;
 pub use look::{Availability, Explanation, Holder, LaneCheck, Query, WayCheck, Window, Windows};
 pub use maintenance::COMMENT_MAX;
 pub use recent::Counts;
@@ -195,6 +197,8 @@ pub struct Machine {
     movables: movables::Movables,
     /// The rules as they were read.
     rulebook: Rulebook,
+    /// The projects that lend each other rates.
+    lending: lending::Trees,
     /// Room is looked for among plans that may move.
     seeks_room: bool,
 }
@@ -452,8 +456,10 @@ impl Machine {
     }
 
     pub(crate) fn with_ledger(limits: Limits, state: LedgerState) -> Self {
-        let (recent, movables, rulebook) = Default::default();
-        let mut machine = Self { limits, state, recent, movables, rulebook, seeks_room: true };
+        let (recent, movables, rulebook, lending) = Default::default();
+        let seeks_room = true;
+        let mut machine = Self { limits, state, recent, movables, rulebook, lending, seeks_room };
+        machine.lending = lending::trees(&machine.state.projects);
         machine.renumber();
         machine
     }

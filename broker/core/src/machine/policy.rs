@@ -12,6 +12,7 @@ use tidegate_policy::{
 
 use super::charges::{Charge, Quotas, day_of};
 use super::decide::{happens, unchanged};
+use super::lending::trees;
 use super::rules;
 use super::{Answer, Decision, Machine, Outcome, Stamp};
 use crate::event::{Change, Corrupt, Event};
@@ -164,6 +165,7 @@ impl Machine {
         let reshaped = Reshaped::by(changes);
         let touched = reshaped.below(&self.state.projects, &projects);
         (self.state.projects, self.state.classes) = (projects, classes);
+        self.lending = trees(&self.state.projects);
         self.state.policy_version = version;
         self.fit_quotas(&reshaped, &touched)?;
         self.renumber();

@@ -29,7 +29,7 @@
 //! [via H,H]`.
 //!
 //! `policy` and projects with their quotas and classes (`projects.rs` has the words), `projects`, `classes`
-//! and `rules` (all of them); a request is `for PROJECT`, or for `default`, perhaps `as PRINCIPAL`,
+//! and `rules` (all of them), `loans P` (who borrows from whom); a request is `for PROJECT`, or for `default`, perhaps `as PRINCIPAL`,
 //! `class CLASS` and `label KEY=VALUE`.
 //!
 //! Bounds: `limit moves N`, `limit segments N`, before anything else; `observe` is a world in which
@@ -168,6 +168,7 @@ impl World {
             ["projects"] => self.projects(),
             ["classes"] => self.classes(),
             ["rules"] => self.rules(),
+            ["loans", project] => self.loans(project),
             _ => self.request(&words),
         };
         out.push_str(&self.pass());
