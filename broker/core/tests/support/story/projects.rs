@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidegate_core::machine::Loan;
+use tidegate_core::rehearsal::{Asked, Decided};
 use tidegate_core::{Answer, Changed, Command, Overuse, PolicyAsk, QuotaBlocker};
 use tidegate_policy::{
     BitRate, Budget, Class, ClassId, Each, Effect, Headroom, Interval, Part, Project, ProjectId,
@@ -65,6 +66,37 @@ impl World {
             format!("{}: {} applied, {} in shadow\n", ruling(rule), count.applied, count.shadow)
         });
         lines.collect()
+    }
+
+    /// What a change would have decided otherwise of all that was asked.
+    pub(super) fn rehearse(&self, words: &[&str]) -> String {
+        let Command::ApplyPolicy(change) = self.policy(words) else { return String::new() };
+        // The network and the policy are those of today.
+        let reserving = |it: &&Asked| {
+            !matches!(it.request.command, Command::ApplyTopology { .. } | Command::ApplyPolicy(_))
+        };
+        let asked: Vec<Asked> = self.asked.iter().filter(reserving).cloned().collect();
+        let told = match self.machine.rehearse(self.now, (&asked, &change), || true) {
+            Ok(told) => told,
+            Err(fault) => return format!("fault: {}\n", self.tame(&fault.to_string())),
+        };
+        let mut out = format!("{} decided\n", told.decided);
+        for ((before, after), count) in &told.turned {
+            out.push_str(&format!("  {count} from {before:?} to {after:?}\n"));
+        }
+        let words = |decided: &Decided| match decided {
+            Decided::Granted { rate, over: when, class } => {
+                let class = class.as_ref().map_or(String::new(), |class| format!(" {class}"));
+                format!("granted {rate} {}{class}", over(*when))
+            }
+            Decided::Refused(refusal) => format!("refused, {}", refusal.reason),
+            Decided::Wrong(fault) => format!("wrong, {fault}"),
+        };
+        for it in &told.differing {
+            let (at, before, after) = (instant(it.at), words(&it.before), words(&it.after));
+            out.push_str(&format!("  {at} {}: {before}; would be {after}\n", it.project));
+        }
+        out
     }
 
     /// Who borrows from whom in the tree of a project now.
