@@ -12,7 +12,7 @@ use tidegate_policy::{
     BitRate, ClassId, Interval, Name, ProjectId, RequestId, SessionId, Span, Timestamp,
 };
 
-use crate::command::{Ask, Command, Request};
+use crate::command::Request;
 use crate::event::{Change, Event, Reserved};
 use crate::fault::Fault;
 use crate::losses::Losses;
@@ -114,7 +114,13 @@ impl Decided {
                 let bare = Refusal { offers: Vec::new(), held: None, ..(**refusal).clone() };
                 Some(Self::Refused(bare.into()))
             }
-            _ => None,
+            Answer::Batch(_)
+            | Answer::Session(_)
+            | Answer::Topology { .. }
+            | Answer::Maintenance { .. }
+            | Answer::Drained(_)
+            | Answer::Undrained(_)
+            | Answer::Policy { .. } => None,
         }
     }
 }
@@ -245,12 +251,7 @@ fn ask_again(machine: &mut Machine, one: &Asked) -> Result<Decision, Fault> {
         }
         play(machine, &due);
     }
-    let asks: &[Ask] = match &one.request.command {
-        Command::Reserve(ask) => std::slice::from_ref(&**ask),
-        Command::ReserveAll(batch) => &batch.asks,
-        _ => &[],
-    };
-    for id in asks.iter().filter_map(|ask| ask.session) {
+    for id in one.request.command.asks().iter().filter_map(|ask| ask.session) {
         if machine.session(id).is_none() {
             let change = Change::SessionOpened { id, agent: agent() };
             play(machine, &[Event { at: now, request: None, change }]);
@@ -262,12 +263,9 @@ fn ask_again(machine: &mut Machine, one: &Asked) -> Result<Decision, Fault> {
 }
 
 impl Rehearsal {
+    /// Compares what became of the reservations that a request asks for.
     fn compare(&mut self, one: &Asked, [before, after]: [Result<Decision, Fault>; 2]) {
-        let asks: Vec<&Ask> = match &one.request.command {
-            Command::Reserve(ask) => vec![ask],
-            Command::ReserveAll(batch) => batch.asks.iter().collect(),
-            _ => return,
-        };
+        let asks = one.request.command.asks();
         let answers = |decided: &Result<Decision, Fault>| -> Vec<Option<Decided>> {
             match decided {
                 Err(fault) => vec![Some(Decided::Wrong(fault.clone().into())); asks.len()],
