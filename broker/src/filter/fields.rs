@@ -51,7 +51,7 @@ const REASONS: &[&str] = &[
 const ASSURANCES: &[&str] = &["FIRM", "SHARED"];
 
 /// Every field, as the comment of `ListReservationsRequest.filter` lists them.
-pub(super) const FIELDS: [(&str, Kind); 19] = [
+pub(super) const FIELDS: [(&str, Kind); 21] = [
     ("name", Kind::Text),
     ("state", Kind::Choice(STATES)),
     ("phase", Kind::Choice(PHASES)),
@@ -71,6 +71,8 @@ pub(super) const FIELDS: [(&str, Kind); 19] = [
     ("movable", Kind::Bool),
     ("priority", Kind::Int),
     ("preemptible", Kind::Bool),
+    ("class", Kind::Text),
+    ("principal", Kind::Text),
 ];
 
 /// What changes without a change that a watcher is told.
@@ -104,6 +106,8 @@ impl VariableResolver for Shown<'_> {
             "movable" => value(it.movable),
             "priority" => value(i64::from(it.priority)),
             "preemptible" => value(it.preemptible),
+            "class" => text(&it.class),
+            "principal" => text(&it.principal),
             // What is not said is firm.
             "assurance" => match it.assurance() {
                 v1::Assurance::Unspecified => text("FIRM"),

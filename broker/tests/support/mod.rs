@@ -333,6 +333,7 @@ pub(crate) fn lab(rate_bps: i64) -> v1::Project {
             rate_each_bps: Some(rate_bps),
             duration_each: Some(span_ms(7_200_000)),
             horizon: Some(span_ms(86_400_000)),
+            ..v1::Quota::default()
         }),
         ..v1::Project::default()
     }

@@ -186,7 +186,9 @@ fn project(called: &str, words: &[&str]) -> Project {
             rate: rate("own-rate"),
             reservations: option(words, "own-reservations").map(|text| text.parse().unwrap()),
             shares: share(words, "own-share"),
+            ..Each::default()
         },
+        ..Quota::default()
     };
     Project { id: id(called), parent: option(words, "in").map(id), labels, quota }
 }
