@@ -61,7 +61,7 @@ pub struct Refusal {
     /// [`Client::take`](crate::connect::Client::take) or [`CounterOffer::ask`].
     pub offers: Vec<CounterOffer>,
     /// Every limit of a quota that is in the way and no lane. The quota of a rate is a lane,
-    /// `projects/PROJECT/rate`, and among the blockers.
+    /// `projects/PROJECT/rate`, and a share of a lane is one as well: both are among the blockers.
     pub quotas: Vec<QuotaBlocker>,
     /// The best offer, held, if [`Ask::hold_best_offer`] was asked for. Confirm it, or let it lapse.
     pub held: Option<Box<Reservation>>,
@@ -70,6 +70,10 @@ pub struct Refusal {
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalReason {
+    /// Its project may not use its class of service.
+    ClassNotAllowed,
+    /// No storage that is named is of a tier that its class is satisfied with.
+    NoTier,
     /// More than a quota allows, whatever is booked.
     AboveQuota,
     /// What a quota allows is used by others of the project, or of those beside it.
@@ -238,6 +242,8 @@ impl Refusal {
     pub(crate) fn from_wire(wire: v1::Refusal, timing: Timing) -> Result<Self, ClientError> {
         use v1::refusal::Reason;
         let reason = match Reason::try_from(wire.reason) {
+            Ok(Reason::ClassNotAllowed) => RefusalReason::ClassNotAllowed,
+            Ok(Reason::NoTier) => RefusalReason::NoTier,
             Ok(Reason::AboveQuota) => RefusalReason::AboveQuota,
             Ok(Reason::QuotaExhausted) => RefusalReason::QuotaExhausted,
             Ok(Reason::NoPath) => RefusalReason::NoPath,
@@ -265,6 +271,10 @@ impl Refusal {
 impl fmt::Display for RefusalReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::ClassNotAllowed => f.write_str("its project may not use its class of service"),
+            Self::NoTier => {
+                f.write_str("no storage that is named is of a tier that its class takes")
+            }
             Self::AboveQuota => f.write_str("it is more than a quota of its project allows"),
             Self::QuotaExhausted => f.write_str("what its project may have is used"),
             Self::NoPath => f.write_str("no path leads from any source to the destination"),

@@ -8,11 +8,12 @@ use tidegate_core::{
     Reservation, Route, Session, SessionState, Terms,
 };
 use tidegate_policy::{
-    ByteCount, MarkKind, Name, ProjectId, ReservationId, SessionId, Span, Timestamp,
+    BitRate, ByteCount, MarkKind, Name, Overcommit, ProjectId, ReservationId, SessionId, Span,
+    Timestamp,
 };
 use tidegate_proto::v1;
 
-use super::{plan, policy};
+use super::{class, limits, plan};
 use crate::config::SessionConfig;
 
 /// A number for the wire; what would not fit into 63 bits does not occur.
@@ -43,7 +44,7 @@ pub(crate) fn reservation_name(project: &ProjectId, id: ReservationId) -> String
 /// The name of a reservation of which only the identifier is told.
 pub(crate) fn name_in(machine: &Machine, id: ReservationId) -> String {
     match machine.reservation(id) {
-        Some(found) => reservation_name(&found.project, id),
+        Some(found) => reservation_name(&found.owner.project, id),
         None => unknown_name(id),
     }
 }
@@ -77,7 +78,7 @@ pub fn reservation(reservation: &Reservation, now: Timestamp, used: ByteCount) -
     let route = reservation.plan.route();
     let promise = reservation.promise.as_deref();
     v1::Reservation {
-        name: reservation_name(&reservation.project, reservation.id),
+        name: reservation_name(&reservation.owner.project, reservation.id),
         state: state(reservation.state).into(),
         phase: phase(reservation.phase(now)).into(),
         close_reason: close_reason(reservation.state).into(),
@@ -110,7 +111,24 @@ pub fn reservation(reservation: &Reservation, now: Timestamp, used: ByteCount) -
         movable: promise.is_some_and(|promise| promise.movable),
         priority: reservation.standing.priority.into(),
         preemptible: reservation.standing.preemptible,
+        class: reservation.owner.class.as_ref().map(class::name).unwrap_or_default(),
+        principal: reservation
+            .owner
+            .principal
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        labels: reservation.owner.labels.clone(),
+        ceiling_bps: ceiling(reservation).map(|rate| int(rate.bps())),
     }
+}
+
+/// What may be had at most of a rate of which only a part is promised; of a volume all is.
+fn ceiling(reservation: &Reservation) -> Option<BitRate> {
+    let promise = reservation.promise.as_deref();
+    let volume = promise.is_some_and(|promise| promise.what.volume().is_some());
+    let ratio = reservation.standing.ratio;
+    (ratio != Overcommit::NONE && !volume).then(|| ratio.ceiling(reservation.rate()))
 }
 
 pub(super) fn steers(steers: &[Steer]) -> Vec<v1::Steer> {
@@ -260,6 +278,8 @@ fn was_shrunk(found: &Reservation) -> bool {
 /// A refusal as it stands at `now` of what was `asked`, if it was a reservation.
 pub(crate) fn refusal(refusal: &Refusal, now: Timestamp, asked: Option<&Ask>) -> v1::Refusal {
     let reason = match refusal.reason {
+        Reason::ClassNotAllowed => v1::refusal::Reason::ClassNotAllowed,
+        Reason::NoTier => v1::refusal::Reason::NoTier,
         Reason::AboveQuota => v1::refusal::Reason::AboveQuota,
         Reason::QuotaExhausted => v1::refusal::Reason::QuotaExhausted,
         Reason::NoPath => v1::refusal::Reason::NoPath,
@@ -275,7 +295,7 @@ pub(crate) fn refusal(refusal: &Refusal, now: Timestamp, asked: Option<&Ask>) ->
         offers: refusal.offers.iter().map(|it| offer(it, asked)).collect(),
         // Just made: nothing has moved under it.
         held: refusal.held.as_deref().map(|held| reservation(held, now, ByteCount::ZERO)),
-        quotas: refusal.quotas.iter().map(policy::blocker).collect(),
+        quotas: refusal.quotas.iter().map(limits::blocker).collect(),
     }
 }
 

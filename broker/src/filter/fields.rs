@@ -24,7 +24,7 @@ const REASONS: &[&str] = &[
 const ASSURANCES: &[&str] = &["FIRM", "SHARED"];
 
 /// Every field, as the comment of `ListReservationsRequest.filter` lists them.
-pub(super) const FIELDS: [(&str, Kind); 19] = [
+pub(super) const FIELDS: [(&str, Kind); 21] = [
     ("name", Kind::Text),
     ("state", Kind::Choice(STATES)),
     ("phase", Kind::Choice(PHASES)),
@@ -44,6 +44,8 @@ pub(super) const FIELDS: [(&str, Kind); 19] = [
     ("movable", Kind::Bool),
     ("priority", Kind::Int),
     ("preemptible", Kind::Bool),
+    ("class", Kind::Text),
+    ("principal", Kind::Text),
 ];
 
 const IN_SILENCE: &str = "changes without a change that a watch is told of; compare times or states \
@@ -80,6 +82,8 @@ impl VariableResolver for Shown<'_> {
             "movable" => value(it.movable),
             "priority" => value(i64::from(it.priority)),
             "preemptible" => value(it.preemptible),
+            "class" => text(&it.class),
+            "principal" => text(&it.principal),
             // What is not said is firm.
             "assurance" => match it.assurance() {
                 v1::Assurance::Unspecified => text("FIRM"),
