@@ -9,7 +9,7 @@ use tidegate_core as core;
 use tidegate_core::event::{Booked, RequestMark};
 use tidegate_core::lane::LaneName;
 use tidegate_core::{
-    Change, CloseWhy, Event, Kept, Modified, Plan, Reserved, Route, Standing, Terms,
+    Change, CloseWhy, Event, Kept, Modified, Plan, Reason, Reserved, Route, Standing, Terms,
 };
 use tidegate_policy::{
     BitRate, ByteCount, Interval, Mark, MarkKind, ParseError, RequestId, ReservationId, SessionId,
@@ -380,10 +380,19 @@ fn reserved_as(from: &wire::Reserved, told: Told) -> Result<Reserved, Unreadable
         plan,
         promise,
         standing,
+        borrowed: from.borrowed,
+        despite: despite(from.despite)?,
         terms: Terms { shared: from.shared, streams },
         hold_until,
         session,
     })
+}
+
+fn despite(number: i32) -> Result<Option<Reason>, Unreadable> {
+    match number {
+        0 => Ok(None),
+        number => reply::reason_of(number).map(Some).ok_or(Unreadable::Unknown),
+    }
 }
 
 fn route(from: &wire::Reserved) -> Result<Route, Unreadable> {

@@ -20,6 +20,7 @@ mod deadline;
 mod effort;
 mod fields;
 mod filter;
+mod history;
 mod pokes;
 mod recorder;
 mod rpc;

@@ -21,6 +21,7 @@ use crate::clock::{self, Clock};
 use crate::convert::reply;
 use crate::convert::request::{Beat, Mutation};
 use crate::effort::Effort;
+use crate::history::History;
 use crate::recorder::{self, Decided};
 use crate::status::Failure;
 use tidegate_proto::v1;
@@ -120,6 +121,8 @@ pub(crate) struct Writer {
     pub(crate) recorder: mpsc::Sender<Decided>,
     /// What is left for making room.
     pub(crate) effort: Effort,
+    /// What was asked lately.
+    pub(crate) history: Arc<History>,
 }
 
 impl Writer {
@@ -225,6 +228,10 @@ impl Writer {
             return Ok(Err(Fault::Full { what, limit: recorder::DECISION_MAX }.into()));
         }
         if !mutation.validate_only {
+            self.history.keep(stamp, &mutation.request);
+            if !decision.hits.is_empty() {
+                self.note(Note::Ruled(decision.hits.clone()), decided);
+            }
             for (mark, refusal) in refusals(mark, &decision.answer) {
                 self.note(Note::Refused { mark, refusal, at: now }, decided);
             }

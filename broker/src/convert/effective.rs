@@ -1,7 +1,8 @@
 //! What binds a project now, and how much of it is used.
 
-use tidegate_core::Machine;
 use tidegate_core::lane::{Holder, LaneName, QuotaLane};
+use tidegate_core::machine::Loan;
+use tidegate_core::{Machine, Whose};
 use tidegate_policy::{
     BitRate, Budget, Class, Interval, Limit, Principal, Project, ProjectId, Quota, Share, Span,
     Timestamp,
@@ -38,7 +39,13 @@ pub(crate) fn effective_policy(
         lineage: projects.lineage(id).map(|project| policy::name(&project.id)).collect(),
         limits,
         classes: classes.map(|it| class::name(&it.id)).collect(),
+        loans: machine.loans(id, now).iter().map(loan).collect(),
     })
+}
+
+fn loan(loan: &Loan) -> v1::Loan {
+    let (borrower, lender) = (policy::name(&loan.borrower), policy::name(&loan.lender));
+    v1::Loan { borrower, lender, amount_bps: reply::int(loan.amount) }
 }
 
 #[derive(Clone, Copy)]
@@ -69,11 +76,16 @@ impl<'a> Look<'a> {
             of(Limit::Horizon, quota.horizon.map(Span::as_ms), None),
             of(Limit::Principals, quota.principals.map(u64::from), Some(principals)),
         ];
-        let budgets = |budgets: &[Budget]| -> Vec<v1::EffectiveLimit> {
+        let budgets = |budgets: &[Budget], used: &dyn Fn(&Budget) -> Option<u64>| {
             let budgets = budgets.iter();
-            budgets
-                .filter_map(|it| of(Limit::Budget(it.period), Some(it.bytes.bytes()), None))
-                .collect()
+            let told = budgets
+                .filter_map(|it| of(Limit::Budget(it.period), Some(it.bytes.bytes()), used(it)));
+            told.collect::<Vec<v1::EffectiveLimit>>()
+        };
+        let whose = Whose::Project(id.clone());
+        let used = |budget: &Budget| {
+            let used = self.machine.budget_used(&whose, budget.period, &quota.zone, self.now);
+            Some(used.bytes())
         };
         let (rate, until) = self.rate(quota);
         let booked = self.load(&LaneName::quota(id));
@@ -86,10 +98,10 @@ impl<'a> Look<'a> {
         let each_live = each_live.map(|it| self.most_live(id, it));
         let each_shares = quota.each.shares.iter().map(|share| self.share(project, share, true));
         let of_each = each.into_iter().chain(each_live).chain(each_shares);
-        let of_each = of_each.chain(budgets(&quota.each.budgets));
+        let of_each = of_each.chain(budgets(&quota.each.budgets, &|_| None));
         let of_each = of_each.map(|it| v1::EffectiveLimit { each_principal: true, ..it });
         let plain = rate.into_iter().chain(plain.into_iter().flatten()).chain(shares);
-        plain.chain(budgets(&quota.budgets)).chain(of_each).collect()
+        plain.chain(budgets(&quota.budgets, &used)).chain(of_each).collect()
     }
 
     /// The rate that a quota allows now, and until when.

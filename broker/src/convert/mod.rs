@@ -11,10 +11,12 @@ pub(crate) mod network;
 pub(crate) mod offer;
 mod plan;
 pub(crate) mod policy;
-mod quota;
+pub(crate) mod quota;
 pub(crate) mod reads;
+pub(crate) mod rehearsal;
 pub(crate) mod reply;
 pub(crate) mod request;
+pub(crate) mod rule;
 pub(crate) mod topology;
 
 use tidegate_core::FieldFault;

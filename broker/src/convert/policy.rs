@@ -8,27 +8,32 @@ use tidegate_policy::{Name, Part, Project, ProjectId, Quota};
 use tidegate_proto::v1;
 
 use super::request::{Mutation, Page, mutation, page_size};
-use super::{Checked, class, quota, reply};
+use super::{Checked, class, quota, reply, rule};
 use crate::fields::Fields;
 
 pub(crate) fn apply_policy(message: &v1::ApplyPolicyRequest) -> Checked<Mutation> {
-    mutation(message, |fields| {
-        let put = few(fields, "projects", &message.projects, PROJECTS_MAX, |fields, at, it| {
-            fields.within(at, |fields| project(fields, it))
-        });
-        let gone = few(fields, "delete", &message.delete, PROJECTS_MAX, |fields, at, name| {
-            id(fields, at, name)
-        });
-        let classes = class::edit(fields, message);
-        let version = etag(fields, &message.etag);
-        let (put, gone) = (put?, gone?);
-        let (put_classes, gone_classes) = classes?;
-        Some(Command::ApplyPolicy(Box::new(PolicyAsk {
-            projects: Edit { put, gone, whole: message.replace_all },
-            classes: Edit { put: put_classes, gone: gone_classes, whole: message.replace_classes },
-            version: version?,
-            accept_overuse: message.ignore_safety_checks || message.validate_only,
-        })))
+    mutation(message, |fields| Some(Command::ApplyPolicy(ask(fields, message)?.into())))
+}
+
+/// What is to be changed.
+pub(super) fn ask(fields: &mut Fields, message: &v1::ApplyPolicyRequest) -> Option<PolicyAsk> {
+    let put = few(fields, "projects", &message.projects, PROJECTS_MAX, |fields, at, it| {
+        fields.within(at, |fields| project(fields, it))
+    });
+    let gone = few(fields, "delete", &message.delete, PROJECTS_MAX, |fields, at, name| {
+        id(fields, at, name)
+    });
+    let classes = class::edit(fields, message);
+    let rules = rule::edit(fields, message);
+    let version = etag(fields, &message.etag);
+    let (put, gone) = (put?, gone?);
+    let ((classes, no_classes), (rules, no_rules)) = (classes?, rules?);
+    Some(PolicyAsk {
+        projects: Edit { put, gone, whole: message.replace_all },
+        classes: Edit { put: classes, gone: no_classes, whole: message.replace_classes },
+        rules: Edit { put: rules, gone: no_rules, whole: message.replace_rules },
+        version: version?,
+        accept_overuse: message.ignore_safety_checks || message.validate_only,
     })
 }
 

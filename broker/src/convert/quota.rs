@@ -41,6 +41,11 @@ pub(super) fn quota(fields: &mut Fields, message: &v1::Quota) -> Option<Quota> {
         "" => Some(Zone::UTC),
         name => fields.word::<Zone>("time_zone", name),
     };
+    let (lend, borrow) = (
+        self::rate(fields, "lend_bps", message.lend_bps),
+        self::rate(fields, "borrow_bps", message.borrow_bps),
+    );
+    let pool = self::rate(fields, "pool_bps", message.pool_bps);
     Some(Quota {
         rate: rate?,
         reservations: reservations?,
@@ -54,6 +59,9 @@ pub(super) fn quota(fields: &mut Fields, message: &v1::Quota) -> Option<Quota> {
         weekly: weekly?,
         overrides: overrides?,
         zone: zone?,
+        lend: lend?,
+        borrow: borrow?,
+        pool: pool?,
     })
 }
 
@@ -121,7 +129,7 @@ fn budgets(fields: &mut Fields, budgets: &[v1::Budget]) -> Option<Vec<Budget>> {
     Some(read)
 }
 
-fn period(number: i32) -> Option<Period> {
+pub(crate) fn period(number: i32) -> Option<Period> {
     match WirePeriod::try_from(number) {
         Ok(WirePeriod::Day) => Some(Period::Day),
         Ok(WirePeriod::Week) => Some(Period::Week),
@@ -165,6 +173,9 @@ pub(super) fn to_wire(quota: &Quota) -> v1::Quota {
         weekly,
         overrides,
         zone,
+        lend,
+        borrow,
+        pool,
     } = quota;
     v1::Quota {
         rate_bps: rate.map(bps),
@@ -189,6 +200,9 @@ pub(super) fn to_wire(quota: &Quota) -> v1::Quota {
             })
             .collect(),
         time_zone: if *zone == Zone::UTC { String::new() } else { zone.to_string() },
+        lend_bps: lend.map(bps),
+        borrow_bps: borrow.map(bps),
+        pool_bps: pool.map(bps),
     }
 }
 
@@ -211,11 +225,17 @@ fn share(share: &Share) -> v1::Share {
     v1::Share { selector: share.of.to_string(), part_ppm }
 }
 
-fn budget(budget: &Budget) -> v1::Budget {
-    let period = match budget.period {
+pub(crate) fn period_to_wire(period: Period) -> WirePeriod {
+    match period {
         Period::Day => WirePeriod::Day,
         Period::Week => WirePeriod::Week,
         Period::Month => WirePeriod::Month,
-    };
-    v1::Budget { period: period.into(), volume_bytes: reply::int(budget.bytes.bytes()) }
+    }
+}
+
+fn budget(budget: &Budget) -> v1::Budget {
+    v1::Budget {
+        period: period_to_wire(budget.period).into(),
+        volume_bytes: reply::int(budget.bytes.bytes()),
+    }
 }

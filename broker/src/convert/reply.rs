@@ -13,7 +13,7 @@ use tidegate_policy::{
 };
 use tidegate_proto::v1;
 
-use super::{class, limits, plan};
+use super::{class, limits, plan, rule};
 use crate::config::SessionConfig;
 
 /// A number for the wire; what would not fit into 63 bits does not occur.
@@ -120,6 +120,8 @@ pub fn reservation(reservation: &Reservation, now: Timestamp, used: ByteCount) -
             .unwrap_or_default(),
         labels: reservation.owner.labels.clone(),
         ceiling_bps: ceiling(reservation).map(|rate| int(rate.bps())),
+        borrowed: reservation.borrowed,
+        observed_reason: reservation.despite.map_or(0, |why| reason(why).into()),
     }
 }
 
@@ -277,7 +279,21 @@ fn was_shrunk(found: &Reservation) -> bool {
 
 /// A refusal as it stands at `now` of what was `asked`, if it was a reservation.
 pub(crate) fn refusal(refusal: &Refusal, now: Timestamp, asked: Option<&Ask>) -> v1::Refusal {
-    let reason = match refusal.reason {
+    v1::Refusal {
+        reason: reason(refusal.reason).into(),
+        blockers: refusal.blockers.iter().map(blocker).collect(),
+        offers: refusal.offers.iter().map(|it| offer(it, asked)).collect(),
+        // Just made: nothing has moved under it.
+        held: refusal.held.as_deref().map(|held| reservation(held, now, ByteCount::ZERO)),
+        quotas: refusal.quotas.iter().map(limits::blocker).collect(),
+        rules: refusal.rules.iter().map(rule::blocker).collect(),
+    }
+}
+
+/// Why something is refused.
+pub(crate) fn reason(reason: Reason) -> v1::refusal::Reason {
+    match reason {
+        Reason::RuleDenied => v1::refusal::Reason::RuleDenied,
         Reason::ClassNotAllowed => v1::refusal::Reason::ClassNotAllowed,
         Reason::NoTier => v1::refusal::Reason::NoTier,
         Reason::AboveQuota => v1::refusal::Reason::AboveQuota,
@@ -288,15 +304,25 @@ pub(crate) fn refusal(refusal: &Refusal, now: Timestamp, asked: Option<&Ask>) ->
         Reason::NoHeadroom => v1::refusal::Reason::NoHeadroom,
         Reason::OthersRefused => v1::refusal::Reason::OthersRefused,
         Reason::OtherTaken => v1::refusal::Reason::OtherTaken,
-    };
-    v1::Refusal {
-        reason: reason.into(),
-        blockers: refusal.blockers.iter().map(blocker).collect(),
-        offers: refusal.offers.iter().map(|it| offer(it, asked)).collect(),
-        // Just made: nothing has moved under it.
-        held: refusal.held.as_deref().map(|held| reservation(held, now, ByteCount::ZERO)),
-        quotas: refusal.quotas.iter().map(limits::blocker).collect(),
     }
+}
+
+/// What [`reason`] says; `None` for what no broker of this version says.
+pub(crate) fn reason_of(number: i32) -> Option<Reason> {
+    Some(match v1::refusal::Reason::try_from(number).ok()? {
+        v1::refusal::Reason::RuleDenied => Reason::RuleDenied,
+        v1::refusal::Reason::ClassNotAllowed => Reason::ClassNotAllowed,
+        v1::refusal::Reason::NoTier => Reason::NoTier,
+        v1::refusal::Reason::AboveQuota => Reason::AboveQuota,
+        v1::refusal::Reason::QuotaExhausted => Reason::QuotaExhausted,
+        v1::refusal::Reason::NoPath => Reason::NoPath,
+        v1::refusal::Reason::RateAboveCapacity => Reason::RateAboveCapacity,
+        v1::refusal::Reason::Drained => Reason::Drained,
+        v1::refusal::Reason::NoHeadroom => Reason::NoHeadroom,
+        v1::refusal::Reason::OthersRefused => Reason::OthersRefused,
+        v1::refusal::Reason::OtherTaken => Reason::OtherTaken,
+        v1::refusal::Reason::Unspecified => return None,
+    })
 }
 
 fn blocker(blocker: &Blocker) -> v1::Blocker {

@@ -44,7 +44,9 @@ impl Told {
 pub(super) fn only(reserved: &Reserved, told: Told) -> Option<(&PlanWay, &Segment)> {
     let plain = reserved.promise.is_none()
         && reserved.standing == Standing::default()
-        && reserved.owner == Owner::from(reserved.owner.project.clone());
+        && reserved.owner == Owner::from(reserved.owner.project.clone())
+        && !reserved.borrowed
+        && reserved.despite.is_none();
     match (reserved.plan.ways.as_slice(), reserved.plan.segments.as_slice()) {
         ([way], [only]) if plain && only.over == told.booked() => Some((way, only)),
         _ => None,
@@ -66,6 +68,8 @@ pub(super) fn stands_to_wire(reserved: &Reserved, rest: wire::Reserved) -> wire:
         // What is as it always was is written as it always was.
         ratio_ppm: if ratio == Overcommit::NONE { 0 } else { ratio.ppm() },
         weight: if weight == 1 { 0 } else { weight },
+        borrowed: reserved.borrowed,
+        despite: reserved.despite.map_or(0, |why| reply::reason(why).into()),
         ..rest
     }
 }
@@ -322,7 +326,7 @@ pub(super) fn owner(from: &wire::Reserved) -> Result<Owner, Unreadable> {
 /// Whether anything is said that a broker of before there were plans would not have looked at.
 pub(super) fn is_told_apart(from: &wire::Reserved) -> bool {
     let named = !from.class.is_empty() || !from.principal.is_empty() || !from.labels.is_empty();
-    named || from.ratio_ppm != 0 || from.weight != 0
+    named || from.ratio_ppm != 0 || from.weight != 0 || from.borrowed || from.despite != 0
 }
 
 fn move_why(number: i32) -> Result<MoveWhy, Unreadable> {

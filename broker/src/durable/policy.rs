@@ -1,13 +1,13 @@
 //! The durable form of what administrators decided.
 
 use tidegate_core::lane::LaneName;
-use tidegate_core::{Change, Changed, Overuse, PolicyChanges};
-use tidegate_policy::{Class, Classes, Project};
+use tidegate_core::{Change, Changed, Overuse, PolicyChanges, Whose};
+use tidegate_policy::{Class, Classes, Period, Project, ProjectId, Rule, Timestamp};
 use tidegate_proto::journal::v1 as wire;
 use tidegate_proto::v1;
 
-use super::{Unreadable, bad};
-use crate::convert::{class, limits, policy};
+use super::{Unreadable, bad, instant, word};
+use crate::convert::{class, limits, policy, quota, rule};
 use crate::fields::Fields;
 
 pub(super) fn applied_to_wire(
@@ -20,6 +20,7 @@ pub(super) fn applied_to_wire(
         changes: changes.projects.iter().map(policy::change).collect(),
         overuses: overuses.iter().map(limits::overuse).collect(),
         class_changes: changes.classes.iter().map(class::change).collect(),
+        rule_changes: changes.rules.iter().map(rule::change).collect(),
     }
 }
 
@@ -29,9 +30,11 @@ pub(super) type Applied = (u64, PolicyChanges, Vec<Overuse>);
 pub(super) fn applied(from: &wire::PolicyApplied) -> Result<Applied, Unreadable> {
     let projects = from.changes.iter().map(|it| changed((&it.before, &it.after), project));
     let classes = from.class_changes.iter().map(|it| changed((&it.before, &it.after), class));
+    let rules = from.rule_changes.iter().map(|it| changed((&it.before, &it.after), rule));
     let changes = PolicyChanges {
         projects: projects.collect::<Result<_, Unreadable>>()?,
         classes: classes.collect::<Result<_, Unreadable>>()?,
+        rules: rules.collect::<Result<_, Unreadable>>()?,
     };
     let overuses: Result<Vec<_>, Unreadable> = from.overuses.iter().map(overuse).collect();
     Ok((from.version, changes, overuses?))
@@ -60,6 +63,14 @@ pub(super) fn project(from: &v1::Project) -> Result<Project, Unreadable> {
 
 pub(super) fn class(from: &v1::Class) -> Result<Class, Unreadable> {
     written("class", |fields| class::class(fields, from))
+}
+
+pub(super) fn rule_to_wire(rule: &Rule) -> v1::Rule {
+    rule::to_wire(rule)
+}
+
+pub(super) fn rule(from: &v1::Rule) -> Result<Rule, Unreadable> {
+    written("rule", |fields| rule::rule(fields, from))
 }
 
 /// What is read as it is from the wire, of a journal that never has anything wrong in it.
@@ -104,4 +115,37 @@ pub(super) fn classes(from: Option<&wire::KeptClasses>) -> Result<Vec<Class>, Un
         Some(from) => from.classes.iter().map(class).collect(),
         None => Ok(Classes::default().iter().cloned().collect()),
     }
+}
+
+/// What was promised of a budget: whose and in which period, how much, and when that ends.
+type Spent = ((Whose, Period, Timestamp), u128, Timestamp);
+
+pub(super) fn spent_to_wire(((whose, period, start), volume, end): &Spent) -> wire::KeptSpent {
+    let (project, principal) = match whose {
+        Whose::Project(project) => (project.to_string(), String::new()),
+        Whose::Principal(project, principal) => (project.to_string(), principal.to_string()),
+        // Classes have no budgets.
+        Whose::Class(_) => Default::default(),
+    };
+    wire::KeptSpent {
+        project,
+        principal,
+        period: quota::period_to_wire(*period).into(),
+        start_ms: start.as_ms(),
+        end_ms: end.as_ms(),
+        volume_high: u64::try_from(volume >> 64).unwrap_or(u64::MAX),
+        volume_low: u64::try_from(volume & u128::from(u64::MAX)).unwrap_or(u64::MAX),
+    }
+}
+
+pub(super) fn spent(from: &wire::KeptSpent) -> Result<Spent, Unreadable> {
+    let project = ProjectId(word("project", &from.project)?);
+    let whose = match from.principal.as_str() {
+        "" => Whose::Project(project),
+        principal => Whose::Principal(project, word("principal", principal)?),
+    };
+    let period = quota::period(from.period).ok_or(Unreadable::Unknown)?;
+    let (start, end) = (instant("start_ms", from.start_ms)?, instant("end_ms", from.end_ms)?);
+    let volume = u128::from(from.volume_high) << 64 | u128::from(from.volume_low);
+    Ok(((whose, period, start), volume, end))
 }

@@ -1,13 +1,22 @@
 //! `PolicyService`.
 
+use std::time::Duration;
 use tidegate_core::{Answer, Fault};
 use tidegate_proto::v1;
 use tidegate_proto::v1::policy_service_server::PolicyService;
+
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::Rpc;
-use crate::convert::{class, effective, limits, policy};
+use crate::convert::{class, effective, limits, policy, rehearsal, rule};
+use crate::deadline;
 use crate::status::Failure;
+
+/// Whether it is time to answer: what was rehearsed has to be told yet.
+fn is_near(deadline: Instant) -> bool {
+    deadline.saturating_duration_since(Instant::now()) < Duration::from_millis(500)
+}
 
 /// What is said of a project or class that there is not.
 fn missing(what: String) -> Status {
@@ -27,6 +36,7 @@ impl PolicyService for Rpc {
                     changes: changes.projects.iter().map(policy::change).collect(),
                     overuses: overuses.iter().map(limits::overuse).collect(),
                     class_changes: changes.classes.iter().map(class::change).collect(),
+                    rule_changes: changes.rules.iter().map(rule::change).collect(),
                 }))
             }
             _ => Err(Failure::Stopped.into()),
@@ -89,6 +99,57 @@ impl PolicyService for Rpc {
             next_page_token: last.unwrap_or_default(),
             etag: machine.policy_version().to_string(),
         }))
+    }
+
+    async fn get_rule(
+        &self,
+        request: Request<v1::GetRuleRequest>,
+    ) -> Result<Response<v1::Rule>, Status> {
+        let id = rule::get_rule(request.get_ref()).map_err(Failure::from)?;
+        let published = self.view.read();
+        let machine = &published.machine;
+        let found = machine.rules().find(|rule| rule.id == id);
+        let found = found.ok_or_else(|| missing(rule::name(&id)))?;
+        Ok(Response::new(rule::standing(found, machine)))
+    }
+
+    async fn list_rules(
+        &self,
+        request: Request<v1::ListRulesRequest>,
+    ) -> Result<Response<v1::ListRulesResponse>, Status> {
+        let page = rule::list_rules(request.get_ref()).map_err(Failure::from)?;
+        let published = self.view.read();
+        let machine = &published.machine;
+        let is_behind = |id| page.after.as_ref().is_none_or(|after| after < id);
+        let mut rest = machine.rules().filter(|rule| is_behind(&rule.id));
+        let shown: Vec<_> = rest.by_ref().take(page.size).collect();
+        let more = rest.next().is_some();
+        let last = shown.last().filter(|_| more).map(|last| rule::name(&last.id));
+        Ok(Response::new(v1::ListRulesResponse {
+            rules: shown.into_iter().map(|it| rule::standing(it, machine)).collect(),
+            next_page_token: last.unwrap_or_default(),
+            etag: machine.policy_version().to_string(),
+        }))
+    }
+
+    async fn simulate_policy(
+        &self,
+        request: Request<v1::SimulatePolicyRequest>,
+    ) -> Result<Response<v1::SimulatePolicyResponse>, Status> {
+        let deadline = deadline::of(&request);
+        let (change, last) = rehearsal::simulate(request.get_ref()).map_err(Failure::from)?;
+        let permit = self.rehearsals.clone().try_acquire_owned().map_err(|_| Failure::Shed)?;
+        let (view, history, clock) = (self.view.clone(), self.history.clone(), self.clock.clone());
+        let rehearsed = tokio::task::spawn_blocking(move || {
+            let (asked, now) = (history.last(last), clock.now());
+            // A copy, so that nothing waits for a rehearsal.
+            let machine = view.read().machine.clone();
+            let told = machine.rehearse(now, (&asked, &change), || !is_near(deadline));
+            drop(permit);
+            told.map(|told| rehearsal::told(&told, now))
+        });
+        let told = rehearsed.await.map_err(|_| Failure::Stopped)?;
+        Ok(Response::new(told.map_err(|fault| Failure::from(fault.fields_within("change")))?))
     }
 
     async fn get_effective_policy(
