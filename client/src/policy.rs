@@ -1,6 +1,6 @@
-//! Projects, quotas and classes: who reservations belong to, what they may have, and how firm it is.
+//! Projects, quotas, classes and rules: who reservations belong to, what they may have, and how firm it is.
 
-use tidegate_policy::{Class, ClassId, Project, ProjectId, Quota, Span};
+use tidegate_policy::{BitRate, Class, ClassId, Project, ProjectId, Quota, Rule, RuleId, Span};
 use tidegate_proto::v1;
 use tonic::transport::Channel;
 use v1::policy_service_client::PolicyServiceClient;
@@ -12,9 +12,13 @@ use crate::wire;
 pub(crate) mod class;
 mod limits;
 mod quota;
+mod rehearsal;
+mod rule;
 
 pub use class::ClassChange;
 pub use limits::{Amount, EffectiveLimit, Overuse, QuotaBlocker, Whose};
+pub use rehearsal::{Decided, Differing, Rehearsal, Verdict};
+pub use rule::{RuleBlocker, RuleChange, RuleInfo};
 
 /// The largest answer, in bytes: what a policy of many projects changed is as long as they are.
 const ANSWER_MAX: usize = 64 << 20;
@@ -34,6 +38,12 @@ pub struct PolicyChange {
     pub delete_classes: Vec<ClassId>,
     /// The classes that are put in are all that there are to be; every other one goes.
     pub replace_classes: bool,
+    /// Admission rules to put in, or to replace as they are.
+    pub rules: Vec<Rule>,
+    /// Rules to delete.
+    pub delete_rules: Vec<RuleId>,
+    /// The rules that are put in are all that there are to be; every other one goes.
+    pub replace_rules: bool,
     /// The etag that the policy must have; `None` takes any.
     pub etag: Option<String>,
     /// Takes quotas below what is used: nobody loses anything by it, and nothing more is granted
@@ -52,6 +62,8 @@ pub struct PolicyApplied {
     pub changes: Vec<ProjectChange>,
     /// The classes that differ, in the order of names.
     pub class_changes: Vec<ClassChange>,
+    /// The rules that differ, in the order of names.
+    pub rule_changes: Vec<RuleChange>,
     /// The quotas that are below what is used, at most 1000.
     pub overuses: Vec<Overuse>,
 }
@@ -83,6 +95,19 @@ pub struct EffectivePolicy {
     pub limits: Vec<EffectiveLimit>,
     /// The classes of service that it may use.
     pub classes: Vec<ClassId>,
+    /// Who borrows from whom now in its tree.
+    pub loans: Vec<Loan>,
+}
+
+/// Rates that are borrowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loan {
+    /// Who has them.
+    pub borrower: ProjectId,
+    /// Whose they are: a project beside it, or one above it whose pool they are of.
+    pub lender: ProjectId,
+    /// How much payload.
+    pub amount: BitRate,
 }
 
 impl Client {
@@ -94,27 +119,18 @@ impl Client {
     /// [`ClientError::QuotasInUse`] if a quota would be below
     /// what is used.
     pub async fn apply_policy(&self, change: &PolicyChange) -> Result<PolicyApplied, ClientError> {
-        let request = v1::ApplyPolicyRequest {
-            projects: change.put.iter().map(to_wire).collect(),
-            delete: change.delete.iter().map(|id| format!("projects/{id}")).collect(),
-            replace_all: change.replace_all,
-            etag: change.etag.clone().unwrap_or_default(),
-            ignore_safety_checks: change.ignore_safety_checks,
-            request_id: wire::new_request_id().to_string(),
-            validate_only: change.validate_only,
-            classes: change.classes.iter().map(class::to_wire).collect(),
-            delete_classes: change.delete_classes.iter().map(class::name).collect(),
-            replace_classes: change.replace_classes,
-        };
+        let request = change_to_wire(change);
         let send = |channel, request| async move { service(channel).apply_policy(request).await };
         let applied = self.call(request, send).await?.message;
         let changes = applied.changes.into_iter().map(ProjectChange::from_wire);
         let classes = applied.class_changes.into_iter().map(ClassChange::from_wire);
+        let rules = applied.rule_changes.into_iter().map(RuleChange::from_wire);
         let overuses = applied.overuses.into_iter().map(Overuse::from_wire);
         Ok(PolicyApplied {
             etag: applied.etag,
             changes: changes.collect::<Result<_, _>>()?,
             class_changes: classes.collect::<Result<_, _>>()?,
+            rule_changes: rules.collect::<Result<_, _>>()?,
             overuses: overuses.collect::<Result<_, _>>()?,
         })
     }
@@ -162,10 +178,12 @@ impl Client {
         let lineage = found.lineage.iter().map(|name| project_id("lineage", name));
         let limits = found.limits.into_iter().map(EffectiveLimit::from_wire);
         let classes = found.classes.iter().map(|name| class::class_id("classes", name));
+        let loans = found.loans.into_iter().map(Loan::from_wire);
         Ok(EffectivePolicy {
             lineage: lineage.collect::<Result<_, _>>()?,
             limits: limits.collect::<Result<_, _>>()?,
             classes: classes.collect::<Result<_, _>>()?,
+            loans: loans.collect::<Result<_, _>>()?,
         })
     }
 }
@@ -175,6 +193,34 @@ fn project_id(field: &'static str, name: &str) -> Result<ProjectId, ClientError>
     let id =
         id.ok_or_else(|| ClientError::bad(field, format!("{name:?} is not projects/PROJECT")))?;
     id.parse().map(ProjectId).map_err(ClientError::unparsed(field))
+}
+
+fn change_to_wire(change: &PolicyChange) -> v1::ApplyPolicyRequest {
+    v1::ApplyPolicyRequest {
+        projects: change.put.iter().map(to_wire).collect(),
+        delete: change.delete.iter().map(|id| format!("projects/{id}")).collect(),
+        replace_all: change.replace_all,
+        etag: change.etag.clone().unwrap_or_default(),
+        ignore_safety_checks: change.ignore_safety_checks,
+        request_id: wire::new_request_id().to_string(),
+        validate_only: change.validate_only,
+        classes: change.classes.iter().map(class::to_wire).collect(),
+        delete_classes: change.delete_classes.iter().map(class::name).collect(),
+        replace_classes: change.replace_classes,
+        rules: change.rules.iter().map(rule::to_wire).collect(),
+        delete_rules: change.delete_rules.iter().map(rule::name).collect(),
+        replace_rules: change.replace_rules,
+    }
+}
+
+impl Loan {
+    fn from_wire(wire: v1::Loan) -> Result<Self, ClientError> {
+        Ok(Self {
+            borrower: project_id("loans.borrower", &wire.borrower)?,
+            lender: project_id("loans.lender", &wire.lender)?,
+            amount: wire::rate("loans.amount_bps", wire.amount_bps)?,
+        })
+    }
 }
 
 fn to_wire(project: &Project) -> v1::Project {

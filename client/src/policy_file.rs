@@ -1,5 +1,5 @@
-//! Projects, quotas and classes as a file that people keep: TOML, one table for each project and each
-//! class of service.
+//! Projects, quotas, classes and rules as a file that people keep: TOML, one table for each project, each
+//! class of service and each admission rule.
 //!
 //! ```
 //! use tidegate_client::policy_file;
@@ -8,6 +8,7 @@
 //! [[project]]
 //! name = "lab"
 //! rate = "10Gbit"
+//! pool = "5Gbit"                                  # what those below it may borrow beside their own
 //! shares = [{ of = "network", part = "50%" }]     # of whatever each of these lanes carries
 //! weekly = [{ hours = "mon-fri 08:00-18:00", rate = "2Gbit" }]
 //! overrides = [{ start = "2026-12-24T00:00:00Z", end = "2026-12-27T00:00:00Z", rate = "20Gbit" }]
@@ -18,6 +19,8 @@
 //! name = "vision"
 //! parent = "lab"
 //! rate = "4Gbit"
+//! lend = "2Gbit"                                  # of which others may have so much while it is free
+//! borrow = "6Gbit"                                # and this much of what others lend
 //! reservations = 200
 //! rate_each = "2Gbit"
 //! duration_each = "12h"
@@ -43,6 +46,13 @@
 //! hold_for = "30s"
 //! projects = ["lab"]
 //! tiers = ["ssd", "hdd"]
+//!
+//! [[rule]]
+//! name = "archive-by-night"
+//! when = '"storage/archive" in request.sources && now.getHours("Europe/Berlin") >= 8'
+//! deny = "the archive is read by night"       # or cap = "2Gbit", class = "gold", priority = 5
+//! shadow = true                               # only counted
+//! comment = "until the new archive is there"
 //! "#;
 //! let policy = policy_file::read(text)?;
 //! assert_eq!(policy.projects.len(), 2);
@@ -55,8 +65,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use tidegate_policy::{
-    BitRate, Budget, ByteCount, Class, ClassId, Each, Headroom, Interval, Name, Overcommit, Part,
-    Period, Project, ProjectId, Quota, Share, Span, Timestamp, Weekly, Zone,
+    BitRate, Budget, ByteCount, Class, ClassId, Each, Effect, Headroom, Interval, Name, Overcommit,
+    Part, Period, Project, ProjectId, Quota, Rule, RuleId, Share, Span, Timestamp, Weekly, Zone,
 };
 
 /// What is wrong with a file, and where.
@@ -72,6 +82,8 @@ pub struct PolicyFile {
     /// All classes that there are to be; `None` if the file says nothing of classes: `class = []` says
     /// that there are none.
     pub classes: Option<Vec<Class>>,
+    /// All admission rules that there are to be; `None` if the file says nothing of rules.
+    pub rules: Option<Vec<Rule>>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -81,6 +93,8 @@ struct File {
     project: Vec<Entry>,
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<Vec<ClassEntry>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<Vec<RuleEntry>>,
 }
 
 /// A project as it is written.
@@ -102,6 +116,12 @@ struct Entry {
     horizon: Option<Span>,
     #[serde(skip_serializing_if = "Option::is_none")]
     principals: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lend: Option<BitRate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    borrow: Option<BitRate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pool: Option<BitRate>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time_zone: Option<Zone>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -251,6 +271,9 @@ impl From<Entry> for Project {
             weekly: entry.weekly.into_iter().map(|it| (it.hours, it.rate)).collect(),
             overrides: entry.overrides.into_iter().map(|Dated(over, rate)| (over, rate)).collect(),
             zone: entry.time_zone.unwrap_or_default(),
+            lend: entry.lend,
+            borrow: entry.borrow,
+            pool: entry.pool,
         };
         let parent = entry.parent.map(ProjectId);
         Self { id: ProjectId(entry.name), parent, labels: entry.labels, quota }
@@ -273,6 +296,9 @@ impl From<Project> for Entry {
             weekly,
             overrides,
             zone,
+            lend,
+            borrow,
+            pool,
         } = quota;
         let Each { rate: rate_of_each, reservations: held, shares: parts, budgets: bytes } = each;
         Self {
@@ -284,6 +310,9 @@ impl From<Project> for Entry {
             duration_each,
             horizon,
             principals,
+            lend,
+            borrow,
+            pool,
             time_zone: Some(zone).filter(|zone| *zone != Zone::UTC),
             shares,
             budgets: budget_entries(budgets),
@@ -339,6 +368,63 @@ impl From<Class> for ClassEntry {
     }
 }
 
+/// A rule as it is written: with just one of what it may do.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleWords {
+    name: Name,
+    when: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deny: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cap: Option<BitRate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<Name>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<u8>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    shadow: bool,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    comment: String,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "RuleWords", into = "RuleWords")]
+struct RuleEntry(Rule);
+
+impl TryFrom<RuleWords> for RuleEntry {
+    type Error = String;
+
+    fn try_from(words: RuleWords) -> Result<Self, String> {
+        let RuleWords { name, when, deny, cap, class, priority, shadow, comment } = words;
+        let then = match (deny, cap, class, priority) {
+            (Some(message), None, None, None) => Effect::Deny { message },
+            (None, Some(rate), None, None) => Effect::Cap { rate },
+            (None, None, Some(class), None) => Effect::Class(ClassId(class)),
+            (None, None, None, Some(priority)) => Effect::Priority(priority),
+            _ => {
+                let why = "a rule does one thing; write one of deny, cap, class and priority";
+                return Err(format!("{name}: {why}"));
+            }
+        };
+        Ok(Self(Rule { id: RuleId(name), when, then, shadow, comment }))
+    }
+}
+
+impl From<RuleEntry> for RuleWords {
+    fn from(RuleEntry(rule): RuleEntry) -> Self {
+        let Rule { id: RuleId(name), when, then, shadow, comment } = rule;
+        let (deny, cap, class, priority) = Default::default();
+        let words = Self { name, when, deny, cap, class, priority, shadow, comment };
+        match then {
+            Effect::Deny { message } => Self { deny: Some(message), ..words },
+            Effect::Cap { rate } => Self { cap: Some(rate), ..words },
+            Effect::Class(ClassId(class)) => Self { class: Some(class), ..words },
+            Effect::Priority(priority) => Self { priority: Some(priority), ..words },
+        }
+    }
+}
+
 /// What a file says. Whether it makes sense, the broker says.
 ///
 /// # Errors
@@ -346,7 +432,9 @@ impl From<Class> for ClassEntry {
 pub fn read(text: &str) -> Result<PolicyFile, PolicyFileError> {
     let file: File = toml::from_str(text)?;
     let classes = file.class.map(|classes| classes.into_iter().map(Class::from).collect());
-    Ok(PolicyFile { projects: file.project.into_iter().map(Project::from).collect(), classes })
+    let rules = file.rule.map(|rules| rules.into_iter().map(|RuleEntry(rule)| rule).collect());
+    let projects = file.project.into_iter().map(Project::from).collect();
+    Ok(PolicyFile { projects, classes, rules })
 }
 
 /// A policy as a file that [`read`] takes.
@@ -356,7 +444,9 @@ pub fn write(policy: &PolicyFile) -> String {
     let class = policy.classes.as_ref();
     let class = class.map(|classes| classes.iter().cloned().map(ClassEntry::from).collect());
     // Names, numbers and texts always have a form in TOML.
-    toml::to_string(&File { project, class }).unwrap_or_default()
+    let rule = policy.rules.as_ref();
+    let rule = rule.map(|rules| rules.iter().cloned().map(RuleEntry).collect());
+    toml::to_string(&File { project, class, rule }).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -372,6 +462,8 @@ mod tests {
             ("[[project]]\nname = \"a\"\nrates = \"1Gbit\"", "unknown field `rates`"),
             ("[project]\nname = \"a\"", "expected"),
             ("[[class]]\nname = \"a\"\nratio = \"2\"", "write 1:1 to 1:100"),
+            ("[[rule]]\nname = \"a\"\nwhen = \"true\"", "one of deny, cap, class and priority"),
+            ("[[rule]]\nname = \"a\"\nwhen = \"true\"\ncap = \"1\"", "has no unit"),
             ("[[class]]\nname = \"a\"\nlane_share = \"101%\"", "more than all"),
             ("[[class]]\nratio = \"1:2\"", "missing field `name`"),
             ("[[project]]\nname = \"a\"\ntime_zone = \"Berlin\"", "IANA name"),

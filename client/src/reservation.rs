@@ -259,6 +259,10 @@ pub struct Reservation {
     /// The payload rate that may be had at most while others leave it: what was asked for, of which
     /// `rate` is promised. `None` where all of it is.
     pub ceiling: Option<BitRate>,
+    /// It was granted what others lend: they may have it again.
+    pub borrowed: bool,
+    /// Why it would have been refused, had the broker not only observed: it books nothing.
+    pub observed: Option<RefusalReason>,
     /// Covers what was asked.
     pub etag: Etag,
     /// Counts what may be sent: it rises whenever rate, interval or path change, and at the close.
@@ -329,6 +333,10 @@ impl Reservation {
                 name => Some(name.parse().map_err(ClientError::unparsed("principal"))?),
             },
             labels: wire.labels,
+            borrowed: wire.borrowed,
+            observed: Some(wire.observed_reason)
+                .filter(|reason| *reason != 0)
+                .map(RefusalReason::from_wire),
             ceiling: wire.ceiling_bps.map(|bps| wire::rate("ceiling_bps", bps)).transpose()?,
             curtailed: wire.curtailed,
             etag: Etag(wire.etag),

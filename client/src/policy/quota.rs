@@ -24,6 +24,9 @@ pub(super) fn to_wire(quota: &Quota) -> v1::Quota {
         weekly,
         overrides,
         zone,
+        lend,
+        borrow,
+        pool,
     } = quota;
     let hours = |(hours, rate): &(Weekly, BitRate)| v1::WeeklyRate {
         hours: hours.to_string(),
@@ -47,6 +50,9 @@ pub(super) fn to_wire(quota: &Quota) -> v1::Quota {
         weekly: weekly.iter().map(hours).collect(),
         overrides: overrides.iter().map(dated).collect(),
         time_zone: if *zone == Zone::UTC { String::new() } else { zone.to_string() },
+        lend_bps: lend.map(wire::to_rate),
+        borrow_bps: borrow.map(wire::to_rate),
+        pool_bps: pool.map(wire::to_rate),
     }
 }
 
@@ -100,6 +106,9 @@ pub(super) fn from_wire(quota: v1::Quota) -> Result<Quota, ClientError> {
             "" => Zone::UTC,
             name => name.parse().map_err(ClientError::unparsed("quota.time_zone"))?,
         },
+        lend: rate("quota.lend_bps", quota.lend_bps)?,
+        borrow: rate("quota.borrow_bps", quota.borrow_bps)?,
+        pool: rate("quota.pool_bps", quota.pool_bps)?,
     })
 }
 
