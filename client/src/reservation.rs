@@ -16,7 +16,7 @@ use crate::clock::BootTime;
 use crate::error::ClientError;
 use crate::plan::{self, PlanWay, Promise, Segment};
 use crate::policy::class::class_id;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, RefusalReason};
 use crate::steer::Steer;
 use crate::wire;
 
