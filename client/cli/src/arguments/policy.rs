@@ -195,7 +195,7 @@ pub(crate) struct SetClass {
     #[arg(long, value_name = "RATIO", value_parser = words::parsed::<Overcommit>)]
     pub(crate) ratio: Option<Overcommit>,
     /// How much of what is left over one gets beside others: 1 to 1000
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) weight: Option<u32>,
     /// 0 to 9: higher ones may take from lower ones that can be preempted
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(0..=9))]

@@ -83,12 +83,16 @@ async fn quota(desk: &Desk, project: &ProjectId) -> anyhow::Result<()> {
     let sheet: Sheet<Binding> = desk.printer.sheet()?;
     let found = desk.client.effective_policy(project).await?;
     let limits: Vec<Binding> = found.limits.into_iter().map(Binding).collect();
-    if limits.is_empty() && desk.printer.for_people() {
-        let lineage: Vec<String> = found.lineage.iter().map(ToString::to_string).collect();
-        say(&format!("nothing limits {}", lineage.join(" in ")));
+    if desk.printer.for_people() { bound(&sheet, &limits, project) } else { sheet.list(&limits) }
+}
+
+/// What binds a project, for people.
+fn bound(sheet: &Sheet<Binding>, limits: &[Binding], project: &ProjectId) -> anyhow::Result<()> {
+    if limits.is_empty() {
+        say(&format!("nothing limits {project}"));
         return Ok(());
     }
-    sheet.list(&limits)
+    sheet.list(limits)
 }
 
 /// What is set of each project itself.
@@ -117,7 +121,12 @@ pub(super) async fn describe(desk: &Desk, typed: Describe) -> anyhow::Result<Exi
             let sheet: Sheet<Described> = desk.printer.sheet()?;
             let info = desk.client.project(&project).await?;
             let policy = desk.client.effective_policy(&project).await?;
+            let limits: Vec<Binding> = policy.limits.iter().cloned().map(Binding).collect();
             sheet.one(&Described { info, policy })?;
+            if desk.printer.for_people() && !desk.printer.is_choosy() {
+                print("")?;
+                bound(&desk.printer.sheet_of_all(), &limits, &project)?;
+            }
         }
         Describe::Class { class } => {
             let sheet: Sheet<Class> = desk.printer.sheet()?;

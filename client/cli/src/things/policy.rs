@@ -177,7 +177,7 @@ impl Thing for Described {
         Column::new("overrides", "overrides", |it| {
             records(overrides(&it.info.project.quota.overrides))
         }),
-        Column::new("limits", "limits", |it| {
+        Column::data("limits", "limits", |it| {
             Value::Records(it.policy.limits.iter().map(binding).collect())
         }),
     ];
@@ -197,7 +197,8 @@ fn binding(it: &EffectiveLimit) -> Record {
         ("allowed", amount(it.allowed)),
         ("used", it.used.map_or(Value::Nothing, amount)),
         ("project", Value::text(&it.project)),
-        ("each_principal", Value::Usual(Box::new(Value::Flag(it.each_principal)))),
+        ("each_principal", Value::Flag(it.each_principal)),
+        ("selector", Value::maybe(it.selector.as_ref())),
         ("principal", Value::maybe(it.principal.as_ref())),
         ("lane", Value::maybe(it.lane.as_ref())),
         ("until_time", Value::time(it.until)),
