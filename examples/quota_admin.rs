@@ -193,7 +193,12 @@ async fn a_cut_is_tried(client: &Client) -> anyhow::Result<()> {
 
     let told = client.simulate_policy(&cut, 0).await?;
     for (before, after, count) in &told.turned {
-        println!("  {count} of {}: {} would be {}", told.decided, verdict(*before), verdict(*after));
+        println!(
+            "  {count} of {}: {} would be {}",
+            told.decided,
+            verdict(*before),
+            verdict(*after)
+        );
     }
     for it in told.differing.iter().filter(|it| matches!(it.after, Decided::Refused(_))) {
         if let (Decided::Granted { rate, .. }, Decided::Refused(why)) = (&it.before, &it.after) {
@@ -206,7 +211,9 @@ async fn a_cut_is_tried(client: &Client) -> anyhow::Result<()> {
     ensure!(told.turned.iter().any(lost), "somebody would have been refused: {told:?}");
 
     match client.apply_policy(&cut).await {
-        Err(ClientError::QuotasInUse { .. }) => println!("  it is not made: more than that is in use"),
+        Err(ClientError::QuotasInUse { .. }) => {
+            println!("  it is not made: more than that is in use")
+        }
         other => bail!("a quota below its use went through: {other:?}"),
     }
     let meant = PolicyChange { ignore_safety_checks: true, ..cut };

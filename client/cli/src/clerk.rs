@@ -39,6 +39,9 @@ pub(crate) fn explain(refusal: &Refusal, ask: &Ask, typed: &Typed) -> String {
     if 0 < more {
         line(&mut text, "  ", &format!("and {more} more lanes"));
     }
+    for rule in refusal.rules.iter().take(NAMED_MAX) {
+        line(&mut text, "  ", &format!("rules/{}: {}", rule.rule, rule.message));
+    }
     for quota in refusal.quotas.iter().take(NAMED_MAX) {
         line(&mut text, "  ", &quota.to_string());
     }
@@ -114,6 +117,7 @@ fn nothing(reason: RefusalReason) -> &'static str {
         RefusalReason::AboveQuota | RefusalReason::QuotaExhausted => {
             "`tidegate get quota PROJECT` says what binds it, and whence"
         }
+        RefusalReason::RuleDenied => "ask for what the rule allows, or whoever keeps the rules",
         RefusalReason::ClassNotAllowed | RefusalReason::NoTier => {
             "`tidegate describe class CLASS` says who may use it, and which tiers it takes"
         }

@@ -8,7 +8,7 @@ use tidegate_client::clock;
 use tidegate_client::download::source::Mount;
 use tidegate_policy::{
     BitRate, Budget, ByteCount, ClassId, Endpoint, Headroom, Interval, ParseError, Part, Principal,
-    ProjectId, Resource, Selector, SessionId, Span, TimeText, Timestamp, Weekly,
+    ProjectId, Resource, RuleId, Selector, SessionId, Span, TimeText, Timestamp, Weekly,
 };
 
 use super::policy::{Limited, Spent};
@@ -218,6 +218,12 @@ pub(crate) fn project(text: &str) -> Result<ProjectId, String> {
 pub(crate) fn class(text: &str) -> Result<ClassId, String> {
     let name = text.strip_prefix("classes/").unwrap_or(text);
     name.parse().map(ClassId).map_err(|error: ParseError| error.to_string())
+}
+
+/// An admission rule.
+pub(crate) fn rule(text: &str) -> Result<RuleId, String> {
+    let name = text.strip_prefix("rules/").unwrap_or(text);
+    name.parse().map(RuleId).map_err(|error: ParseError| error.to_string())
 }
 
 /// Who asks.
