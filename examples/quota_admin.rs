@@ -12,6 +12,7 @@ use tidegate_broker::config::{Config, JournalPlace};
 use tidegate_client::policy::{Amount, Decided, PolicyApplied, PolicyChange, Verdict};
 use tidegate_client::policy_file;
 use tidegate_client::refusal::RefusalReason;
+use tidegate_client::reservation::{CloseReason, State};
 use tidegate_client::topology_file;
 use tidegate_client::{Ask, Client, ClientError, End, Outcome, Refusal, Reservation, Session};
 use tidegate_policy::{ClassId, Principal, ProjectId, Span};
@@ -33,7 +34,7 @@ from = "left"
 to = "right"
 capacity = "10Gbit"
 reserved = "0%"
-overhead_ppm = 0
+overhead = "0%"
 
 [[storage]]
 name = "images"
@@ -151,7 +152,9 @@ async fn the_shop(client: &Client, session: &Session) -> anyhow::Result<()> {
     let bob = ask("lab", "1Gbit")?.principal("bob@example.org".parse()?);
     granted("bob of the lab wants it", &client.reserve(&bob).await?)?;
     let gone = client.get(&lent.name).await?;
-    println!("  what was lent                     {}", gone.state);
+    let taken = State::Closed { why: CloseReason::Preempted };
+    ensure!(gone.state == taken, "what was lent is {:?}", gone.state);
+    println!("  {:<33} closed: its owner wanted it", "what was lent");
     Ok(())
 }
 
@@ -170,7 +173,9 @@ async fn the_guests(client: &Client) -> anyhow::Result<()> {
 async fn what_binds(client: &Client, project: &str) -> anyhow::Result<()> {
     let found = client.effective_policy(&ProjectId(project.parse()?)).await?;
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["whose", "limit", "allowed", "used"]);
+    table
+        .load_style(presets::UTF8_FULL_CONDENSED)
+        .set_header(["whose", "limit", "allowed", "used"]);
     for limit in &found.limits {
         let used = limit.used.as_ref().map(words).unwrap_or_default();
         let each = if limit.each_principal { ", each" } else { "" };
@@ -239,7 +244,7 @@ fn granted(who: &str, outcome: &Outcome) -> anyhow::Result<Reservation> {
         Outcome::Granted(made) => {
             let lent = if made.borrowed { ", lent" } else { "" };
             println!("  {who:<33} granted {}{lent}", made.rate);
-            Ok((**made).clone())
+            Ok(made.clone())
         }
         Outcome::Refused(refusal) => bail!("{who} should have been granted: {refusal}"),
     }
@@ -249,7 +254,7 @@ fn refused(who: &str, outcome: Outcome) -> anyhow::Result<Refusal> {
     match outcome {
         Outcome::Refused(refusal) => {
             println!("  {who:<33} {}", refusal.to_string().replace('\n', "\n    "));
-            Ok(*refusal)
+            Ok(refusal)
         }
         Outcome::Granted(made) => bail!("{who} should have been refused: {made:?}"),
     }
