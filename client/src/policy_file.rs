@@ -372,7 +372,7 @@ mod tests {
             ("[[project]]\nname = \"a\"\nrates = \"1Gbit\"", "unknown field `rates`"),
             ("[project]\nname = \"a\"", "expected"),
             ("[[class]]\nname = \"a\"\nratio = \"2\"", "write 1:1 to 1:100"),
-            ("[[class]]\nname = \"a\"\nlane_share = \"101%\"", "more than all"),
+            ("[[class]]\nname = \"a\"\nlane_share = \"101%\"", "over the largest"),
             ("[[class]]\nratio = \"1:2\"", "missing field `name`"),
             ("[[project]]\nname = \"a\"\ntime_zone = \"Berlin\"", "IANA name"),
             ("[[project]]\nname = \"a\"\nshares = [{ of = \"nics\", part = \"1%\" }]", "line 3"),

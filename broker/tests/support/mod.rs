@@ -376,7 +376,7 @@ pub(crate) fn silver() -> v1::Class {
         headroom: Some(v1::Headroom { part_ppm: 100_000, longest: Some(span_ms(600_000)) }),
         no_show_grace: Some(span_ms(60_000)),
         hold_for: Some(span_ms(30_000)),
-        projects: vec!["projects/lab".into(), "projects/default".into()],
+        projects: vec!["projects/default".into(), "projects/lab".into()],
         tiers: vec!["ssd".into()],
     }
 }
