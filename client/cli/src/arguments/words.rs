@@ -436,6 +436,30 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_read_with_what_they_are_of() {
+        let (of, part) = share_of("links/*=12.5%").unwrap();
+        assert_eq!((of.as_str(), part.limit().unwrap().ppm()), ("links/*", 125_000));
+        assert_eq!(share_of("network=none").unwrap().1, Limited::Unlimited);
+        let spent = budget("month=2PB").unwrap();
+        assert_eq!((spent.budget.bytes.to_string().as_str(), spent.unlimited), ("2PB", false));
+        assert!(budget("day=none").unwrap().unlimited);
+        let (hours, rate) = hours("mon-fri 08:00-18:00=1Gbit").unwrap();
+        assert_eq!(format!("{hours} {}", rate.limit().unwrap()), "mon-fri 08:00-18:00 1Gbit/s");
+        let (over, _) = dated("2026-12-24..2026-12-27T12:00:00Z=none").unwrap();
+        let over = format!("{} {}", over.start(), over.end());
+        assert_eq!(over, "2026-12-24T00:00:00Z 2026-12-27T12:00:00Z");
+        let left = headroom("10%:10m").unwrap().limit().unwrap();
+        assert_eq!(format!("{} {}", left.part, left.longest), "10% 10m");
+        assert_eq!(headroom("none").unwrap(), Limited::Unlimited);
+        hint(share_of("50%"), "LANES=PART");
+        hint(budget("year=1TB"), "day, week or month");
+        hint(dated("2026-12-27..2026-12-24=1Gbit"), "is not after");
+        hint(headroom("10%"), "PART:DURATION");
+        assert_eq!(class("classes/gold").unwrap(), class("gold").unwrap());
+        hint(principal("a b"), "principals do not have");
+    }
+
+    #[test]
     fn words_are_read_as_typed() {
         let range = rates("1Gbit..4Gbit").unwrap();
         assert_eq!((range.min.bps(), range.max.bps()), (1_000_000_000, 4_000_000_000));
