@@ -83,6 +83,8 @@ fn transfer() -> Reserved {
         terms: Terms { shared: true, streams: 8 },
         hold_until: Some(at(21_000)),
         session: Some(SessionId::from_u128(2)),
+        borrowed: false,
+        despite: None,
     }
 }
 

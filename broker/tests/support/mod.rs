@@ -125,9 +125,12 @@ impl Clients {
 
     /// Puts projects in.
     pub(crate) async fn govern(&self, projects: Vec<v1::Project>) -> v1::ApplyPolicyResponse {
-        let request_id = request_id();
-        let request =
-            v1::ApplyPolicyRequest { projects, request_id, ..v1::ApplyPolicyRequest::default() };
+        self.rule(v1::ApplyPolicyRequest { projects, ..v1::ApplyPolicyRequest::default() }).await
+    }
+
+    /// Changes the policy.
+    pub(crate) async fn rule(&self, change: v1::ApplyPolicyRequest) -> v1::ApplyPolicyResponse {
+        let request = v1::ApplyPolicyRequest { request_id: request_id(), ..change };
         self.policy.clone().apply_policy(request).await.unwrap().into_inner()
     }
 
