@@ -9,8 +9,8 @@ use tidegate_core::{
     Changed, Losses, Maintenance, Overuse, Owner, PolicyChanges, TopologySpec, Victim, Whose,
 };
 use tidegate_policy::{
-    Budget, Class, ClassId, Each, Headroom, Limit, MaintenanceId, Mark, MarkKind, Name, Part,
-    Period, Project, ProjectId, Quota, Resource, Share, Span,
+    Budget, Class, ClassId, Each, Effect, Headroom, Limit, MaintenanceId, Mark, MarkKind, Name,
+    Part, Period, Project, ProjectId, Quota, Resource, Rule, RuleId, Share, Span,
 };
 
 pub(super) fn name(text: &str) -> Name {
@@ -276,7 +276,7 @@ fn policy() -> Vec<Event> {
         Changed { before: Some(before), after: None },
         Changed { before: None, after: Some(after) },
     ];
-    let changes = PolicyChanges { projects, classes: vec![] };
+    let changes = PolicyChanges { projects, ..PolicyChanges::default() };
     marked([Change::PolicyApplied { version: 2, changes, overuses: vec![overuse] }])
 }
 

@@ -1,15 +1,15 @@
 //! The form of a snapshot is pinned to the byte, as that of events is.
 
 use super::super::tests::{
-    all_of_a_class, all_of_a_quota, all_overuses, at, between, name, single, spec,
+    all_of_a_class, all_of_a_quota, all_overuses, all_rules, at, between, name, single, spec,
 };
 use super::*;
 use tidegate_core::{
-    Changed, CloseWhy, Kept, Limits, Machine, Overuse, Owner, Plan, PolicyChanges, Route, Standing,
-    Terms, Victim, Whose,
+    Changed, CloseWhy, Kept, Limits, Machine, Overuse, Owner, Plan, PolicyChanges, Reason, Route,
+    Standing, Terms, Victim, Whose,
 };
 use tidegate_policy::{
-    BitRate, ClassId, Classes, Interval, Limit, MaintenanceId, Project, ProjectId, Quota,
+    BitRate, ClassId, Classes, Interval, Limit, MaintenanceId, Period, Project, ProjectId, Quota,
     ReservationId, Resource, SessionId, Span,
 };
 

@@ -177,6 +177,8 @@ fn reservations() -> Vec<(Reservation, bool)> {
         interval: over(1_000, 61_000),
         from: at(1_000),
         session: None,
+        borrowed: false,
+        despite: None,
         kept: vec![],
         curtailed: false,
         last_move: Some(LastMove {
