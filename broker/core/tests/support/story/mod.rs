@@ -32,7 +32,8 @@
 //! `classes` (all of them); a request is `for PROJECT`, or for `default`, perhaps `as PRINCIPAL`,
 //! `class CLASS` and `label KEY=VALUE`.
 //!
-//! Bounds: `limit moves N`, `limit segments N`, before anything else.
+//! Bounds: `limit moves N`, `limit segments N`, `limit observe 1` (it only observes), before anything
+//! else.
 //!
 //! Time and sight: `at T [beating S,S]` (they are heard every 10 s until then), `restart T` (a
 //! process that was away until then replays and resumes), `beat S`, `obey S A VERSION`, `used S A
@@ -233,7 +234,8 @@ impl World {
         match what {
             "moves" => limits.moves_max = most,
             "segments" => limits.segments_max = most,
-            _ => self.fail("limit moves or segments"),
+            "observe" => limits.observe = most != 0,
+            _ => self.fail("limit moves, segments or observe"),
         }
         let place = std::mem::take(&mut self.place);
         *self = Self { place, ..Self::within(limits) };
