@@ -411,6 +411,11 @@ impl Factor {
     pub(crate) fn amount(self, rate: BitRate) -> u64 {
         let once = match rate.bps().checked_mul(self.wire) {
             _ if self.wire == self.payload => rate.bps(),
+    /// What a quota of a rate counts of a booking: the payload that was asked for.
+    pub(crate) fn asked(ratio: Overcommit) -> Self {
+        Self { wire: ratio.ppm().into(), payload: ALL, times: 1 }
+    }
+
             Some(product) => product.div_ceil(self.payload.max(1)),
             None => {
                 let product = u128::from(rate.bps()).saturating_mul(self.wire.into());

@@ -17,7 +17,7 @@ use tidegate_policy::{
 
 use super::{LedgerState, Machine};
 use crate::event::Corrupt;
-use crate::lane::{Holder, Lane, LaneDef, LaneName, LaneNeed, QuotaLane};
+use crate::lane::{Factor, Holder, Lane, LaneDef, LaneName, LaneNeed, QuotaLane};
 use crate::owner::{Account, Owner};
 use crate::promise::Promised;
 use crate::reservation::Reservation;
@@ -38,7 +38,7 @@ impl Charge {
     pub(super) fn amount(&self, rate: BitRate, lanes: &[u64], account: &Account) -> u64 {
         match self.of {
             Some(place) => lanes.get(place).copied().unwrap_or(0),
-            None => account.ratio.ceiling(rate).bps(),
+            None => Factor::asked(account.ratio).amount(rate),
         }
     }
 }
