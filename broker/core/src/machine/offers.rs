@@ -54,10 +54,8 @@ impl Sight<'_> {
     pub(super) fn refuse_steady(&self, ways: &[Way], wanted: &Wanted) -> Refusal {
         let blockers = ways.iter().flat_map(|way| self.blocking(way, wanted));
         let blockers = listed(blockers);
-        let allows = |need: &LaneNeed| {
-            let limit = self.lane(&need.lane).map_or(0, Lane::capacity);
-            need.amount(wanted.min, Terms::default()) <= limit
-        };
+        let allows =
+            |need: &LaneNeed| need.amount(wanted.min, Terms::default()) <= self.limit(&need.lane);
         let quota = quota_reason(ways, &blockers, allows);
         let reason = quota.unwrap_or_else(|| self.reason(ways, wanted));
         Refusal { blockers, ..Refusal::bare(reason) }
