@@ -40,7 +40,7 @@ impl Machine {
         if what == promise.what {
             return Ok(unchanged(boxed(found.clone())));
         }
-        let ways = self.ways_for(found, &promise.ways)?;
+        let ways = self.ways_within(found, &promise.ways, what.window())?;
         let mut sight = Sight::of(self).without(found, now).opened(&ways);
         let wish = Wish::Volume(sought);
         let most = self.limits.segments_max;
@@ -140,7 +140,7 @@ impl Machine {
         let volume = Volume { need: self.with_margin(bytes), min, max, split };
         let (horizon, offered) = (window.end(), window.start());
         let wish = Wish::Volume(Sought { bytes, volume, window, horizon, offered });
-        let ways = self.ways_for(found, &promise.ways).ok()?;
+        let ways = self.ways_within(found, &promise.ways, window).ok()?;
         let sight = Sight::of(self).without(found, now).opened(&ways);
         let plan = sight.plan_for(&ways, &wish, self.limits.segments_max)?;
         let what = Promised::Volume { volume: bytes, min, max, window, split };
