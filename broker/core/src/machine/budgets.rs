@@ -263,8 +263,9 @@ impl Machine {
                 let limit = plan::volume(budget.bytes);
                 if own < *asked && limit < used.saturating_add(*asked) {
                     let what = Limit::Budget(budget.period);
-                    let [allowed, taken, asked] =
-                        [limit, used, *asked].map(|volume| plan::bytes(volume).bytes());
+                    let [allowed, taken] = [limit, used].map(|volume| plan::bytes(volume).bytes());
+                    // Rounded up, so that what is too much never looks as if it were not.
+                    let asked = plan::bytes_up(*asked).bytes();
                     let whose = whose.clone();
                     let blocker = QuotaBlocker { whose, what, limit: allowed, used: taken, asked };
                     let over = budget.period.containing(zone, key.2);

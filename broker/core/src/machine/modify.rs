@@ -78,7 +78,7 @@ impl Machine {
         let after = found.clone().modified(modified.clone());
         let short = self.short(&sight, &[(Some(found), &after)]);
         if !short.is_empty() {
-            return Ok(unchanged(Answer::Refusal(out_of_budget(&short, interval).into())));
+            return Ok(unchanged(Answer::Refusal(out_of_budget(&short, None).into())));
         }
         Ok(happens(stamp, Change::Modified(modified.into()), boxed(after)))
     }

@@ -35,7 +35,7 @@ impl Machine {
             let made = as_one(plan.clone());
             made.map_or_else(Vec::new, |made| self.short(sight, &[(None, &made)]))
         };
-        let window = wish.need().map_or(Interval::ALL, |(_, window)| window);
+        let window = wish.need().filter(|_| !wish.is_fixed()).map(|(_, window)| window);
         if let Some(plan) = sight.plan_for(ways, wish, self.limits.segments_max) {
             let short = short_of(&plan);
             if short.is_empty() {
@@ -45,14 +45,12 @@ impl Machine {
             let around = self.around_budgets(sight, (ways, wish), short, as_one);
             return around.map(|plan| (plan, Vec::new())).ok_or(refusal);
         }
-        match self.room_or_preempt(stamp.now, sight, (ways, wish), ask.standing) {
-            Some((plan, changes)) if self.may_move(sight, &changes) => {
-                let short = short_of(&plan);
-                if short.is_empty() {
-                    Ok((plan, changes))
-                } else {
-                    Err(out_of_budget(&short, window))
-                }
+        if let Some((plan, changes)) =
+            self.room_or_preempt(stamp.now, sight, (ways, wish), ask.standing)
+        {
+            let short = short_of(&plan);
+            if !short.is_empty() {
+                return Err(out_of_budget(&short, window));
             }
             _ => {
                 let mut refusal = sight.refuse(ways, wish);
@@ -128,10 +126,11 @@ impl Machine {
     }
 }
 
-/// The refusal that says which budgets have not enough left for something that has to be in a window.
-pub(super) fn out_of_budget(short: &[Short], window: Interval) -> Refusal {
+/// The refusal that says which budgets have not enough left for something that has to be in a window;
+/// `None` if there is just one time for it.
+pub(super) fn out_of_budget(short: &[Short], window: Option<Interval>) -> Refusal {
     let quotas: Vec<_> = short.iter().map(|short| short.blocker.clone()).collect();
-    let all_in = |short: &Short| window.within(short.over) == Some(window);
+    let all_in = |short: &Short| window.is_none_or(|it| it.within(short.over) == Some(it));
     let never = short.iter().any(|it| it.blocker.limit < it.blocker.asked && all_in(it));
     let reason = if never { Reason::AboveQuota } else { Reason::QuotaExhausted };
     Refusal { quotas, ..Refusal::bare(reason) }

@@ -74,7 +74,9 @@ impl Machine {
         let moves = others.iter().map(|moved| Change::Moved(moved.clone().into()));
         let short = self.short(&sight, &[(Some(found), &after)]);
         if !short.is_empty() {
-            return Ok(unchanged(Answer::Refusal(out_of_budget(&short, what.window()).into())));
+            return Ok(unchanged(Answer::Refusal(
+                out_of_budget(&short, Some(what.window())).into(),
+            )));
         }
         if !self.may_move(&sight, &moves.collect::<Vec<_>>()) {
             let refusal = sight.refuse(&ways, &wish);
