@@ -206,7 +206,7 @@ impl Machine {
 
     /// The budgets that would be further below what is charged to them than they are.
     pub(super) fn over_budgets(&self, now: Timestamp, after: &Projects) -> Vec<Overuse> {
-        let limit = |projects: &Projects, (whose, period, _): &Key| {
+        let limit = |projects: &Projects, (whose, period, start): &Key| {
             let (id, each) = match whose {
                 Whose::Project(id) => (id, false),
                 Whose::Principal(id, _) => (id, true),
@@ -215,7 +215,10 @@ impl Machine {
             let quota = &projects.get(id)?.quota;
             let budgets = if each { &quota.each.budgets } else { &quota.budgets };
             let budget = budgets.iter().find(|budget| budget.period == *period)?;
-            Some((plan::volume(budget.bytes), quota.zone.clone()))
+            // What was spent in a period of another zone is of none of this.
+            let over = Some(period.containing(&quota.zone, *start));
+            let over = over.filter(|over| over.start() == *start)?;
+            Some((plan::volume(budget.bytes), over.end()))
         };
         let mut charged = self.charged_under(after);
         for key in self.state.spent.keys() {
@@ -223,11 +226,10 @@ impl Machine {
         }
         let over = charged.into_iter().filter_map(|(key, charged)| {
             let spent = self.state.spent.get(&key).map_or(0, |(volume, _)| *volume);
-            let (allowed, zone) = limit(after, &key)?;
+            let (allowed, until) = limit(after, &key)?;
             let used = charged.saturating_add(spent);
             let before = limit(&self.state.projects, &key);
             let was = before.map_or(0, |(limit, _)| self.state.used_of(&key).saturating_sub(limit));
-            let until = key.1.containing(&zone, key.2).end();
             let [limit, used_bytes] = [allowed, used].map(|volume| plan::bytes(volume).bytes());
             let what = Limit::Budget(key.1);
             let told = Overuse { whose: key.0, what, of: None, limit, used: used_bytes, until };
