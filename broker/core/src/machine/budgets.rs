@@ -140,7 +140,8 @@ impl Machine {
         }
         let all = |found: &Reservation| self.charges_of(found, Interval::ALL);
         let (old, new) = (before.map(all).unwrap_or_default(), after.map(all).unwrap_or_default());
-        let gone = before.map(|before| self.gone(before, after)).unwrap_or_default();
+        let clock = self.state.clock;
+        let gone = before.map(|before| self.gone(clock, before, after)).unwrap_or_default();
         add(&mut self.state.charged, new);
         for (key, volume) in old {
             let charged = self.state.charged.entry(key.clone()).or_default();
@@ -155,8 +156,7 @@ impl Machine {
             let (sum, _) = self.state.spent.entry(key).or_insert((0, end));
             *sum = sum.saturating_add(volume);
         }
-        let now = self.state.clock;
-        self.state.spent.retain(|_, (_, end)| now < *end);
+        self.state.spent.retain(|_, (_, end)| clock < *end);
     }
 
     /// When the periods end in which a reservation is charged.
@@ -171,8 +171,8 @@ impl Machine {
     }
 
     /// What lies behind of what a reservation had, and is shown no more by what it has.
-    fn gone(&self, before: &Reservation, after: Option<&Reservation>) -> Charged {
-        let Some(past) = Interval::new(Timestamp::EPOCH, self.state.clock) else {
+    fn gone(&self, now: Timestamp, before: &Reservation, after: Option<&Reservation>) -> Charged {
+        let Some(past) = Interval::new(Timestamp::EPOCH, now) else {
             return Charged::new();
         };
         let mut gone = self.charges_of(before, past);
@@ -238,9 +238,14 @@ impl Machine {
         over.collect()
     }
 
-    /// The periods that have not enough left for what changes. What takes no more of one than before is
-    /// never in the way.
-    pub(super) fn short(&self, sight: &Sight<'_>, changes: &[Changed<'_>]) -> Vec<Short> {
+    /// The periods that have not enough left for what changes, all of it together. What takes no more of
+    /// one than before is never in the way.
+    pub(super) fn short(
+        &self,
+        now: Timestamp,
+        sight: &Sight<'_>,
+        changes: &[Changed<'_>],
+    ) -> Vec<Short> {
         if !self.state.has_budgets() {
             return Vec::new();
         }
@@ -248,12 +253,21 @@ impl Machine {
         for (before, after) in changes {
             add(&mut more, self.charges_of(after, Interval::ALL));
             if let Some(before) = before {
-                add(&mut more, self.gone(before, Some(after)));
+                add(&mut more, self.gone(now, before, Some(after)));
                 add(&mut less, self.charges_of(before, Interval::ALL));
             }
         }
         for found in sight.granted() {
             add(&mut granted, self.charges_of(found, Interval::ALL));
+        }
+        let mut left = Charged::new();
+        let is_changed =
+            |id| changes.iter().any(|(before, _)| before.is_some_and(|it| it.id == id));
+        for id in sight.moved_ids().filter(|id| !is_changed(*id)) {
+            let Some(found) = self.state.reservations.get(&id) else { continue };
+            add(&mut left, self.charges_of(found, Interval::ALL));
+            let moved = found.clone().planned(sight.plan(found).clone());
+            add(&mut granted, self.charges_of(&moved, Interval::ALL));
         }
         let mut short: BTreeMap<Key, Short> = BTreeMap::new();
         for (whose, zone, budget) in changes.iter().flat_map(|it| self.state.budgets(&it.1.owner)) {
@@ -279,8 +293,13 @@ impl Machine {
         short.into_values().collect()
     }
 
-    /// Whether budgets have enough for what moves.
-    pub(super) fn may_move(&self, sight: &Sight<'_>, changes: &[Change]) -> bool {
+    /// Whether budgets have enough for what moves, and for what it moves for.
+    pub(super) fn may_move(
+        &self,
+        now: Timestamp,
+        sight: &Sight<'_>,
+        (changes, for_it): (&[Change], Changed<'_>),
+    ) -> bool {
         if !self.state.has_budgets() {
             return true;
         }
@@ -290,9 +309,9 @@ impl Machine {
             Some((found, found.clone().moved((**moved).clone())?))
         });
         let moved: Vec<_> = moved.collect();
-        let changes: Vec<Changed<'_>> =
-            moved.iter().map(|(before, after)| (Some(*before), after)).collect();
-        self.short(sight, &changes).is_empty()
+        let moves = moved.iter().map(|(before, after)| (Some(*before), after));
+        let all: Vec<Changed<'_>> = moves.chain([for_it]).collect();
+        self.short(now, sight, &all).is_empty()
     }
 
     /// Another plan for what is wanted, around what budgets have no more of: in a period that is short
@@ -323,12 +342,22 @@ impl Machine {
             }
             plan = blocked.plan_for(ways, &wish, self.limits.segments_max)?;
             let reservation = made(plan.clone())?;
-            short = self.short(sight, &[(None, &reservation)]);
+            short = self.short(reservation.created, sight, &[(None, &reservation)]);
             if short.is_empty() {
                 return Some(plan);
             }
         }
         None
+    }
+}
+
+impl Reservation {
+    /// The same with another plan, as far as budgets look at it.
+    fn planned(mut self, plan: Plan) -> Self {
+        if let Some(over) = plan.interval() {
+            (self.interval, self.from) = (self.interval.hull(over), self.from.min(over.start()));
+        }
+        Self { plan, ..self }
     }
 }
 

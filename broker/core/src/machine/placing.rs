@@ -33,7 +33,7 @@ impl Machine {
             |plan: Plan| Reservation::granted(grant(stamp, ask, wish, plan), stamp.now, None);
         let short_of = |plan: &Plan| {
             let made = as_one(plan.clone());
-            made.map_or_else(Vec::new, |made| self.short(sight, &[(None, &made)]))
+            made.map_or_else(Vec::new, |made| self.short(stamp.now, sight, &[(None, &made)]))
         };
         let window = wish.need().filter(|_| !wish.is_fixed()).map(|(_, window)| window);
         if let Some(plan) = sight.plan_for(ways, wish, self.limits.segments_max) {
@@ -52,14 +52,16 @@ impl Machine {
             if !short.is_empty() {
                 return Err(out_of_budget(&short, window));
             }
-            _ => {
-                let mut refusal = sight.refuse(ways, wish);
-                if ways.is_empty() && self.tier_is_missing(&self.account(ask, wish), &ask.ways) {
-                    refusal.reason = Reason::NoTier;
-                }
-                Err(refusal)
+            let made = as_one(plan.clone());
+            if made.is_some_and(|it| self.may_move(stamp.now, sight, (&changes, (None, &it)))) {
+                return Ok((plan, changes));
             }
         }
+        let mut refusal = sight.refuse(ways, wish);
+        if ways.is_empty() && self.tier_is_missing(&self.account(ask, wish), &ask.ways) {
+            refusal.reason = Reason::NoTier;
+        }
+        Err(refusal)
     }
 
     /// Room among those who may move; for a higher priority, also among those who can be preempted.
@@ -93,7 +95,7 @@ impl Machine {
             let plan = sight.plan_for(&ways, &wish, self.limits.segments_max)?;
             let made = grant(stamp, &offered, &wish, plan);
             let made = Reservation::granted(made, stamp.now, None)?;
-            Some(self.short(&sight, &[(None, &made)]).is_empty())
+            Some(self.short(stamp.now, &sight, &[(None, &made)]).is_empty())
         };
         !self.has_budgets() || fits().unwrap_or(false)
     }

@@ -72,13 +72,14 @@ impl Machine {
         };
         let after = after.ok_or_else(over)?;
         let moves = others.iter().map(|moved| Change::Moved(moved.clone().into()));
-        let short = self.short(&sight, &[(Some(found), &after)]);
+        let short = self.short(now, &sight, &[(Some(found), &after)]);
         if !short.is_empty() {
             return Ok(unchanged(Answer::Refusal(
                 out_of_budget(&short, Some(what.window())).into(),
             )));
         }
-        if !self.may_move(&sight, &moves.collect::<Vec<_>>()) {
+        let moves: Vec<Change> = moves.collect();
+        if !self.may_move(now, &sight, (&moves, (Some(found), &after))) {
             let refusal = sight.refuse(&ways, &wish);
             return Ok(unchanged(Answer::Refusal(refusal.into())));
         }
@@ -149,7 +150,8 @@ impl Machine {
         let moved = Moved::new(found.id, now, plan, MoveWhy::Asked);
         let moved = Moved { promise: Some(what), ..moved };
         let after = found.clone().moved(moved.clone())?;
-        Some((moved, after))
+        let short = self.short(now, &sight, &[(Some(found), &after)]);
+        short.is_empty().then_some((moved, after))
     }
 
     /// What is promised under the new terms, and what of it is left.
