@@ -14,7 +14,7 @@ use crate::event::{Change, Event, Route};
 use crate::fault::Fault;
 use crate::plan::Plan;
 use crate::promise::Standing;
-use crate::refusal::{CounterOffer, Reason, Refusal};
+use crate::refusal::{Reason, Refusal};
 use crate::reservation::Reservation;
 
 /// A plan for a request, and what happens to others for it.
@@ -79,22 +79,18 @@ impl Machine {
         self.preempt(now, sight, (ways, wish), standing.priority)
     }
 
-    /// Whether budgets have enough for what is offered.
+    /// Whether budgets have enough for what is offered, as far as quotas allow it.
     pub(super) fn is_in_budget(
         &self,
         stamp: Stamp,
         sight: &Sight<'_>,
-        ask: &Ask,
-        offer: &CounterOffer,
+        (offered, wish): (&Ask, &Wish),
     ) -> bool {
-        let offered = offer.ask(ask);
         let fits = || {
-            let wish = self.wish(stamp.now, &offered).ok()?;
-            let ways = self.ways_asked(&offered, &wish).ok()?;
+            let ways = self.ways_asked(offered, wish).ok()?;
             let sight = sight.opened(&ways);
-            let plan = sight.plan_for(&ways, &wish, self.limits.segments_max)?;
-            let made = grant(stamp, &offered, &wish, plan);
-            let made = Reservation::granted(made, stamp.now, None)?;
+            let plan = sight.plan_for(&ways, wish, self.limits.segments_max)?;
+            let made = Reservation::granted(grant(stamp, offered, wish, plan), stamp.now, None)?;
             Some(self.short(stamp.now, &sight, &[(None, &made)]).is_empty())
         };
         !self.has_budgets() || fits().unwrap_or(false)
