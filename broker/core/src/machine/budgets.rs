@@ -59,6 +59,13 @@ fn budgets<'a>(
     })
 }
 
+/// Every period that an interval touches; one may come twice. A plan whose deadline was moved may be longer
+/// than what is told of periods at once.
+fn all_over(period: Period, zone: &Zone, over: Interval) -> impl Iterator<Item = Interval> {
+    let rest = |it: &Interval| Interval::new(it.start().plus(Span::MAX), it.end());
+    std::iter::successors(Some(over), rest).flat_map(move |part| period.over(zone, part))
+}
+
 fn any_budget(projects: &Projects) -> bool {
     let mut quotas = projects.iter().map(|project| &project.quota);
     quotas.any(|quota| !quota.budgets.is_empty() || !quota.each.budgets.is_empty())
@@ -119,7 +126,7 @@ impl Machine {
         let margin = if volume { u128::from(self.limits.margin_ppm) } else { 0 };
         let mut charged = Charged::new();
         for (whose, zone, budget) in budgets(projects, &found.owner) {
-            for over in budget.period.over(zone, hull) {
+            for over in all_over(budget.period, zone, hull) {
                 let parts = pieces.iter();
                 let parts =
                     parts.filter_map(|(it, rate)| Some(plan::carried(*rate, it.within(over)?)));
