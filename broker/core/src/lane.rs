@@ -257,12 +257,16 @@ impl Lane {
 
     /// The lane as somebody sees it who has `own` of it from `now` on, however much others have: what a
     /// quota that was cut is to a reservation that stands on it. Its own bookings are off the lane
-    /// already.
+    /// already; those of others stay, so that they can be moved.
     pub(crate) fn with_at_least(&self, own: &Timeline, now: Timestamp) -> Self {
         let capacity = self.capacity();
-        let whole = capacity.max(own.peak(Interval::ALL));
+        let mut all = self.load().clone();
+        let added = all.add(own);
+        debug_assert!(added.is_ok(), "what stood on a lane does not overflow");
+        let whole = capacity.max(all.peak(Interval::ALL));
         let taken = self.taken_beside(own, now, |load, own| {
-            whole.saturating_sub(capacity.saturating_sub(load).max(own))
+            let room = capacity.max(load.saturating_add(own));
+            load.saturating_add(whole.saturating_sub(room))
         });
         let def = self.def.clone().map(|def| LaneDef { capacity: whole, ..def });
         Self { def, timeline: taken, ..Self::default() }
@@ -407,6 +411,11 @@ pub(crate) struct Factor {
 const UNIT: u64 = ALL.pow(2);
 
 impl Factor {
+    /// What a quota of a rate counts of a booking: the payload that was asked for.
+    pub(crate) fn asked(ratio: Overcommit) -> Self {
+        Self { wire: ratio.ppm().into(), payload: ALL, times: 1 }
+    }
+
     /// The amount booked for a payload rate, rounded up: the only place where bookings round.
     pub(crate) fn amount(self, rate: BitRate) -> u64 {
         let once = match rate.bps().checked_mul(self.wire) {

@@ -66,6 +66,12 @@ pub fn bytes(volume: u128) -> ByteCount {
     ByteCount::new(u64::try_from(bytes).unwrap_or(u64::MAX))
 }
 
+/// The same with a byte that is begun counted as a whole one.
+#[must_use]
+pub(crate) fn bytes_up(volume: u128) -> ByteCount {
+    ByteCount::new(u64::try_from(volume.div_ceil(PER_BYTE)).unwrap_or(u64::MAX))
+}
+
 impl Plan {
     /// A rate on one way over one interval.
     #[must_use]

@@ -59,6 +59,13 @@ fn budgets<'a>(
     })
 }
 
+/// Every period that an interval touches; one may come twice. A plan whose deadline was moved may be longer
+/// than what is told of periods at once.
+fn all_over(period: Period, zone: &Zone, over: Interval) -> impl Iterator<Item = Interval> {
+    let rest = |it: &Interval| Interval::new(it.start().plus(Span::MAX), it.end());
+    std::iter::successors(Some(over), rest).flat_map(move |part| period.over(zone, part))
+}
+
 fn any_budget(projects: &Projects) -> bool {
     let mut quotas = projects.iter().map(|project| &project.quota);
     quotas.any(|quota| !quota.budgets.is_empty() || !quota.each.budgets.is_empty())
@@ -119,7 +126,7 @@ impl Machine {
         let margin = if volume { u128::from(self.limits.margin_ppm) } else { 0 };
         let mut charged = Charged::new();
         for (whose, zone, budget) in budgets(projects, &found.owner) {
-            for over in budget.period.over(zone, hull) {
+            for over in all_over(budget.period, zone, hull) {
                 let parts = pieces.iter();
                 let parts =
                     parts.filter_map(|(it, rate)| Some(plan::carried(*rate, it.within(over)?)));
@@ -140,7 +147,8 @@ impl Machine {
         }
         let all = |found: &Reservation| self.charges_of(found, Interval::ALL);
         let (old, new) = (before.map(all).unwrap_or_default(), after.map(all).unwrap_or_default());
-        let gone = before.map(|before| self.gone(before, after)).unwrap_or_default();
+        let clock = self.state.clock;
+        let gone = before.map(|before| self.gone(clock, before, after)).unwrap_or_default();
         add(&mut self.state.charged, new);
         for (key, volume) in old {
             let charged = self.state.charged.entry(key.clone()).or_default();
@@ -155,8 +163,7 @@ impl Machine {
             let (sum, _) = self.state.spent.entry(key).or_insert((0, end));
             *sum = sum.saturating_add(volume);
         }
-        let now = self.state.clock;
-        self.state.spent.retain(|_, (_, end)| now < *end);
+        self.state.spent.retain(|_, (_, end)| clock < *end);
     }
 
     /// When the periods end in which a reservation is charged.
@@ -171,8 +178,8 @@ impl Machine {
     }
 
     /// What lies behind of what a reservation had, and is shown no more by what it has.
-    fn gone(&self, before: &Reservation, after: Option<&Reservation>) -> Charged {
-        let Some(past) = Interval::new(Timestamp::EPOCH, self.state.clock) else {
+    fn gone(&self, now: Timestamp, before: &Reservation, after: Option<&Reservation>) -> Charged {
+        let Some(past) = Interval::new(Timestamp::EPOCH, now) else {
             return Charged::new();
         };
         let mut gone = self.charges_of(before, past);
@@ -206,7 +213,7 @@ impl Machine {
 
     /// The budgets that would be further below what is charged to them than they are.
     pub(super) fn over_budgets(&self, now: Timestamp, after: &Projects) -> Vec<Overuse> {
-        let limit = |projects: &Projects, (whose, period, _): &Key| {
+        let limit = |projects: &Projects, (whose, period, start): &Key| {
             let (id, each) = match whose {
                 Whose::Project(id) => (id, false),
                 Whose::Principal(id, _) => (id, true),
@@ -215,7 +222,10 @@ impl Machine {
             let quota = &projects.get(id)?.quota;
             let budgets = if each { &quota.each.budgets } else { &quota.budgets };
             let budget = budgets.iter().find(|budget| budget.period == *period)?;
-            Some((plan::volume(budget.bytes), quota.zone.clone()))
+            // What was spent in a period of another zone is of none of this.
+            let over = Some(period.containing(&quota.zone, *start));
+            let over = over.filter(|over| over.start() == *start)?;
+            Some((plan::volume(budget.bytes), over.end()))
         };
         let mut charged = self.charged_under(after);
         for key in self.state.spent.keys() {
@@ -223,11 +233,10 @@ impl Machine {
         }
         let over = charged.into_iter().filter_map(|(key, charged)| {
             let spent = self.state.spent.get(&key).map_or(0, |(volume, _)| *volume);
-            let (allowed, zone) = limit(after, &key)?;
+            let (allowed, until) = limit(after, &key)?;
             let used = charged.saturating_add(spent);
             let before = limit(&self.state.projects, &key);
             let was = before.map_or(0, |(limit, _)| self.state.used_of(&key).saturating_sub(limit));
-            let until = key.1.containing(&zone, key.2).end();
             let [limit, used_bytes] = [allowed, used].map(|volume| plan::bytes(volume).bytes());
             let what = Limit::Budget(key.1);
             let told = Overuse { whose: key.0, what, of: None, limit, used: used_bytes, until };
@@ -236,9 +245,14 @@ impl Machine {
         over.collect()
     }
 
-    /// The periods that have not enough left for what changes. What takes no more of one than before is
-    /// never in the way.
-    pub(super) fn short(&self, sight: &Sight<'_>, changes: &[Changed<'_>]) -> Vec<Short> {
+    /// The periods that have not enough left for what changes, all of it together. What takes no more of
+    /// one than before is never in the way.
+    pub(super) fn short(
+        &self,
+        now: Timestamp,
+        sight: &Sight<'_>,
+        changes: &[Changed<'_>],
+    ) -> Vec<Short> {
         if !self.state.has_budgets() {
             return Vec::new();
         }
@@ -246,12 +260,21 @@ impl Machine {
         for (before, after) in changes {
             add(&mut more, self.charges_of(after, Interval::ALL));
             if let Some(before) = before {
-                add(&mut more, self.gone(before, Some(after)));
+                add(&mut more, self.gone(now, before, Some(after)));
                 add(&mut less, self.charges_of(before, Interval::ALL));
             }
         }
         for found in sight.granted() {
             add(&mut granted, self.charges_of(found, Interval::ALL));
+        }
+        let mut left = Charged::new();
+        let is_changed =
+            |id| changes.iter().any(|(before, _)| before.is_some_and(|it| it.id == id));
+        for id in sight.moved_ids().filter(|id| !is_changed(*id)) {
+            let Some(found) = self.state.reservations.get(&id) else { continue };
+            add(&mut left, self.charges_of(found, Interval::ALL));
+            let moved = found.clone().planned(sight.plan(found).clone());
+            add(&mut granted, self.charges_of(&moved, Interval::ALL));
         }
         let mut short: BTreeMap<Key, Short> = BTreeMap::new();
         for (whose, zone, budget) in changes.iter().flat_map(|it| self.state.budgets(&it.1.owner)) {
@@ -263,8 +286,9 @@ impl Machine {
                 let limit = plan::volume(budget.bytes);
                 if own < *asked && limit < used.saturating_add(*asked) {
                     let what = Limit::Budget(budget.period);
-                    let [allowed, taken, asked] =
-                        [limit, used, *asked].map(|volume| plan::bytes(volume).bytes());
+                    let [allowed, taken] = [limit, used].map(|volume| plan::bytes(volume).bytes());
+                    // Rounded up, so that what is too much never looks as if it were not.
+                    let asked = plan::bytes_up(*asked).bytes();
                     let whose = whose.clone();
                     let blocker = QuotaBlocker { whose, what, limit: allowed, used: taken, asked };
                     let over = budget.period.containing(zone, key.2);
@@ -276,8 +300,13 @@ impl Machine {
         short.into_values().collect()
     }
 
-    /// Whether budgets have enough for what moves.
-    pub(super) fn may_move(&self, sight: &Sight<'_>, changes: &[Change]) -> bool {
+    /// Whether budgets have enough for what moves, and for what it moves for.
+    pub(super) fn may_move(
+        &self,
+        now: Timestamp,
+        sight: &Sight<'_>,
+        (changes, for_it): (&[Change], Changed<'_>),
+    ) -> bool {
         if !self.state.has_budgets() {
             return true;
         }
@@ -287,9 +316,9 @@ impl Machine {
             Some((found, found.clone().moved((**moved).clone())?))
         });
         let moved: Vec<_> = moved.collect();
-        let changes: Vec<Changed<'_>> =
-            moved.iter().map(|(before, after)| (Some(*before), after)).collect();
-        self.short(sight, &changes).is_empty()
+        let moves = moved.iter().map(|(before, after)| (Some(*before), after));
+        let all: Vec<Changed<'_>> = moves.chain([for_it]).collect();
+        self.short(now, sight, &all).is_empty()
     }
 
     /// Another plan for what is wanted, around what budgets have no more of: in a period that is short
@@ -320,12 +349,22 @@ impl Machine {
             }
             plan = blocked.plan_for(ways, &wish, self.limits.segments_max)?;
             let reservation = made(plan.clone())?;
-            short = self.short(sight, &[(None, &reservation)]);
+            short = self.short(reservation.created, sight, &[(None, &reservation)]);
             if short.is_empty() {
                 return Some(plan);
             }
         }
         None
+    }
+}
+
+impl Reservation {
+    /// The same with another plan, as far as budgets look at it.
+    fn planned(mut self, plan: Plan) -> Self {
+        if let Some(over) = plan.interval() {
+            (self.interval, self.from) = (self.interval.hull(over), self.from.min(over.start()));
+        }
+        Self { plan, ..self }
     }
 }
 

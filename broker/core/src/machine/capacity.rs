@@ -10,7 +10,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_policy::{Interval, ReservationId, Timestamp};
+use tidegate_policy::{Interval, Part, ReservationId, Timestamp};
 
 use super::salvage::Salvaged;
 use super::shrink::Flexible;
@@ -19,6 +19,7 @@ use crate::event::{Change, CloseWhy, Event};
 use crate::fault::{Fault, LaneInUse};
 use crate::lane::LaneName;
 use crate::losses::{LOSSES_MAX, Losses, VICTIMS_MAX, Victim};
+use crate::maintenance::{Window, cuts};
 use crate::plan::Segment;
 use crate::reservation::Reservation;
 use crate::timeline::Timeline;
@@ -28,9 +29,22 @@ use crate::timeline::Timeline;
 pub(super) struct Ceiling {
     pub(super) capacity: u64,
     pub(super) cuts: Timeline,
+    windows: Vec<Window>,
 }
 
 impl Ceiling {
+    /// So much, less what windows take away of it.
+    pub(super) fn of(capacity: u64, windows: Vec<Window>) -> Self {
+        // A cut is at most the capacity, so it cannot overflow.
+        let cuts = cuts(capacity, windows.iter().copied()).unwrap_or_default();
+        Self { capacity, cuts, windows }
+    }
+
+    /// What a share of the lane can carry then.
+    pub(super) fn share(&self, part: Part) -> Self {
+        Self::of(part.of(self.capacity), self.windows.clone())
+    }
+
     fn at(&self, instant: Timestamp) -> u64 {
         self.capacity.saturating_sub(self.cuts.level_at(instant))
     }

@@ -11,14 +11,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_policy::{
-    BitRate, Classes, Interval, Name, Overcommit, Part, Project, ProjectId, Projects, Quota, Share,
-    Span, Timestamp,
+    BitRate, ClassId, Classes, Interval, Name, Overcommit, Part, Project, ProjectId, Projects,
+    Quota, Share, Span, Timestamp,
 };
 
 use super::lending::is_rate;
 use super::{LedgerState, Machine};
 use crate::event::Corrupt;
-use crate::lane::{Holder, Lane, LaneDef, LaneName, LaneNeed, QuotaLane};
+use crate::lane::{Factor, Holder, Lane, LaneDef, LaneName, LaneNeed, QuotaLane};
 use crate::owner::{Account, Owner};
 use crate::promise::Promised;
 use crate::reservation::Reservation;
@@ -39,7 +39,7 @@ impl Charge {
     pub(super) fn amount(&self, rate: BitRate, lanes: &[u64], account: &Account) -> u64 {
         match self.of {
             Some(place) => lanes.get(place).copied().unwrap_or(0),
-            None => account.ratio.ceiling(rate).bps(),
+            None => Factor::asked(account.ratio).amount(rate),
         }
     }
 }
@@ -110,29 +110,35 @@ impl<'a> Quotas<'a> {
 
     /// What a quota can carry; `None` if it is not set.
     pub(super) fn def(&self, name: &LaneName) -> Option<LaneDef> {
-        let QuotaLane { holder, of } = name.as_quota()?;
-        let quota = |project: &str| {
-            let id = ProjectId(project.parse::<Name>().ok()?);
-            self.projects.get(&id).map(|project| &project.quota)
-        };
-        let class = |name: &str| self.classes.get(&tidegate_policy::ClassId(name.parse().ok()?));
-        let part = |of: &str, part: Option<Part>| {
-            Some(self.topology.lanes.get(&LaneName::new(of))?.share(part?))
-        };
-        match (holder, of) {
-            (Holder::Project(id), None) => {
-                let quota = quota(id)?;
+        let quota = name.as_quota()?;
+        if let Some(of) = quota.of {
+            return Some(self.topology.lanes.get(&LaneName::new(of))?.share(self.part(quota)?));
+        }
+        match quota.holder {
+            Holder::Project(id) => {
+                let quota = self.quota(id)?;
                 quota.limits_rate().then(|| LaneDef::quota(self.highest(quota)))
             }
-            (Holder::Principal(id, _), None) => Some(LaneDef::quota(quota(id)?.each.rate?.bps())),
-            (Holder::Project(id), Some(of)) => part(of, Share::least(&quota(id)?.shares, of)),
-            (Holder::Principal(id, _), Some(of)) => {
-                part(of, Share::least(&quota(id)?.each.shares, of))
-            }
-            (Holder::Class(id), Some(of)) => part(of, class(id)?.lane_share),
-            (Holder::Long(id), Some(of)) => part(of, Some(class(id)?.headroom?.part.rest())),
-            (Holder::Class(_) | Holder::Long(_), None) => None,
+            Holder::Principal(id, _) => Some(LaneDef::quota(self.quota(id)?.each.rate?.bps())),
+            Holder::Class(_) | Holder::Long(_) => None,
         }
+    }
+
+    /// How much a quota is of the lane that it is a share of; `None` if it is no share, or not set.
+    pub(super) fn part(&self, QuotaLane { holder, of }: QuotaLane<'_>) -> Option<Part> {
+        let of = of?;
+        let class = |name: &str| self.classes.get(&ClassId(name.parse().ok()?));
+        match holder {
+            Holder::Project(id) => Share::least(&self.quota(id)?.shares, of),
+            Holder::Principal(id, _) => Share::least(&self.quota(id)?.each.shares, of),
+            Holder::Class(id) => class(id)?.lane_share,
+            Holder::Long(id) => Some(class(id)?.headroom?.part.rest()),
+        }
+    }
+
+    fn quota(&self, project: &str) -> Option<&'a Quota> {
+        let id = ProjectId(project.parse::<Name>().ok()?);
+        self.projects.get(&id).map(|project| &project.quota)
     }
 
     /// The highest rate that a quota allows at any time.
@@ -152,7 +158,7 @@ impl<'a> Quotas<'a> {
         let QuotaLane { holder: Holder::Project(id), of: None } = name.as_quota()? else {
             return None;
         };
-        let quota = &self.projects.get(&ProjectId(id.parse::<Name>().ok()?))?.quota;
+        let quota = self.quota(id)?;
         let (profile, highest) = (quota.profile()?, self.highest(quota));
         let mut cuts = Timeline::default();
         let mut from = self.today;

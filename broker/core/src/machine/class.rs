@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use tidegate_policy::{Class, Endpoint, Overcommit, Project};
+use tidegate_policy::{Class, Endpoint, Interval, Overcommit, Project};
 
 use super::Machine;
 use super::sight::Way;
@@ -66,6 +66,18 @@ impl Machine {
     /// The ways that a reservation may take of some that are asked for, best first.
     pub(super) fn ways_for(&self, found: &Reservation, asked: &Ways) -> Result<Vec<Way>, Fault> {
         self.ways(&self.state.quotas().account(found), asked, found.terms)
+    }
+
+    /// The same for a volume that is promised within another window: it may be longer than what its
+    /// class calls short, or not any more.
+    pub(super) fn ways_within(
+        &self,
+        found: &Reservation,
+        asked: &Ways,
+        window: Interval,
+    ) -> Result<Vec<Way>, Fault> {
+        let long = self.state.quotas().is_long(&found.owner, window.span());
+        self.ways(&found.owner.account(Overcommit::NONE, long), asked, found.terms)
     }
 
     /// The ways that a request may take, best first.

@@ -12,7 +12,7 @@ use crate::event::{Change, Corrupt, Event};
 use crate::fault::{Fault, FieldFault};
 use crate::lane::LaneName;
 use crate::losses::Losses;
-use crate::maintenance::{Maintenance, MaintenanceAsk, WHOLE_PPM, Window, cuts};
+use crate::maintenance::{Maintenance, MaintenanceAsk, WHOLE_PPM, Window};
 
 /// The longest comment of a maintenance window, in characters.
 pub const COMMENT_MAX: usize = 200;
@@ -33,11 +33,8 @@ impl Machine {
         let mut ceilings = Ceilings::new();
         for name in lanes {
             let Some(lane) = self.state.lanes.get(name) else { continue };
-            let capacity = lane.capacity();
-            let windows = lane.windows().chain([window]);
-            // A cut is at most the capacity, so it cannot overflow.
-            let cuts = cuts(capacity, windows).unwrap_or_default();
-            ceilings.insert(name.clone(), Ceiling { capacity, cuts });
+            let windows = lane.windows().chain([window]).collect();
+            ceilings.insert(name.clone(), Ceiling::of(lane.capacity(), windows));
         }
         let (mut events, losses) = self.give_up(stamp, &ceilings, ask.accept_losses)?;
         let maintenance = Maintenance {

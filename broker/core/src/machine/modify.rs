@@ -78,9 +78,9 @@ impl Machine {
         let (id, rate, from) = (found.id, placed.rate, placed.over.start());
         let modified = Modified { id, rate, interval, from, booked, kept };
         let after = found.clone().modified(modified.clone());
-        let short = self.short(&sight, &[(Some(found), &after)]);
+        let short = self.short(stamp.now, &sight, &[(Some(found), &after)]);
         if !short.is_empty() {
-            return Ok(unchanged(Answer::Refusal(out_of_budget(&short, interval).into())));
+            return Ok(unchanged(Answer::Refusal(out_of_budget(&short, None).into())));
         }
         Ok(happens(stamp, Change::Modified(modified.into()), boxed(after)))
     }

@@ -25,15 +25,18 @@ pub(super) fn listed(blockers: impl Iterator<Item = Blocker>) -> Vec<Blocker> {
     blockers.filter_map(once).take(BLOCKERS_MAX).collect()
 }
 
-/// The reason that is tested before those of the network: a quota that would not allow it if nothing
-/// were used of it, or one of which too much is used.
+/// The reason that is tested before those of the network: on every way a quota that would not allow it
+/// if nothing were used of it, or one of which too much is used.
 pub(super) fn quota_reason(
     ways: &[Way],
     blockers: &[Blocker],
     allows: impl Fn(&LaneNeed) -> bool,
 ) -> Option<Reason> {
-    let mut quotas = ways.first()?.needs.iter().filter(|need| need.lane.is_quota());
-    if !quotas.all(allows) {
+    let above = |way: &Way| {
+        let mut quotas = way.needs.iter().filter(|need| need.lane.is_quota());
+        !quotas.all(&allows)
+    };
+    if !ways.is_empty() && ways.iter().all(above) {
         return Some(Reason::AboveQuota);
     }
     blockers.iter().any(|it| it.lane.is_quota()).then_some(Reason::QuotaExhausted)
@@ -51,10 +54,8 @@ impl Sight<'_> {
     pub(super) fn refuse_steady(&self, ways: &[Way], wanted: &Wanted) -> Refusal {
         let blockers = ways.iter().flat_map(|way| self.blocking(way, wanted));
         let blockers = listed(blockers);
-        let allows = |need: &LaneNeed| {
-            let limit = self.lane(&need.lane).map_or(0, Lane::capacity);
-            need.amount(wanted.min, Terms::default()) <= limit
-        };
+        let allows =
+            |need: &LaneNeed| need.amount(wanted.min, Terms::default()) <= self.limit(&need.lane);
         let quota = quota_reason(ways, &blockers, allows);
         let reason = quota.unwrap_or_else(|| self.reason(ways, wanted));
         Refusal { blockers, ..Refusal::bare(reason) }

@@ -14,7 +14,7 @@ use crate::event::{Change, Event, Route};
 use crate::fault::Fault;
 use crate::plan::Plan;
 use crate::promise::Standing;
-use crate::refusal::{CounterOffer, Reason, Refusal};
+use crate::refusal::{Reason, Refusal};
 use crate::reservation::Reservation;
 
 /// A plan for a request, and what happens to others for it.
@@ -33,9 +33,9 @@ impl Machine {
             |plan: Plan| Reservation::granted(grant(stamp, ask, wish, plan), stamp.now, None);
         let short_of = |plan: &Plan| {
             let made = as_one(plan.clone());
-            made.map_or_else(Vec::new, |made| self.short(sight, &[(None, &made)]))
+            made.map_or_else(Vec::new, |made| self.short(stamp.now, sight, &[(None, &made)]))
         };
-        let window = wish.need().map_or(Interval::ALL, |(_, window)| window);
+        let window = wish.need().filter(|_| !wish.is_fixed()).map(|(_, window)| window);
         if let Some(plan) = sight.plan_for(ways, wish, self.limits.segments_max) {
             let short = short_of(&plan);
             if short.is_empty() {
@@ -45,30 +45,29 @@ impl Machine {
             let around = self.around_budgets(sight, (ways, wish), short, as_one);
             return around.map(|plan| (plan, Vec::new())).ok_or(refusal);
         }
-        match self.room_or_preempt(stamp.now, sight, (ways, wish), ask.standing) {
-            Some((plan, changes))
-                if self.may_move(sight, &changes) && self.lends_enough(sight, &changes, &plan) =>
-            {
-                let short = short_of(&plan);
-                if short.is_empty() {
-                    Ok((plan, changes))
-                } else {
-                    Err(out_of_budget(&short, window))
-                }
+        if let Some((plan, changes)) =
+            self.room_or_preempt(stamp.now, sight, (ways, wish), ask.standing)
+            && self.lends_enough(sight, &changes, &plan)
+        {
+            let short = short_of(&plan);
+            if !short.is_empty() {
+                return Err(out_of_budget(&short, window));
             }
-            _ => {
-                if let Some((plan, changes)) = self.reclaim(stamp, sight, ask, (ways, wish))
-                    && short_of(&plan).is_empty()
-                {
-                    return Ok((plan, changes));
-                }
-                let mut refusal = sight.refuse(ways, wish);
-                if ways.is_empty() && self.tier_is_missing(&self.account(ask, wish), &ask.ways) {
-                    refusal.reason = Reason::NoTier;
-                }
-                Err(refusal)
+            let made = as_one(plan.clone());
+            if made.is_some_and(|it| self.may_move(stamp.now, sight, (&changes, (None, &it)))) {
+                return Ok((plan, changes));
             }
         }
+        if let Some((plan, changes)) = self.reclaim(stamp, sight, ask, (ways, wish))
+            && short_of(&plan).is_empty()
+        {
+            return Ok((plan, changes));
+        }
+        let mut refusal = sight.refuse(ways, wish);
+        if ways.is_empty() && self.tier_is_missing(&self.account(ask, wish), &ask.ways) {
+            refusal.reason = Reason::NoTier;
+        }
+        Err(refusal)
     }
 
     /// Room among those who may move; for a higher priority, also among those who can be preempted.
@@ -86,23 +85,19 @@ impl Machine {
         self.preempt(now, sight, (ways, wish), standing.priority)
     }
 
-    /// Whether budgets have enough for what is offered.
+    /// Whether budgets have enough for what is offered, as far as quotas allow it.
     pub(super) fn is_in_budget(
         &self,
         stamp: Stamp,
         sight: &Sight<'_>,
-        ask: &Ask,
-        offer: &CounterOffer,
+        (offered, wish): (&Ask, &Wish),
     ) -> bool {
-        let offered = offer.ask(ask);
         let fits = || {
-            let wish = self.wish(stamp.now, &offered).ok()?;
-            let ways = self.ways_asked(&offered, &wish).ok()?;
+            let ways = self.ways_asked(offered, wish).ok()?;
             let sight = sight.opened(&ways);
-            let plan = sight.plan_for(&ways, &wish, self.limits.segments_max)?;
-            let made = grant(stamp, &offered, &wish, plan);
-            let made = Reservation::granted(made, stamp.now, None)?;
-            Some(self.short(&sight, &[(None, &made)]).is_empty())
+            let plan = sight.plan_for(&ways, wish, self.limits.segments_max)?;
+            let made = Reservation::granted(grant(stamp, offered, wish, plan), stamp.now, None)?;
+            Some(self.short(stamp.now, &sight, &[(None, &made)]).is_empty())
         };
         !self.has_budgets() || fits().unwrap_or(false)
     }
@@ -135,10 +130,11 @@ impl Machine {
     }
 }
 
-/// The refusal that says which budgets have not enough left for something that has to be in a window.
-pub(super) fn out_of_budget(short: &[Short], window: Interval) -> Refusal {
+/// The refusal that says which budgets have not enough left for something that has to be in a window;
+/// `None` if there is just one time for it.
+pub(super) fn out_of_budget(short: &[Short], window: Option<Interval>) -> Refusal {
     let quotas: Vec<_> = short.iter().map(|short| short.blocker.clone()).collect();
-    let all_in = |short: &Short| window.within(short.over) == Some(window);
+    let all_in = |short: &Short| window.is_none_or(|it| it.within(short.over) == Some(it));
     let never = short.iter().any(|it| it.blocker.limit < it.blocker.asked && all_in(it));
     let reason = if never { Reason::AboveQuota } else { Reason::QuotaExhausted };
     Refusal { quotas, ..Refusal::bare(reason) }

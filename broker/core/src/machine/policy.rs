@@ -200,8 +200,10 @@ impl Machine {
         if !touched.is_empty() || !reshaped.classes.is_empty() {
             let is_touched = |found: &&Reservation| {
                 let class = found.owner.class.as_ref();
-                touched.contains(&found.owner.project)
-                    || class.is_some_and(|class| reshaped.classes.contains(class))
+                let below = touched.contains(&found.owner.project)
+                    || class.is_some_and(|class| reshaped.classes.contains(class));
+                // What only observed books nothing, whatever quotas there are.
+                below && found.despite.is_none()
             };
             let found = self.state.reservations.values().filter(is_touched);
             let ids: Vec<ReservationId> = found.map(|found| found.id).collect();

@@ -40,7 +40,7 @@ impl Machine {
         if what == promise.what {
             return Ok(unchanged(boxed(found.clone())));
         }
-        let ways = self.ways_for(found, &promise.ways)?;
+        let ways = self.ways_within(found, &promise.ways, what.window())?;
         let mut sight = Sight::of(self).without(found, now).opened(&ways);
         let wish = Wish::Volume(sought);
         let most = self.limits.segments_max;
@@ -72,11 +72,14 @@ impl Machine {
         };
         let after = after.ok_or_else(over)?;
         let moves = others.iter().map(|moved| Change::Moved(moved.clone().into()));
-        let short = self.short(&sight, &[(Some(found), &after)]);
+        let short = self.short(now, &sight, &[(Some(found), &after)]);
         if !short.is_empty() {
-            return Ok(unchanged(Answer::Refusal(out_of_budget(&short, what.window()).into())));
+            return Ok(unchanged(Answer::Refusal(
+                out_of_budget(&short, Some(what.window())).into(),
+            )));
         }
-        if !self.may_move(&sight, &moves.collect::<Vec<_>>()) {
+        let moves: Vec<Change> = moves.collect();
+        if !self.may_move(now, &sight, (&moves, (Some(found), &after))) {
             let refusal = sight.refuse(&ways, &wish);
             return Ok(unchanged(Answer::Refusal(refusal.into())));
         }
@@ -140,14 +143,15 @@ impl Machine {
         let volume = Volume { need: self.with_margin(bytes), min, max, split };
         let (horizon, offered) = (window.end(), window.start());
         let wish = Wish::Volume(Sought { bytes, volume, window, horizon, offered });
-        let ways = self.ways_for(found, &promise.ways).ok()?;
+        let ways = self.ways_within(found, &promise.ways, window).ok()?;
         let sight = Sight::of(self).without(found, now).opened(&ways);
         let plan = sight.plan_for(&ways, &wish, self.limits.segments_max)?;
         let what = Promised::Volume { volume: bytes, min, max, window, split };
         let moved = Moved::new(found.id, now, plan, MoveWhy::Asked);
         let moved = Moved { promise: Some(what), ..moved };
         let after = found.clone().moved(moved.clone())?;
-        Some((moved, after))
+        let short = self.short(now, &sight, &[(Some(found), &after)]);
+        short.is_empty().then_some((moved, after))
     }
 
     /// What is promised under the new terms, and what of it is left.

@@ -140,11 +140,12 @@ impl Machine {
         // What takes longer may take longer than a quota allows, and than what its class calls short.
         let long = self.account(ask, wish).long;
         offers.retain(|offer| {
-            let wish = self.wish(stamp.now, &offer.ask(ask)).ok();
+            let offered = offer.ask(ask);
+            let wish = self.wish(stamp.now, &offered).ok();
             let as_long = |wish: &Wish| self.account(ask, wish).long == long;
             let allowed = wish.filter(as_long);
             let allowed = allowed.and_then(|wish| self.allowed(stamp.now, ask, &wish).ok());
-            let allowed = allowed.filter(|_| self.is_in_budget(stamp, sight, ask, offer));
+            let allowed = allowed.filter(|wish| self.is_in_budget(stamp, sight, (&offered, wish)));
             match allowed {
                 // A quota may cut the window of what was asked for, not that of what is offered.
                 Some(Wish::Volume(sought)) => offer.interval.end() <= sought.window.end(),

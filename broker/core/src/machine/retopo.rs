@@ -11,7 +11,7 @@ use crate::event::{Change, Corrupt, Event};
 use crate::fault::Fault;
 use crate::lane::LaneName;
 use crate::losses::Losses;
-use crate::maintenance::{Window, cuts};
+use crate::maintenance::Window;
 use crate::topology::shape::differences;
 use crate::topology::spec::TopologySpec;
 use crate::topology::{Topology, compile};
@@ -49,9 +49,7 @@ impl Machine {
         }
         let ceiling = |name: &LaneName| {
             let capacity = topology.lanes.get(name).map_or(0, |def| def.capacity);
-            let windows = windows.get(name).into_iter().flatten().copied();
-            // A cut is at most the capacity, so it cannot overflow.
-            Ceiling { capacity, cuts: cuts(capacity, windows).unwrap_or_default() }
+            Ceiling::of(capacity, windows.get(name).cloned().unwrap_or_default())
         };
         let twins = Twins::between(&self.state.topology, topology);
         let of_network = self.state.lanes.keys().filter(|name| !name.is_quota());

@@ -192,15 +192,19 @@ impl Machine {
         ahead.collect()
     }
 
-    /// What is free under these ceilings, with everybody where it is.
+    /// What is free under these ceilings, with everybody where it is. A share is as much less as its lane.
     fn board_under(&self, sight: &Sight<'_>, ceilings: &Ceilings) -> Board {
         let names = self.movables.lanes();
         let mut board = Board::new(names.len(), Interval::ALL);
         for (number, name) in names.iter().enumerate() {
             let lane = sight.lane(name);
-            let profile = match (lane, ceilings.get(name)) {
-                (Some(lane), Some(ceiling)) => {
+            let profile = match (lane, ceilings.get(name), self.share_under(ceilings, name)) {
+                (Some(lane), Some(ceiling), _) => {
                     Some(lane.profile_under(ceiling.capacity, &ceiling.cuts))
+                }
+                (lane, None, Some(Ceiling { capacity, cuts, .. })) => {
+                    let lane = lane.cloned().unwrap_or_default();
+                    Some(lane.profile_under(capacity, &cuts).at_least_its_load())
                 }
                 _ => sight.profile(name, Interval::ALL),
             };
@@ -208,6 +212,13 @@ impl Machine {
             board.open(number, || profile.closed(lane.is_some_and(Lane::is_drained)));
         }
         board
+    }
+
+    /// What a share can carry of a lane with a ceiling.
+    fn share_under(&self, ceilings: &Ceilings, name: &LaneName) -> Option<Ceiling> {
+        let quota = name.as_quota()?;
+        let of = ceilings.get(&LaneName::new(quota.of?))?;
+        Some(of.share(self.state.quotas().part(quota)?))
     }
 
     /// What a loss frees, once its holder must have stopped.

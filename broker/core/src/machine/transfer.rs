@@ -61,7 +61,7 @@ impl Sight<'_> {
 
     /// Whether a lane that nobody else is on would carry the volume.
     fn carries_alone(&self, need: &LaneNeed, sought: &Sought) -> bool {
-        let capacity = self.lane(&need.lane).map_or(0, Lane::capacity);
+        let capacity = self.limit(&need.lane);
         let factor = need.factor(Terms::default());
         let fan = Fan::of([factor.into_iter().map(|factor| ((), factor))]);
         let choice = Choice { ways: &fan.ways, order: &fan.order(), exact: true };

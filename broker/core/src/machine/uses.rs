@@ -10,7 +10,7 @@ use tidegate_policy::{
 use super::charges::Quotas;
 use super::policy::Reshaped;
 use super::{LedgerState, Machine};
-use crate::lane::{Holder, Lane, LaneName, QuotaLane};
+use crate::lane::{Factor, Holder, Lane, LaneName, QuotaLane};
 use crate::owner::{Account, Owner};
 use crate::policy::{OVERUSES_MAX, Overuse, PolicyChanges, Whose};
 use crate::reservation::Reservation;
@@ -129,7 +129,7 @@ impl Machine {
                 None => own.entry(account.clone()).or_default(),
             };
             for segment in &found.plan.segments {
-                let rate = account.ratio.ceiling(segment.rate).bps();
+                let rate = Factor::asked(account.ratio).amount(segment.rate);
                 book(load, segment.over.from(now), rate);
             }
         }

@@ -48,6 +48,11 @@ impl Wish {
         })
     }
 
+    /// Whether it has just one time and one rate.
+    pub(super) fn is_fixed(&self) -> bool {
+        matches!(self, Self::Steady(it) if (it.first, it.min) == (it.latest, it.max))
+    }
+
     /// The same, not before `from`; `None` if nothing of its window is left then.
     pub(super) fn not_before(&self, from: Option<Timestamp>) -> Option<Self> {
         let Some(from) = from else { return Some(*self) };

@@ -1,34 +1,59 @@
-//! A machine of which only quotas refuse, and somebody who counts beside it.
+//! A machine of which quotas, classes and a small network refuse, and somebody who counts beside it.
 
 mod draw;
 mod naive;
+mod operations;
+mod policies;
+mod setting;
+mod time;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_core::audit::audit;
-use tidegate_core::topology::spec::{Capacity, Framing, HostSpec, NicSpec, Node, StorageSpec};
+use tidegate_core::lane::LaneName;
 use tidegate_core::{
-    Answer, Ask, Command, Decision, Event, Fault, Limits, Machine, Modify, Note, PolicyAsk, Reason,
-    Release, Request, Shape, Stamp, Until, event::RequestMark,
+    Answer, Change, Command, Decision, Event, Fault, Machine, MoveWhy, Promised, Release, Request,
+    Stamp, event::RequestMark,
 };
 use tidegate_policy::{
-    BitRate, ByteCount, Interval, Name, RequestId, ReservationId, SessionId, Span, Timestamp,
+    ByteCount, MaintenanceId, Name, RequestId, ReservationId, SessionId, Timestamp,
 };
 
 use super::rng::Rng;
-use naive::Naive;
+use naive::{Budgets, Carried, Item, Naive, Network, Rules, Sight, Steps};
+use setting::{Rates, Setting};
 
-const BEGIN_MS: i64 = 1_767_225_600_000;
+/// The backend that is of a tier.
+pub(super) const TIERED: &str = "p";
+
+/// So many units ahead lies all that is looked at.
+const AHEAD: i64 = 64;
+
+/// One in so many times the whole of the ledger is audited.
+const AUDITED: u64 = 6;
 
 pub(crate) struct World {
     pub(crate) place: String,
     pub(crate) counts: BTreeMap<&'static str, u64>,
-    pub(super) machine: Machine,
+    machine: Machine,
+    /// Sees the events and nothing else.
     replica: Machine,
-    pub(super) rng: Rng,
-    pub(super) now: i64,
-    pub(super) session: SessionId,
+    rng: Rng,
+    setting: Setting,
+    now: i64,
+    sessions: Vec<SessionId>,
+    windows: Vec<MaintenanceId>,
+    observes: bool,
     serial: u128,
+    /// What is declared, and what is about to be.
+    rates: Rates,
+    network: Network,
+    carried: Carried,
+    budgets: Budgets,
+    /// Those whose windows have become shorter since their quotas were chosen.
+    narrowed: BTreeSet<ReservationId>,
+    /// What stands.
+    naive: Naive,
 }
 
 pub(super) fn at(ms: i64) -> Timestamp {
@@ -39,99 +64,98 @@ pub(super) fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-fn limits() -> Limits {
-    // The past is forgotten at once, and volumes are booked as they are.
-    Limits {
-        retain: Span::ZERO,
-        request_window: Span::from_secs(5),
-        margin_ppm: 0,
-        ..<_>::default()
-    }
-}
-
-/// A backend and a host that carry whatever quotas allow.
-fn endless() -> tidegate_core::TopologySpec {
-    let rate = BitRate::MAX;
-    let capacity = Capacity {
-        out: rate,
-        back: rate,
-        total: None,
-        reserved_ppm: Some(0),
-        allocation_ratio_ppm: None,
-    };
-    let switch = name("s");
-    let nic =
-        NicSpec { name: name("eth0"), switch: switch.clone(), capacity, framing: Framing::none() };
-    tidegate_core::TopologySpec {
-        switches: vec![switch.clone()],
-        hosts: vec![HostSpec { name: name("h"), nics: vec![nic] }],
-        storage: vec![StorageSpec {
-            name: name("p"),
-            place: Node::Switch(switch),
-            capacity,
-            served_via: Vec::new(),
-            mirrors: Vec::new(),
-            tier: None,
-        }],
-        ..<_>::default()
-    }
-}
-
 impl World {
-    pub(crate) fn new(seed: u64) -> Self {
-        let machine = Machine::new(limits());
+    pub(crate) fn new(seed: u64, projects: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let setting = Setting::drawn(&mut rng, projects);
+        let rates = Rates::drawn(&mut rng);
+        let machine = Machine::new(setting.limits(false));
+        let budgets = Budgets::new(setting.margin_ppm);
         let mut world = Self {
             place: "at the beginning".into(),
             counts: BTreeMap::new(),
             replica: machine.clone(),
             machine,
-            rng: Rng::new(seed),
-            now: BEGIN_MS,
-            session: SessionId::from_u128(0),
+            rng,
+            now: setting.begin,
+            setting,
+            sessions: Vec::new(),
+            windows: Vec::new(),
+            observes: false,
             serial: 1,
+            rates,
+            network: Network::default(),
+            carried: Carried::default(),
+            budgets,
+            narrowed: BTreeSet::new(),
+            naive: Naive::default(),
         };
-        let topology = Command::ApplyTopology { spec: endless().into(), accept_losses: false };
-        world.ask(topology).unwrap();
-        match world.ask(Command::OpenSession(name("agent"))).unwrap().answer {
-            Answer::Session(session) => world.session = session.id,
-            other => panic!("no session: {other:?}"),
-        }
+        let spec = rates.spec().into();
+        world.ask(Command::ApplyTopology { spec, accept_losses: false }).unwrap();
+        world.open_sessions();
         world
     }
 
     pub(crate) fn step(&mut self) {
         match self.rng.below(100) {
-            0..=34 => self.rigid(),
-            35..=44 => self.shaped(),
-            45..=49 => self.several(),
-            50..=64 => self.release(),
-            65..=71 => self.change(),
-            72..=89 => self.policy(),
-            90..=98 => self.pass(),
+            0..=27 => self.rigid(),
+            28..=45 => self.shaped(),
+            46..=50 => self.several(),
+            51..=57 => self.release(),
+            58..=65 => self.change(),
+            66..=68 => self.hold(),
+            69..=81 => self.policy(),
+            82..=83 => self.maintenance(),
+            84 => self.topology(),
+            85..=97 => self.pass(),
+            98 => self.end_session(),
             _ => self.read_again(),
         }
     }
 
-    /// Gives all back: nothing of it is counted any more.
+    /// Gives all back: nothing of it is counted any more, and nothing is booked once everybody must
+    /// have heard.
     pub(crate) fn release_all(&mut self) {
         let ids: Vec<ReservationId> =
             self.machine.reservations(None).filter(|it| it.is_live()).map(|it| it.id).collect();
         for id in ids {
             self.give_back(id);
         }
-        let left = Naive::of(&self.machine, self.now);
-        assert!(left.is_empty(), "{}: something is left: {left:?}", self.place);
-        for project in self.machine.projects().iter() {
-            assert_eq!(self.machine.live_of(&project.id), 0, "{}", self.place);
+        assert!(self.naive.is_empty(), "{}: something is left", self.place);
+        self.pass_to(self.now + 2 * self.setting.unit);
+        for (lane, it) in self.machine.lanes(None) {
+            let later = it.timeline.steps().find(|(instant, _)| self.now <= instant.as_ms());
+            let ahead = it.timeline.level_at(at(self.now)) != 0 || later.is_some();
+            assert!(!ahead, "{}: something is left on {lane}", self.place);
         }
+        self.read_again();
     }
 
-    pub(super) fn fail(&self, why: &str) -> ! {
-        panic!("{}: {why}", self.place)
+    fn fail(&self, why: &str) -> ! {
+        let Setting { unit, begin, .. } = self.setting;
+        panic!("{} at {} (units of {unit} ms from {begin} on): {why}", self.place, self.now)
     }
 
-    pub(super) fn count(&mut self, what: &'static str) {
+    fn count(&mut self, what: &'static str) {
         *self.counts.entry(what).or_default() += 1;
+    }
+
+    /// What somebody who counts beside the machine says.
+    fn say<T>(&self, what: impl FnOnce(&Sight<'_>, &Naive) -> T) -> T {
+        let limit = |lane: &LaneName| self.limit(lane);
+        let sight = Sight {
+            machine: &self.machine,
+            network: &self.network,
+            budgets: &self.budgets,
+            limit: &limit,
+            now: self.now,
+        };
+        what(&sight, &self.naive)
+    }
+
+    fn limit(&self, lane: &LaneName) -> Steps {
+        let ahead = AHEAD * self.setting.unit;
+        self.carried.limit(&self.machine, &self.network, (lane, self.now, ahead))
     }
 
     /// Decides, follows, and looks at what stands then.
@@ -147,93 +171,69 @@ impl World {
     }
 
     fn follow(&mut self, events: &[Event]) {
-        let before = Naive::of(&self.machine, self.now);
+        if events.is_empty() {
+            return;
+        }
         let policy = self.machine.policy_version();
+        let before = std::mem::take(&mut self.naive);
         for event in events {
-            self.machine.apply(event).unwrap();
-            self.replica.apply(event).unwrap();
+            self.follow_one(event);
         }
-        let after = Naive::of(&self.machine, self.now);
-        if policy == self.machine.policy_version()
-            && let Err(why) = after.keeps(self.machine.projects(), &before)
-        {
-            self.fail(&why);
+        let after = Naive::of(&self.machine, &self.network, &self.narrowed);
+        let same = policy == self.machine.policy_version();
+        if let Err(why) = self.look(&before, &after, events.iter().any(is_forced), same) {
+            self.fail(&format!("{why}: {events:?}"));
         }
+        self.naive = after;
+        // It looks all calendars up anew, which takes its time.
+        if self.rng.below(AUDITED) == 0 {
+            self.audit();
+        }
+    }
+
+    fn audit(&self) {
         let faults = audit(&self.machine, at(self.now));
         if !faults.is_empty() {
             self.fail(&faults.join("; "));
         }
-        if let Err(why) = after.is_counted(&self.machine) {
-            self.fail(&why);
-        }
     }
 
-    fn rigid(&mut self) {
-        let (ask, over, rate) = self.drawn_rigid();
-        let naive = Naive::of(&self.machine, self.now);
-        let projects = self.machine.projects();
-        let expected = naive.admits(projects, (&ask.owner.project, self.now), over, rate);
-        let decision = self.ask(Command::Reserve(ask.clone().into())).unwrap();
-        match (&decision.answer, expected) {
-            (Answer::Reservation(_), None) if decision.events.len() == 1 => self.count("granted"),
-            // Somebody moved away.
-            (Answer::Reservation(_), Some(Reason::QuotaExhausted)) if 1 < decision.events.len() => {
-                self.count("made room");
-            }
-            (Answer::Refusal(refusal), Some(reason)) if refusal.reason == reason => {
-                self.count(if reason == Reason::AboveQuota {
-                    "above quota"
-                } else {
-                    "quota exhausted"
-                });
-                self.take(&ask, refusal);
-            }
-            (answer, expected) => {
-                self.fail(&format!("{expected:?} is expected: {ask:?} {answer:?}"))
-            }
+    fn look(&self, before: &Naive, after: &Naive, forced: bool, same: bool) -> Result<(), String> {
+        if same {
+            after.keeps_lines(&|lane| self.limit(lane), before, self.now)?;
+            after.keeps_counts(self.machine.projects(), before)?;
         }
+        let strict = same && !forced;
+        self.budgets.keeps(&self.machine, (before, after), (self.now, strict))?;
+        after.counts_as(&self.machine)?;
+        after.is_booked(&self.machine)
     }
 
-    /// An offer that is taken at once is granted.
-    fn take(&mut self, ask: &Ask, refusal: &tidegate_core::Refusal) {
-        let Some(offer) = refusal.offers.first() else { return };
-        let taken = self.ask(Command::Reserve(offer.ask(ask).into())).unwrap();
-        match taken.answer {
-            Answer::Reservation(_) => self.count("offer taken"),
-            other => self.fail(&format!("{offer:?} does not hold: {other:?}")),
-        }
-    }
-
-    fn shaped(&mut self) {
-        let ask = self.drawn_shape();
-        let volume = matches!(ask.shape, Shape::Transfer { .. });
-        let decision = self.ask(Command::Reserve(ask.into())).unwrap();
-        match decision.answer {
-            Answer::Reservation(_) if volume => self.count("volume granted"),
-            Answer::Reservation(_) => self.count("flexible granted"),
-            _ => self.count("shape refused"),
-        }
-    }
-
-    fn several(&mut self) {
-        let asks = (0..3).map(|_| self.drawn_rigid().0).collect();
-        let relation = tidegate_core::command::Relation::Each;
-        let batch = tidegate_core::Batch { asks, relation, instance: 3 };
-        match self.ask(Command::ReserveAll(batch.into())).unwrap().answer {
-            Answer::Batch(answers) => {
-                let granted = |answer: &Answer| matches!(answer, Answer::Reservation(_));
-                if 1 < answers.iter().filter(|it| granted(it)).count() {
-                    self.count("several granted");
+    fn follow_one(&mut self, event: &Event) {
+        match &event.change {
+            Change::TopologyApplied { .. } => self.network = self.rates.network(),
+            Change::HoldExtended { id, .. } => {
+                let promise = self.machine.reservation(*id).and_then(|it| it.promise.as_ref());
+                if let Some(Promised::Volume { .. }) = promise.map(|it| it.what) {
+                    self.narrowed.insert(*id);
                 }
             }
-            other => self.fail(&format!("no batch: {other:?}")),
+            _ => {}
+        }
+        let ids = changed(event);
+        let before: Vec<Item> = ids.iter().filter_map(|id| self.item(*id)).collect();
+        self.machine.apply(event).unwrap();
+        self.replica.apply(event).unwrap();
+        for before in before {
+            let after = self.item(before.id);
+            let (projects, now) = (self.machine.projects(), event.at.as_ms());
+            self.budgets.forget(projects, &before, after.as_ref(), now);
         }
     }
 
-    fn release(&mut self) {
-        let Some(id) = self.drawn_live() else { return };
-        self.give_back(id);
-        self.count("released");
+    fn item(&self, id: ReservationId) -> Option<Item> {
+        let found = self.machine.reservation(id)?;
+        Some(Item::of(Rules::of(&self.machine), &self.network, found, &self.narrowed))
     }
 
     fn give_back(&mut self, id: ReservationId) {
@@ -242,79 +242,16 @@ impl World {
         self.ask(Command::Release(release)).unwrap();
     }
 
-    /// Another rate, of somebody who is bound to no session: nothing is kept of what it had.
-    fn change(&mut self) {
-        let Some(id) = self.drawn_live() else { return };
-        let found = self.machine.reservation(id).unwrap().clone();
-        if found.session.is_some() {
-            return;
-        }
-        let rate = self.drawn_rate();
-        let modify = Modify {
-            target: id.into(),
-            holder: None,
-            obeyed: u64::MAX,
-            rate: Some(rate),
-            start: None,
-            end: None,
-            volume: None,
-        };
-        let over = Interval::new(at(self.now).max(found.interval.start()), found.interval.end());
-        let naive = Naive::without(&self.machine, self.now, id);
-        let projects = self.machine.projects();
-        let expected =
-            over.and_then(|over| naive.changes(projects, &found, (self.now, over), rate));
-        match (self.ask(Command::Modify(modify.into())), expected) {
-            (Ok(Decision { answer: Answer::Reservation(_), .. }), None) => self.count("changed"),
-            (Ok(Decision { answer: Answer::Refusal(refusal), .. }), Some(reason))
-                if refusal.reason == reason => {}
-            (answer, expected) => self.fail(&format!("{expected:?} is expected: {answer:?}")),
-        }
-    }
-
-    fn policy(&mut self) {
-        let ask: PolicyAsk = self.drawn_policy();
-        let after = self.machine.projects().changed(
-            &ask.projects.put,
-            &ask.projects.gone,
-            ask.projects.whole,
-        );
-        let naive = Naive::of(&self.machine, self.now);
-        let over = after.as_ref().is_ok_and(|after| naive.is_over(self.machine.projects(), after));
-        let left = ask.projects.gone.iter().any(|id| naive.has(id));
-        let accepted = ask.accept_overuse;
-        match (self.ask(Command::ApplyPolicy(ask.into())), after) {
-            (Err(Fault::Invalid(_)), Err(_)) => self.count("no tree"),
-            (Err(Fault::ProjectInUse { .. }), Ok(_)) if left => self.count("project in use"),
-            (Err(Fault::QuotasInUse(_)), Ok(_)) if over && !accepted => self.count("quotas in use"),
-            (Ok(_), Ok(after)) if !left && (!over || accepted) => {
-                assert_eq!(after, *self.machine.projects(), "{}", self.place);
-                self.count(if over { "cut below use" } else { "policy changed" });
-            }
-            (answer, after) => {
-                self.fail(&format!("over {over}, left {left}: {answer:?} {after:?}"))
-            }
-        }
-    }
-
-    /// Time passes; the session is heard all the while.
-    fn pass(&mut self) {
-        let target = self.now + self.between(1, 20_000);
-        while let Some(due) = self.machine.next_due().filter(|due| due.as_ms() <= target) {
-            self.now = self.now.max(due.as_ms());
-            let events = self.machine.due(at(self.now));
-            self.follow(&events);
-        }
-        self.now = target;
-        self.machine.note(&Note::Heard { session: self.session, at: at(self.now) });
-    }
-
-    /// Both ways to the state: out of a snapshot, and by the events alone.
+    /// Both ways to the state: out of a snapshot, and by the events alone. It may only observe then, or
+    /// no more.
     fn read_again(&mut self) {
+        self.audit();
         if !self.machine.same_ledger(&self.replica) {
             self.fail("the events lead to another state");
         }
-        let mut again = Machine::from_image(limits(), self.machine.image()).unwrap();
+        self.observes = self.rng.chance(15);
+        let limits = self.setting.limits(self.observes);
+        let mut again = Machine::from_image(limits, self.machine.image()).unwrap();
         if !again.same_ledger(&self.machine) {
             self.fail("a snapshot leads to another state");
         }
@@ -322,8 +259,40 @@ impl World {
         self.machine = again;
         self.count("read again");
     }
+
+    fn open_sessions(&mut self) {
+        let machine = &self.machine;
+        self.sessions.retain(|id| machine.session(*id).is_some_and(|it| it.is_open()));
+        while self.sessions.len() < 3 {
+            match self.ask(Command::OpenSession(name("agent"))).unwrap().answer {
+                Answer::Session(session) => self.sessions.push(session.id),
+                other => panic!("no session: {other:?}"),
+            }
+        }
+    }
+
+    fn drawn_session(&mut self) -> SessionId {
+        self.rng.pick(&self.sessions)
+    }
 }
 
-pub(super) fn exactly(rate: BitRate, over: Interval) -> Shape {
-    Shape::Rigid { rate, start: Some(over.start()), until: Until::At(over.end()) }
+/// Whether a promise was kept in another way than was meant, whatever budgets have left.
+fn is_forced(event: &Event) -> bool {
+    match &event.change {
+        Change::Moved(moved) => matches!(moved.why, MoveWhy::CapacityLost | MoveWhy::Lagging),
+        _ => false,
+    }
+}
+
+/// The reservations that an event changes.
+fn changed(event: &Event) -> Vec<ReservationId> {
+    match &event.change {
+        Change::Modified(modified) => vec![modified.id],
+        Change::Moved(moved) => vec![moved.id],
+        Change::Settled { id } | Change::Closed { id, .. } | Change::Curtailed { id, .. } => {
+            vec![*id]
+        }
+        Change::Forgotten { reservations, .. } => reservations.clone(),
+        _ => Vec::new(),
+    }
 }
