@@ -121,7 +121,7 @@ impl Machine {
     }
 
     /// Lets `sight` see what happens to others.
-    fn see(&self, sight: &mut Sight<'_>, change: &Change) {
+    pub(super) fn see(&self, sight: &mut Sight<'_>, change: &Change) {
         let found = |id| self.state.reservations.get(id);
         if let Change::Moved(moved) = change
             && let Some(found) = found(&moved.id)
