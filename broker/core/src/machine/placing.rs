@@ -48,6 +48,7 @@ impl Machine {
         if let Some((plan, changes)) =
             self.room_or_preempt(stamp.now, sight, (ways, wish), ask.standing)
             && self.lends_enough(sight, &changes, &plan)
+            && self.leaves_quotas(stamp.now, sight.clone(), (&plan, &changes), None)
         {
             let short = short_of(&plan);
             if !short.is_empty() {

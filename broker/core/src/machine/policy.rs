@@ -248,7 +248,9 @@ impl Machine {
             fits = fits && quotas.iter().eq(charged.iter().map(|charge| &charge.lane));
             charges.push(charged);
         }
-        if fits { Ok(()) } else { self.put_on(id, &charges, &account) }
+        let on = |lane: &LaneName| charges.iter().flatten().any(|charge| charge.lane == *lane);
+        let stays = found.kept.iter().all(|part| !part.lane.is_quota() || on(&part.lane));
+        if fits && stays { Ok(()) } else { self.put_on(id, &charges, &account) }
     }
 
     fn put_on(

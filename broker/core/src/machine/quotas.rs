@@ -3,7 +3,7 @@
 //! What may be less than was asked for is cut to what the quota allows: the highest rate of a volume,
 //! the end of a window. What would not do then is refused, with every limit that is in the way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_policy::{
     BitRate, Interval, Limit, Overcommit, Principal, ProjectId, Span, Timestamp,
@@ -13,11 +13,15 @@ use super::Machine;
 use super::sight::Sight;
 use super::wanted::{Sought, Wanted, Wish};
 use crate::command::{Ask, Modify};
+use crate::event::Change;
+use crate::lane::LaneName;
 use crate::owner::Owner;
+use crate::plan::Plan;
 use crate::policy::Whose;
 use crate::promise::Promised;
 use crate::refusal::{QuotaBlocker, Reason, Refusal};
 use crate::reservation::Reservation;
+use crate::timeline::Timeline;
 
 /// What the quotas along the lineage of a project allow one reservation, and whose each is.
 struct Allowed<'a> {
@@ -94,6 +98,35 @@ impl Machine {
             true => Ok(()),
             false => Err(Refusal { quotas, ..Refusal::bare(Reason::AboveQuota) }),
         }
+    }
+
+    /// Whether quotas have room for a plan once others have moved for it: what they had beyond a quota that
+    /// was cut is nobody's then, but for what somebody had itself.
+    pub(super) fn leaves_quotas(
+        &self,
+        now: Timestamp,
+        mut sight: Sight<'_>,
+        (plan, changes): (&Plan, &[Change]),
+        own: Option<&Reservation>,
+    ) -> bool {
+        for change in changes {
+            self.see(&mut sight, change);
+        }
+        let mut owned: BTreeMap<&LaneName, Timeline> = BTreeMap::new();
+        for (name, over, amount) in own.into_iter().flat_map(Reservation::bookings) {
+            let Some(ahead) = over.from(now).filter(|_| name.is_quota()) else { continue };
+            sight.unbook(name, ahead, amount);
+            let summed = owned.entry(name).or_default().book(ahead, amount);
+            debug_assert!(summed.is_ok(), "what stands on a lane does not overflow");
+        }
+        let nothing = Timeline::default();
+        plan.bookings().filter(|(name, ..)| name.is_quota()).all(|(name, over, amount)| {
+            let own = owned.get(name).unwrap_or(&nothing);
+            let free = |piece| sight.lane(name).map_or(0, |lane| lane.free(piece));
+            let fits = own.pieces(over).all(|(piece, own)| amount <= free(piece).max(own));
+            sight.book(name, over, amount);
+            fits
+        })
     }
 
     /// Whether a project, and all above it, may have one more reservation, and so may who asks.

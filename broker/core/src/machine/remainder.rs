@@ -79,7 +79,10 @@ impl Machine {
             )));
         }
         let moves: Vec<Change> = moves.collect();
-        if !self.may_move(now, &sight, (&moves, (Some(found), &after))) {
+        let whole = Sight::of(self).opened(&ways);
+        let moved_fits =
+            moves.is_empty() || self.leaves_quotas(now, whole, (&plan, &moves), Some(found));
+        if !moved_fits || !self.may_move(now, &sight, (&moves, (Some(found), &after))) {
             let refusal = sight.refuse(&ways, &wish);
             return Ok(unchanged(Answer::Refusal(refusal.into())));
         }

@@ -168,6 +168,14 @@ impl<'a> Sight<'a> {
         }
     }
 
+    /// Sees `amount` less booked on a lane.
+    pub(super) fn unbook(&mut self, name: &LaneName, over: Interval, amount: u64) {
+        if let Some(lane) = self.lane_mut(name) {
+            let freed = lane.unbook(over, amount);
+            debug_assert!(freed.is_ok(), "what it books stands on the lane");
+        }
+    }
+
     /// The plan of a reservation, as those before it in the same batch have left it.
     pub(super) fn plan<'s>(&'s self, found: &'s Reservation) -> &'s Plan {
         self.moved.get(&found.id).unwrap_or(&found.plan)
