@@ -6,7 +6,8 @@
 //!   `charges`, what rules and a class make of a request in `rules` and `class`);
 //! - `apply` follows an event and cannot refuse (in `apply`);
 //! - `due` says what time alone brings about (in `due`): no timer mutates anything;
-//! - `recent` is what is remembered only while the process runs: beats, usage, refusals.
+//! - `recent` is what is remembered only while the process runs: beats, usage, refusals; so is what is
+//!   lent beyond what is booked (in `live`, `lending` and `crowd`).
 
 mod answer;
 pub(crate) mod apply;
@@ -15,9 +16,12 @@ pub(crate) mod budgets;
 mod capacity;
 mod charges;
 mod class;
+mod crowd;
 mod decide;
 mod drain;
 pub(crate) mod due;
+mod lending;
+mod live;
 mod look;
 mod maintenance;
 mod modify;
@@ -64,6 +68,7 @@ use budgets::{Charged, Spent};
 
 pub use answer::{Answer, Decision};
 pub use drain::{Drained, LISTED_MAX};
+pub use live::{LiveRate, Obeyed};
 pub use look::{Availability, Explanation, Holder, LaneCheck, Query, WayCheck, Window, Windows};
 pub use maintenance::COMMENT_MAX;
 pub use recent::Counts;
@@ -193,6 +198,7 @@ pub struct Machine {
     state: LedgerState,
     recent: recent::Recent,
     movables: movables::Movables,
+    live: live::Live,
     /// The rules as they were read.
     rulebook: Rulebook,
     /// Room is looked for among plans that may move.
@@ -452,8 +458,9 @@ impl Machine {
     }
 
     pub(crate) fn with_ledger(limits: Limits, state: LedgerState) -> Self {
-        let (recent, movables, rulebook) = Default::default();
-        let mut machine = Self { limits, state, recent, movables, rulebook, seeks_room: true };
+        let (recent, movables, live, rulebook) = Default::default();
+        let mut machine =
+            Self { limits, state, recent, movables, live, rulebook, seeks_room: true };
         machine.renumber();
         machine
     }

@@ -45,6 +45,13 @@ impl Machine {
             let around = self.around_budgets(sight, (ways, wish), short, as_one);
             return around.map(|plan| (plan, Vec::new())).ok_or(refusal);
         }
+        // Nobody moves or goes for what live rates only have lent.
+        if let (Wish::Steady(wanted), false) = (wish, self.lends_nothing()) {
+            let refusal = sight.refuse_steady(ways, wanted);
+            if self.is_crowded(stamp.now, &refusal) {
+                return Err(refusal);
+            }
+        }
         match self.room_or_preempt(stamp.now, sight, (ways, wish), ask.standing) {
             Some((plan, changes)) if self.may_move(sight, &changes) => {
                 let short = short_of(&plan);

@@ -6,6 +6,7 @@ use std::iter::Peekable;
 
 use tidegate_policy::{BitRate, Interval, ProjectId, ReservationId, Timestamp};
 
+use super::live::Live;
 use super::wanted::Wanted;
 use super::{LedgerState, Machine};
 use crate::event::{Moved, Route};
@@ -21,6 +22,7 @@ use crate::timeline::Timeline;
 #[derive(Clone)]
 pub(super) struct Sight<'a> {
     state: &'a LedgerState,
+    live: &'a Live,
     /// Those that differ from the ledger's.
     changed: BTreeMap<LaneName, Lane>,
     /// The plans that its batch has moved before it.
@@ -50,6 +52,7 @@ impl<'a> Sight<'a> {
     pub(super) fn of(machine: &'a Machine) -> Self {
         Self {
             state: &machine.state,
+            live: &machine.live,
             changed: BTreeMap::new(),
             moved: BTreeMap::new(),
             granted: Vec::new(),
@@ -180,8 +183,15 @@ impl<'a> Sight<'a> {
             .insert(found.id, left.unwrap_or(Plan { ways: Vec::new(), segments: Vec::new() }));
     }
 
-    /// Sees nothing of what a reservation books from `now` on.
+    /// Sees nothing of what a reservation books from `now` on, nor of what is lent to it beyond that:
+    /// its holder has it already.
     pub(super) fn without(mut self, own: &Reservation, now: Timestamp) -> Self {
+        for (name, over, amount) in self.live.lent_to(own.id) {
+            if let Some(lane) = self.lane_mut(name) {
+                let taken = lane.take_back(*over, *amount);
+                debug_assert!(taken.is_ok(), "what is lent stands on the lane");
+            }
+        }
         let mut drained: BTreeMap<&LaneName, Timeline> = BTreeMap::new();
         // What is past a quota may stay, and shrink.
         let mut quotas: BTreeMap<&LaneName, Timeline> = BTreeMap::new();

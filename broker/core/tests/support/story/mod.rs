@@ -32,6 +32,9 @@
 //! and `rules` (all of them); a request is `for PROJECT`, or for `default`, perhaps `as PRINCIPAL`,
 //! `class CLASS` and `label KEY=VALUE`.
 //!
+//! Live rates: `live S A` (a beat that says which live rate it obeys, and hears the next one), `live S A
+//! deaf` (it does not hear the answer), `lent LANE`.
+//!
 //! Bounds: `limit moves N`, `limit segments N`, before anything else; `observe` is a world in which
 //! nothing is refused.
 //!
@@ -41,6 +44,7 @@
 //! `explain REQUEST`, `when` and the request (its windows).
 
 mod draft;
+mod live;
 mod look;
 mod names;
 mod plan;
@@ -54,7 +58,7 @@ use std::collections::BTreeMap;
 use tidegate_core::audit::audit;
 use tidegate_core::lane::Lane;
 use tidegate_core::{
-    Answer, Ask, Command, CounterOffer, Event, Limits, Machine, Note, Promised, Request,
+    Answer, Ask, Command, CounterOffer, Event, Limits, Machine, Note, Obeyed, Promised, Request,
     Reservation, SessionState, Stamp, State,
 };
 use tidegate_core::{TopologySpec, event::RequestMark};
@@ -88,6 +92,8 @@ pub(crate) struct World {
     last: Option<Request>,
     offers: Option<(Ask, Vec<CounterOffer>)>,
     serial: u32,
+    /// The live rate that each holder obeys.
+    obeyed: BTreeMap<ReservationId, Obeyed>,
 }
 
 impl World {
@@ -112,6 +118,7 @@ impl World {
             last: None,
             offers: None,
             serial: 0,
+            obeyed: BTreeMap::new(),
         }
     }
 
@@ -147,6 +154,8 @@ impl World {
                 String::new()
             }
             ["obey", session, id, version] => self.obey(session, id, version.parse().unwrap()),
+            ["live", session, id, rest @ ..] => self.live(session, id, rest == ["deaf"]),
+            ["lent", lane] => self.lent(lane),
             ["usage", id] => {
                 let id = self.reservation(id);
                 format!("{}\n", self.machine.used(id))
@@ -321,6 +330,12 @@ impl World {
         let instead = decision.events.iter().find_map(|event| self.offered_instead(event));
         self.offers = instead.map(|(ask, offer)| (ask, vec![offer])).or(self.offers.take());
         out.push_str(&self.answer(&decision.answer));
+        if let Answer::Refusal(refusal) = &decision.answer
+            && self.machine.claim(self.now, request, refusal)
+        {
+            out.push_str("live rates give way\n");
+        }
+        out.push_str(&self.news());
         out
     }
 

@@ -1,0 +1,70 @@
+//! Who is refused only because of what is lent to live rates: then those are to give way, and whoever asks
+//! again soon finds the room.
+
+use std::collections::BTreeMap;
+
+use tidegate_policy::{Interval, Span, Timestamp};
+
+use super::live::Claim;
+use super::{Machine, SILENCE_MARGIN};
+use crate::command::{Command, Request, Shape};
+use crate::event::RequestMark;
+use crate::lane::{Lane, LaneName};
+use crate::refusal::{Reason, Refusal};
+
+/// How long live rates leave alone what somebody was refused because of them.
+const CLAIM: Span = Span::from_secs(5);
+
+/// The most refused requests for which live rates give way at one time.
+const CLAIMS_MAX: usize = 256;
+
+impl Machine {
+    /// Whether nobody has anything beyond what is booked.
+    pub(super) fn lends_nothing(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// What is missing on each lane, if all of it is only lent.
+    fn only_lent(&self, now: Timestamp, refusal: &Refusal) -> Option<BTreeMap<LaneName, u64>> {
+        if self.lends_nothing() || refusal.reason != Reason::NoHeadroom {
+            return None;
+        }
+        let ahead = Interval::new(now, now.plus(self.limits.lease).plus(SILENCE_MARGIN))?;
+        let mut missing: BTreeMap<LaneName, u64> = BTreeMap::new();
+        for blocker in &refusal.blockers {
+            let lane = self.state.lanes.get(&blocker.lane);
+            let lent = lane.map_or(0, |lane: &Lane| lane.lent().peak(ahead));
+            if lent < blocker.missing() {
+                return None;
+            }
+            let most = missing.entry(blocker.lane.clone()).or_default();
+            *most = blocker.missing().max(*most);
+        }
+        (!missing.is_empty()).then_some(missing)
+    }
+
+    /// Whether a rate that is refused is in the way of nothing but live rates, which give way by
+    /// themselves.
+    pub(super) fn is_crowded(&self, now: Timestamp, refusal: &Refusal) -> bool {
+        self.only_lent(now, refusal).is_some()
+    }
+
+    /// Lets live rates give way to a rate that was refused only because of them: for 5 s they leave alone
+    /// what was missing. Returns whether that is so; [`Machine::reshare`] says who is to be told.
+    pub fn claim(&mut self, now: Timestamp, request: &Request, refusal: &Refusal) -> bool {
+        let steady = match &request.command {
+            Command::Reserve(ask) => !matches!(ask.shape, Shape::Transfer { .. }),
+            Command::Modify(modify) => modify.volume.is_none(),
+            _ => false,
+        };
+        let lanes = self.only_lent(now, refusal).filter(|_| steady);
+        let Some(lanes) = lanes.filter(|_| self.live.claims() < CLAIMS_MAX) else { return false };
+        self.live.claim(request.mark.id, Claim { lanes, until: now.plus(CLAIM) });
+        true
+    }
+
+    /// Somebody got what was left alone for it, or waits no more.
+    pub fn unclaim(&mut self, mark: RequestMark) {
+        self.live.drop_claim(mark.id);
+    }
+}
