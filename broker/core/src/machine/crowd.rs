@@ -8,7 +8,6 @@ use tidegate_policy::{Interval, Span, Timestamp};
 use super::live::Claim;
 use super::{Machine, SILENCE_MARGIN};
 use crate::command::{Command, Request, Shape};
-use crate::event::RequestMark;
 use crate::lane::{Lane, LaneName};
 use crate::refusal::{Reason, Refusal};
 
@@ -61,10 +60,5 @@ impl Machine {
         let Some(lanes) = lanes.filter(|_| self.live.claims() < CLAIMS_MAX) else { return false };
         self.live.claim(request.mark.id, Claim { lanes, until: now.plus(CLAIM) });
         true
-    }
-
-    /// Somebody got what was left alone for it, or waits no more.
-    pub fn unclaim(&mut self, mark: RequestMark) {
-        self.live.drop_claim(mark.id);
     }
 }

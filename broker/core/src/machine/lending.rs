@@ -19,6 +19,9 @@ impl Machine {
         if self.live.is_empty() {
             return;
         }
+        if let Some(mark) = event.request {
+            self.live.drop_claim(mark.id);
+        }
         match &event.change {
             Change::Modified(modified) => self.live_follow(modified.id, event.at),
             Change::Moved(moved) => self.live_follow(moved.id, event.at),
@@ -75,16 +78,16 @@ impl Machine {
         self.carries(lane).saturating_sub(taken)
     }
 
-    /// What a grant could have beyond its floor beside all that others may be using, where its own is
-    /// taken back before.
-    fn room_for(&self, terms: &Terms, now: Timestamp) -> u64 {
+    /// What a grant could have beyond its floor beside all that others may be using; `own` is what it may
+    /// be using itself.
+    fn room_for(&self, terms: &Terms, own: &BTreeMap<LaneName, u64>, now: Timestamp) -> u64 {
         let rooms = terms.booked.iter().zip(terms.draws()).map(|((name, _), draw)| {
             let lane = self.state.lanes.get(name);
             let ahead = Interval::new(now, now.plus(self.lent_for()));
             let free = lane.zip(ahead).map_or(0, |(lane, ahead)| {
                 self.carries(lane).saturating_sub(lane.load_peak(ahead))
             });
-            draw.within(free)
+            draw.within(free.saturating_add(own.get(name).copied().unwrap_or(0)))
         });
         rooms.min().unwrap_or(u64::MAX)
     }
@@ -261,7 +264,7 @@ impl Machine {
         let sharing = self.live.grants.get(&id)?;
         let terms = sharing.terms.clone();
         let more = match shares {
-            true => sharing.share.min(self.room_for(&terms, now)),
+            true => sharing.share.min(self.room_for(&terms, &BTreeMap::new(), now)),
             false => 0,
         };
         let rate = if shares { terms.floor.saturating_add(more) } else { floor };
@@ -340,7 +343,7 @@ impl Machine {
         if sharing.share <= had {
             return sharing.share < had;
         }
-        let could = had.saturating_add(self.room_for(terms, now)).min(sharing.share);
+        let could = self.room_for(terms, &sharing.peaks, now).min(sharing.share);
         let (gain, wanted) = (could.saturating_sub(had), sharing.share.saturating_sub(had));
         wanted <= gain.saturating_mul(4)
     }
