@@ -1,4 +1,4 @@
-//! One capacity over time, what is booked of it, and what is lent.
+//! One capacity over time, what is booked of it, and what is afloat.
 
 mod name;
 mod need;
@@ -66,17 +66,17 @@ pub struct Lane {
     windows: BTreeMap<MaintenanceId, Window>,
     /// What they take away.
     cuts: Timeline,
-    /// What is lent to live rates beyond what is booked: known only while the process runs.
-    lent: Timeline,
-    /// All of it together, kept only while something is taken away or lent.
+    /// What live rates may be using beyond what is booked: known only while the process runs.
+    afloat: Timeline,
+    /// All of it together, kept only while something is taken away or afloat.
     load: Option<Timeline>,
     drained: bool,
 }
 
-/// Lanes are the same if what replay restores is: what is lent is no part of that.
+/// Lanes are the same if what replay restores is: what is afloat is no part of that.
 impl PartialEq for Lane {
     fn eq(&self, other: &Self) -> bool {
-        let Self { def, timeline, windows, cuts, lent: _, load: _, drained } = self;
+        let Self { def, timeline, windows, cuts, afloat: _, load: _, drained } = self;
         (def, timeline, windows, cuts, drained)
             == (&other.def, &other.timeline, &other.windows, &other.cuts, &other.drained)
     }
@@ -235,28 +235,28 @@ impl Lane {
 
     /// Lets maintenance take away this much and nothing else.
     pub(crate) fn set_cuts(&mut self, cuts: Timeline) -> Result<(), Imbalance> {
-        self.load = loaded(&self.timeline, &cuts, &self.lent)?;
+        self.load = loaded(&self.timeline, &cuts, &self.afloat)?;
         self.cuts = cuts;
         Ok(())
     }
 
-    /// Lets live rates have `amount` more over `over`: nobody else gets it then.
+    /// Lets live rates have `amount` more over `over`, beyond what is booked: nobody else gets it then.
     ///
     /// # Errors
     /// [`Imbalance`] if a level would pass 64 bits; nothing has changed then.
-    pub(crate) fn lend(&mut self, over: Interval, amount: u64) -> Result<(), Imbalance> {
+    pub(crate) fn float(&mut self, over: Interval, amount: u64) -> Result<(), Imbalance> {
         let load = self.load.get_or_insert_with(|| self.timeline.clone());
         load.book(over, amount)?;
-        self.lent.book(over, amount)
+        self.afloat.book(over, amount)
     }
 
-    /// Takes back what was lent.
+    /// What was afloat is so no more.
     ///
     /// # Errors
-    /// [`Imbalance`] if less than that is lent somewhere; nothing has changed then.
-    pub(crate) fn take_back(&mut self, over: Interval, amount: u64) -> Result<(), Imbalance> {
-        self.lent.free(over, amount)?;
-        if self.lent.is_empty() && self.cuts.is_empty() {
+    /// [`Imbalance`] if less than that is afloat somewhere; nothing has changed then.
+    pub(crate) fn land(&mut self, over: Interval, amount: u64) -> Result<(), Imbalance> {
+        self.afloat.free(over, amount)?;
+        if self.afloat.is_empty() && self.cuts.is_empty() {
             self.load = None;
         }
         match &mut self.load {
@@ -265,13 +265,13 @@ impl Lane {
         }
     }
 
-    /// What is lent to live rates beyond what is booked.
+    /// What live rates may be using beyond what is booked.
     #[must_use]
-    pub fn lent(&self) -> &Timeline {
-        &self.lent
+    pub fn afloat(&self) -> &Timeline {
+        &self.afloat
     }
 
-    /// The most that is booked, taken away or lent at one instant of `over`.
+    /// The most that is booked, taken away or afloat at one instant of `over`.
     pub(crate) fn load_peak(&self, over: Interval) -> u64 {
         self.load().peak(over)
     }
@@ -335,7 +335,7 @@ impl Lane {
 
     /// Whether what is kept for speed is what it stands for.
     pub(crate) fn is_sound(&self) -> bool {
-        let load = loaded(&self.timeline, &self.cuts, &self.lent);
+        let load = loaded(&self.timeline, &self.cuts, &self.afloat);
         load.is_ok_and(|load| load == self.load)
     }
 
@@ -349,18 +349,18 @@ impl Lane {
     }
 }
 
-/// What is booked, taken away and lent together; `None` if that is just what is booked.
+/// What is booked, taken away and afloat together; `None` if that is just what is booked.
 fn loaded(
     booked: &Timeline,
     cuts: &Timeline,
-    lent: &Timeline,
+    afloat: &Timeline,
 ) -> Result<Option<Timeline>, Imbalance> {
-    if cuts.is_empty() && lent.is_empty() {
+    if cuts.is_empty() && afloat.is_empty() {
         return Ok(None);
     }
     let mut load = booked.clone();
     load.add(cuts)?;
-    load.add(lent)?;
+    load.add(afloat)?;
     Ok(Some(load))
 }
 

@@ -1,4 +1,4 @@
-//! Who is refused only because of what is lent to live rates: then those are to give way, and whoever asks
+//! Who is refused only because of what live rates have afloat: then those are to give way, and whoever asks
 //! again soon finds the room.
 
 use std::collections::BTreeMap;
@@ -19,21 +19,21 @@ const CLAIMS_MAX: usize = 256;
 
 impl Machine {
     /// Whether nobody has anything beyond what is booked.
-    pub(super) fn lends_nothing(&self) -> bool {
+    pub(super) fn nothing_floats(&self) -> bool {
         self.live.is_empty()
     }
 
-    /// What is missing on each lane, if all of it is only lent.
-    fn only_lent(&self, now: Timestamp, refusal: &Refusal) -> Option<BTreeMap<LaneName, u64>> {
-        if self.lends_nothing() || refusal.reason != Reason::NoHeadroom {
+    /// What is missing on each lane, if all of it is only afloat.
+    fn only_afloat(&self, now: Timestamp, refusal: &Refusal) -> Option<BTreeMap<LaneName, u64>> {
+        if self.nothing_floats() || refusal.reason != Reason::NoHeadroom {
             return None;
         }
         let ahead = Interval::new(now, now.plus(self.limits.lease).plus(SILENCE_MARGIN))?;
         let mut missing: BTreeMap<LaneName, u64> = BTreeMap::new();
         for blocker in &refusal.blockers {
             let lane = self.state.lanes.get(&blocker.lane);
-            let lent = lane.map_or(0, |lane: &Lane| lane.lent().peak(ahead));
-            if lent < blocker.missing() {
+            let afloat = lane.map_or(0, |lane: &Lane| lane.afloat().peak(ahead));
+            if afloat < blocker.missing() {
                 return None;
             }
             let most = missing.entry(blocker.lane.clone()).or_default();
@@ -45,7 +45,7 @@ impl Machine {
     /// Whether a rate that is refused is in the way of nothing but live rates, which give way by
     /// themselves.
     pub(super) fn is_crowded(&self, now: Timestamp, refusal: &Refusal) -> bool {
-        self.only_lent(now, refusal).is_some()
+        self.only_afloat(now, refusal).is_some()
     }
 
     /// Lets live rates give way to a rate that was refused only because of them: for 5 s they leave alone
@@ -56,7 +56,7 @@ impl Machine {
             Command::Modify(modify) => modify.volume.is_none(),
             _ => false,
         };
-        let lanes = self.only_lent(now, refusal).filter(|_| steady);
+        let lanes = self.only_afloat(now, refusal).filter(|_| steady);
         let Some(lanes) = lanes.filter(|_| self.live.claims() < CLAIMS_MAX) else { return false };
         self.live.claim(request.mark.id, Claim { lanes, until: now.plus(CLAIM) });
         true

@@ -1,13 +1,13 @@
-//! Live rates: what lanes have left over the floors, lent to those who may have more, and taken back.
+//! Live rates: what lanes have left over the floors, for those who may have more while it lasts.
 //!
-//! A share is lent for as long as its holder may use it without another word: a lease and a second from
-//! the beat that told of it. While it is lent nobody else is given it: new bookings find it on their
-//! lanes (`Lane::lend`), and other shares grow out of what is left beside it. It shrinks when its holder
+//! A share is afloat on its lanes for as long as its holder may use it without another word: a lease and a
+//! second from the beat that told of it. While it is afloat nobody else is given it: new bookings find it on their
+//! lanes (`Lane::float`), and other shares grow out of what is left beside it. It shrinks when its holder
 //! says that it obeys a lower one, or when that time has passed. So whoever is cut off, what may be sent
 //! on a lane is never above what it carries, and nobody who is granted a rate has to wait for it.
 //!
-//! None of this is journaled. After a restart every grant that might have been lent something is taken to
-//! have been lent all of it, until its holder says what it has, or can have it no more.
+//! None of this is journaled. After a restart whoever might have had more than its floor is taken
+//! to have all that it may have, until it says what it has, or can have it no more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ use crate::timeline::Timeline;
 /// So many rates may be told to one holder without a word of it: past that, the oldest are taken for one.
 const TOLD_MAX: usize = 8;
 
-/// What is lent and to whom.
+/// Who has something afloat, and what is fair.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Live {
     pub(super) grants: BTreeMap<ReservationId, Sharing>,
@@ -57,7 +57,7 @@ pub(super) struct Sharing {
     /// What its holder may be using, the oldest first.
     pub(super) told: Vec<Told>,
     /// What stands on lanes for that.
-    pub(super) lent: Vec<(LaneName, Interval, u64)>,
+    pub(super) afloat: Vec<(LaneName, Interval, u64)>,
     /// The most of it on each lane.
     pub(super) peaks: BTreeMap<LaneName, u64>,
 }
@@ -121,11 +121,11 @@ impl Live {
     }
 
     /// What stands on lanes for the holder of a reservation beyond what it books.
-    pub(super) fn lent_to(
+    pub(super) fn afloat_of(
         &self,
         id: ReservationId,
     ) -> impl Iterator<Item = &(LaneName, Interval, u64)> {
-        self.grants.get(&id).into_iter().flat_map(|sharing| &sharing.lent)
+        self.grants.get(&id).into_iter().flat_map(|sharing| &sharing.afloat)
     }
 
     /// What is claimed of a lane.
@@ -245,7 +245,7 @@ impl Terms {
 impl Sharing {
     /// Somebody who shares from now on, and what it may be using already.
     pub(super) fn new(terms: Terms, last: Told, told: Vec<Told>) -> Self {
-        Self { terms, share: 0, last, told, lent: Vec::new(), peaks: BTreeMap::new() }
+        Self { terms, share: 0, last, told, afloat: Vec::new(), peaks: BTreeMap::new() }
     }
 
     /// Forgets what its holder may use no more.

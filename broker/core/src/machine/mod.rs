@@ -7,8 +7,9 @@
 //! - `apply` follows an event and cannot refuse (in `apply`);
 //! - `due` says what time alone brings about (in `due`): no timer mutates anything;
 //! - `recent` is what is remembered only while the process runs: beats, usage, refusals; so is what is
-//!   lent beyond what is booked (in `live`, `lending` and `crowd`).
+//!   afloat on lanes beyond what is booked (in `live`, `afloat` and `crowd`).
 
+mod afloat;
 mod answer;
 pub(crate) mod apply;
 mod batch;
@@ -20,7 +21,6 @@ mod crowd;
 mod decide;
 mod drain;
 pub(crate) mod due;
-mod lending;
 mod live;
 mod look;
 mod maintenance;

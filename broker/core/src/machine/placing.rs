@@ -45,8 +45,8 @@ impl Machine {
             let around = self.around_budgets(sight, (ways, wish), short, as_one);
             return around.map(|plan| (plan, Vec::new())).ok_or(refusal);
         }
-        // Nobody moves or goes for what live rates only have lent.
-        if let (Wish::Steady(wanted), false) = (wish, self.lends_nothing()) {
+        // Nobody moves or goes for what is only afloat.
+        if let (Wish::Steady(wanted), false) = (wish, self.nothing_floats()) {
             let refusal = sight.refuse_steady(ways, wanted);
             if self.is_crowded(stamp.now, &refusal) {
                 return Err(refusal);

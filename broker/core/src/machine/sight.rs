@@ -183,13 +183,13 @@ impl<'a> Sight<'a> {
             .insert(found.id, left.unwrap_or(Plan { ways: Vec::new(), segments: Vec::new() }));
     }
 
-    /// Sees nothing of what a reservation books from `now` on, nor of what is lent to it beyond that:
+    /// Sees nothing of what a reservation books from `now` on, nor of what it has afloat:
     /// its holder has it already.
     pub(super) fn without(mut self, own: &Reservation, now: Timestamp) -> Self {
-        for (name, over, amount) in self.live.lent_to(own.id) {
+        for (name, over, amount) in self.live.afloat_of(own.id) {
             if let Some(lane) = self.lane_mut(name) {
-                let taken = lane.take_back(*over, *amount);
-                debug_assert!(taken.is_ok(), "what is lent stands on the lane");
+                let taken = lane.land(*over, *amount);
+                debug_assert!(taken.is_ok(), "what is afloat stands on the lane");
             }
         }
         let mut drained: BTreeMap<&LaneName, Timeline> = BTreeMap::new();

@@ -39,11 +39,11 @@ impl World {
         names.map(|session| format!("news for {}\n", session.agent)).collect()
     }
 
-    /// What is lent on a lane, step by step.
-    pub(super) fn lent(&self, name: &str) -> String {
+    /// What is afloat on a lane, step by step.
+    pub(super) fn afloat(&self, name: &str) -> String {
         let Some(lane) = self.lane(name) else { return "there is no such lane\n".into() };
         let ahead = Interval::new(self.now, Timestamp::MAX).unwrap();
-        let steps = lane.lent().steps_over(ahead);
+        let steps = lane.afloat().steps_over(ahead);
         let line = |(from, level)| {
             format!("{} from {}\n", BitRate::from_bps(level).unwrap(), instant(from))
         };

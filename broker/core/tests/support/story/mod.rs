@@ -33,7 +33,7 @@
 //! `class CLASS` and `label KEY=VALUE`.
 //!
 //! Live rates: `live S A` (a beat that says which live rate it obeys, and hears the next one), `live S A
-//! deaf` (it does not hear the answer), `lent LANE`.
+//! deaf` (it does not hear the answer), `afloat LANE`.
 //!
 //! Bounds: `limit moves N`, `limit segments N`, before anything else; `observe` is a world in which
 //! nothing is refused.
@@ -155,7 +155,7 @@ impl World {
             }
             ["obey", session, id, version] => self.obey(session, id, version.parse().unwrap()),
             ["live", session, id, rest @ ..] => self.live(session, id, rest == ["deaf"]),
-            ["lent", lane] => self.lent(lane),
+            ["afloat", lane] => self.afloat(lane),
             ["usage", id] => {
                 let id = self.reservation(id);
                 format!("{}\n", self.machine.used(id))

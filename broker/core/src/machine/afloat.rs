@@ -1,5 +1,4 @@
-//! Lends what lanes have left to live rates, and takes it back: who is told what, and what stands on
-//! lanes meanwhile (see [`super::live`]).
+//! Who is told which live rate, and what is afloat on lanes meanwhile (see [`super::live`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +13,7 @@ use crate::reservation::{Reservation, State};
 use crate::timeline::Timeline;
 
 impl Machine {
-    /// Follows an event as far as it is about what is lent.
+    /// Follows an event as far as it is about what is afloat.
     pub(super) fn live_after(&mut self, event: &Event) {
         if self.live.is_empty() {
             return;
@@ -55,7 +54,7 @@ impl Machine {
     }
 
     /// How long what is told now may be used without another word.
-    fn lent_for(&self) -> Span {
+    fn usable_for(&self) -> Span {
         self.limits.lease.plus(SILENCE_MARGIN)
     }
 
@@ -70,7 +69,7 @@ impl Machine {
     /// The least that a lane has left over what is booked, until what is told now is used no more.
     fn left_on(&self, name: &LaneName, now: Timestamp) -> u64 {
         let lane = self.state.lanes.get(name).filter(|lane| !lane.is_drained());
-        let Some((lane, ahead)) = lane.zip(Interval::new(now, now.plus(self.lent_for()))) else {
+        let Some((lane, ahead)) = lane.zip(Interval::new(now, now.plus(self.usable_for()))) else {
             return 0;
         };
         let taken = lane.timeline.peak(ahead).saturating_add(lane.cuts().peak(ahead));
@@ -83,7 +82,7 @@ impl Machine {
     fn room_for(&self, terms: &Terms, own: &BTreeMap<LaneName, u64>, now: Timestamp) -> u64 {
         let rooms = terms.booked.iter().zip(terms.draws()).map(|((name, _), draw)| {
             let lane = self.state.lanes.get(name);
-            let ahead = Interval::new(now, now.plus(self.lent_for()));
+            let ahead = Interval::new(now, now.plus(self.usable_for()));
             let free = lane.zip(ahead).map_or(0, |(lane, ahead)| {
                 self.carries(lane).saturating_sub(lane.load_peak(ahead))
             });
@@ -93,45 +92,45 @@ impl Machine {
     }
 
     /// Takes back what stands on lanes for a grant.
-    fn take_back(&mut self, id: ReservationId) {
+    fn land(&mut self, id: ReservationId) {
         let sharing = self.live.grants.get_mut(&id);
-        let lent = sharing.map(|sharing| std::mem::take(&mut sharing.lent));
-        for (name, over, amount) in lent.into_iter().flatten() {
+        let afloat = sharing.map(|sharing| std::mem::take(&mut sharing.afloat));
+        for (name, over, amount) in afloat.into_iter().flatten() {
             // A lane that left the topology took it along.
             if let Some(lane) = self.state.lanes.get_mut(&name) {
-                let _gone = lane.take_back(over, amount);
+                let _gone = lane.land(over, amount);
             }
         }
     }
 
     /// Lets stand on lanes what the holder of a grant may be using beyond what it books.
-    fn lend(&mut self, id: ReservationId, now: Timestamp) {
-        self.take_back(id);
+    fn float(&mut self, id: ReservationId, now: Timestamp) {
+        self.land(id);
         let Some(sharing) = self.live.grants.get_mut(&id) else { return };
         sharing.forget(now);
         let found = self.state.reservations.get(&id);
-        let mut lent = sharing.beyond(found, now);
+        let mut afloat = sharing.beyond(found, now);
         // A firm twin is the same capacity.
         let twin = |(lane, over, amount): &(LaneName, Interval, u64)| {
             let twin = self.state.topology.lanes.get(lane)?.twin.clone()?;
             Some((twin, *over, *amount))
         };
-        let twins: Vec<_> = lent.iter().filter_map(twin).collect();
-        lent.extend(twins);
-        lent.retain(|(name, over, amount)| {
+        let twins: Vec<_> = afloat.iter().filter_map(twin).collect();
+        afloat.extend(twins);
+        afloat.retain(|(name, over, amount)| {
             let lane = self.state.lanes.get_mut(name);
-            lane.is_some_and(|lane| lane.lend(*over, *amount).is_ok())
+            lane.is_some_and(|lane| lane.float(*over, *amount).is_ok())
         });
         if let Some(until) = sharing.told.iter().map(|told| told.until).min() {
             self.live.ends.insert((until, id));
         }
         let mut peaks: BTreeMap<LaneName, u64> = BTreeMap::new();
-        for (name, _, amount) in &lent {
+        for (name, _, amount) in &afloat {
             let peak = peaks.entry(name.clone()).or_default();
             *peak = (*amount).max(*peak);
         }
         let before = std::mem::replace(&mut sharing.peaks, peaks.clone());
-        sharing.lent = lent;
+        sharing.afloat = afloat;
         // What is free now may be what others wait for.
         for (name, before) in before {
             if peaks.get(&name).copied().unwrap_or(0) < before {
@@ -140,7 +139,7 @@ impl Machine {
         }
     }
 
-    /// Follows what has happened to a reservation that may have been lent something.
+    /// Follows what has happened to a reservation whose holder may have something afloat.
     pub(super) fn live_follow(&mut self, id: ReservationId, at: Timestamp) {
         let Some(sharing) = self.live.grants.get_mut(&id) else { return };
         match self.state.reservations.get(&id).map(|found| (found.state, found.plan_version)) {
@@ -149,7 +148,7 @@ impl Machine {
             None => sharing.told.clear(),
             Some(_) => {}
         }
-        self.lend(id, at);
+        self.float(id, at);
         self.refresh(id, at);
     }
 
@@ -207,7 +206,7 @@ impl Machine {
             self.live.enter(id, &terms);
             self.live.grants.insert(id, Sharing::new(terms, last, Vec::new()));
         }
-        let until = now.plus(self.lent_for());
+        let until = now.plus(self.usable_for());
         let Some(sharing) = self.live.grants.get_mut(&id) else { return };
         let before = sharing.told.len();
         sharing.told.retain(|told| obeyed.version <= told.version);
@@ -217,9 +216,9 @@ impl Machine {
             let last = Told::of(&sharing.terms, rate, (obeyed.version, until));
             sharing.told.insert(0, last.clone());
             sharing.last = last;
-            self.lend(id, now);
+            self.float(id, now);
         } else if sharing.told.len() < before {
-            self.lend(id, now);
+            self.float(id, now);
         }
         self.check_left(id, now);
     }
@@ -228,7 +227,7 @@ impl Machine {
     fn live_stop(&mut self, id: ReservationId, now: Timestamp) {
         let Some(sharing) = self.live.grants.get_mut(&id) else { return };
         sharing.told.clear();
-        self.lend(id, now);
+        self.float(id, now);
         let gone = self.live.grants.remove(&id);
         gone.iter().for_each(|gone| self.live.leave(id, &gone.terms));
     }
@@ -257,10 +256,10 @@ impl Machine {
             return None;
         }
         let (plan_version, floor) = (found.plan_version, found.rate().bps());
-        let lent_until = now.plus(self.lent_for());
+        let afloat_until = now.plus(self.usable_for());
         self.refresh(id, now);
         let shares = Terms::of(self.state.reservations.get(&id)?, now).is_some();
-        self.take_back(id);
+        self.land(id);
         let sharing = self.live.grants.get(&id)?;
         let terms = sharing.terms.clone();
         let more = match shares {
@@ -271,7 +270,7 @@ impl Machine {
         let sharing = self.live.grants.get_mut(&id)?;
         let same = (sharing.last.rate, sharing.last.plan_version) == (rate, plan_version);
         let version = sharing.last.version.saturating_add(u64::from(!same));
-        let mut told = Told::of(&terms, rate, (version, lent_until.min(terms.end)));
+        let mut told = Told::of(&terms, rate, (version, afloat_until.min(terms.end)));
         told.plan_version = plan_version;
         if !shares {
             told.amounts.clear();
@@ -279,7 +278,7 @@ impl Machine {
         sharing.last = told.clone();
         sharing.told.retain(|it| it.version != version);
         sharing.told.push(told);
-        self.lend(id, now);
+        self.float(id, now);
         Some(LiveRate { rate: BitRate::from_bps(rate)?, version })
     }
 
@@ -295,7 +294,7 @@ impl Machine {
     pub fn reshare(&mut self, now: Timestamp) -> Vec<SessionId> {
         while let Some((until, id)) = self.live.ends.first().copied().filter(|it| it.0 <= now) {
             self.live.ends.remove(&(until, id));
-            self.lend(id, now);
+            self.float(id, now);
             self.refresh(id, now);
         }
         self.live.expire_claims(now);
@@ -348,19 +347,20 @@ impl Machine {
         wanted <= gain.saturating_mul(4)
     }
 
-    /// What is lent on lanes and is not what its holders may be using, for audits.
-    pub(crate) fn lending_faults(&self) -> Vec<String> {
-        let mut lent: BTreeMap<&LaneName, Timeline> = BTreeMap::new();
-        for (name, over, amount) in self.live.grants.keys().flat_map(|id| self.live.lent_to(*id)) {
-            let summed = lent.entry(name).or_default().book(*over, *amount);
+    /// What is afloat on lanes and is not what its holders may be using, for audits.
+    pub(crate) fn floating_faults(&self) -> Vec<String> {
+        let mut afloat: BTreeMap<&LaneName, Timeline> = BTreeMap::new();
+        for (name, over, amount) in self.live.grants.keys().flat_map(|id| self.live.afloat_of(*id))
+        {
+            let summed = afloat.entry(name).or_default().book(*over, *amount);
             debug_assert!(summed.is_ok(), "what stands on a lane does not overflow");
         }
         let lanes = self.state.lanes.iter();
-        let wrong = lanes.filter(|(name, lane)| match lent.get(name) {
-            Some(lent) => lent != lane.lent(),
-            None => !lane.lent().is_empty(),
+        let wrong = lanes.filter(|(name, lane)| match afloat.get(name) {
+            Some(afloat) => afloat != lane.afloat(),
+            None => !lane.afloat().is_empty(),
         });
-        wrong.map(|(name, _)| format!("{name}: what is lent is not what may be used")).collect()
+        wrong.map(|(name, _)| format!("{name}: what is afloat is not what may be used")).collect()
     }
 
     /// After a replay: whoever may have been told a live rate is taken to have been told the highest.
@@ -369,12 +369,12 @@ impl Machine {
         for id in open {
             let found = self.state.reservations.get(&id);
             let Some(terms) = found.and_then(|found| Terms::of(found, now)) else { continue };
-            let until = now.plus(self.lent_for()).min(terms.end);
+            let until = now.plus(self.usable_for()).min(terms.end);
             let last = Told::of(&terms, terms.ceiling, (0, until));
             self.live.enter(id, &terms);
             let told = vec![last.clone()];
             self.live.grants.insert(id, Sharing::new(terms, last, told));
-            self.lend(id, now);
+            self.float(id, now);
         }
     }
 }
