@@ -4,8 +4,9 @@ use std::error::Error;
 use std::path::PathBuf;
 
 /// What clients see.
-const WIRE: [&str; 6] = [
+const WIRE: [&str; 7] = [
     "tidegate/v1/annotations.proto",
+    "tidegate/v1/quota.proto",
     "tidegate/v1/reservation.proto",
     "tidegate/v1/session.proto",
     "tidegate/v1/topology.proto",

@@ -19,7 +19,7 @@ use tidegate_core::topology::spec::{
     Capacity, Framing, HostSpec, LinkSpec, NicSpec, Node, StorageSpec,
 };
 use tidegate_core::{
-    Answer, Ask, Command, Limits, Machine, PolicyAsk, Request, Shape, Stamp, Standing, Terms,
+    Answer, Ask, Command, Edit, Limits, Machine, PolicyAsk, Request, Shape, Stamp, Standing, Terms,
     TopologySpec, Until, Ways,
 };
 use tidegate_policy::{
@@ -111,7 +111,7 @@ impl World {
     fn admit(&mut self, project: &ProjectId) -> Duration {
         let start = NOW_MS + i64::try_from(self.serial * 7919 % 200_000).unwrap() * 1000;
         let ask = Ask {
-            project: project.clone(),
+            owner: project.clone().into(),
             ways: Ways::Between {
                 sources: vec![Endpoint::Storage(name("store"))],
                 destination: Endpoint::Host(name("host")),
@@ -136,7 +136,8 @@ impl World {
     }
 
     fn put(&mut self, put: Vec<Project>) -> Duration {
-        let ask = PolicyAsk { put, ..PolicyAsk::default() };
+        let projects = Edit { put, ..Edit::default() };
+        let ask = PolicyAsk { projects, ..PolicyAsk::default() };
         self.ask(Command::ApplyPolicy(ask.into())).1
     }
 }
@@ -193,6 +194,7 @@ fn level(number: usize) -> Project {
         rate_each: BitRate::from_bps(1_000_000),
         duration_each: Some(Span::from_secs(3600)),
         horizon: Some(Span::from_secs(30 * 24 * 3600)),
+        ..Quota::default()
     };
     Project { parent: number.checked_sub(1).map(id), quota, ..Project::new(id(number)) }
 }
@@ -229,6 +231,7 @@ fn chain() -> TopologySpec {
             capacity,
             served_via: Vec::new(),
             mirrors: Vec::new(),
+            tier: None,
         }],
         ..TopologySpec::default()
     }

@@ -17,6 +17,7 @@ use crate::changes::Changes;
 use crate::clock::{self, Clock};
 use crate::config::{Config, ConfigError, JournalPlace, Listen};
 use crate::effort::Effort;
+use crate::history::History;
 use crate::journal::{EmbeddedJournal, Journal, JournalError, MemoryJournal, Seq};
 use crate::recorder::{self, RecorderError};
 use crate::replay::{self, ReplayError, Replayed};
@@ -113,6 +114,7 @@ impl Broker {
             sessions = replayed.machine.open_sessions(), "serving"
         );
         let (queue, waiting) = Queue::bounded(config.limits.queue);
+        let history = Arc::new(History::default());
         let (decided, to_record) = mpsc::channel(recorder::WAITING_MAX);
         let readers = journal.readers();
         let works = (readers.clone(), config.core_limits());
@@ -126,11 +128,14 @@ impl Broker {
             queue: waiting,
             recorder: decided,
             effort: Effort::starting(clock::uptime()),
+            history: Arc::clone(&history),
+            waiting: Vec::new(),
+            pokes: view.pokes().clone(),
         };
         let stop = CancellationToken::new();
         let watching = Watching::start(config.limits.watchers, Arc::clone(&view), stop.clone());
         let config = Arc::new(config);
-        let backups = Arc::new(Semaphore::new(1));
+        let [backups, rehearsals] = [(); 2].map(|()| Arc::new(Semaphore::new(1)));
         let rpc = Rpc {
             queue,
             view,
@@ -140,6 +145,8 @@ impl Broker {
             watching,
             readers,
             backups,
+            history,
+            rehearsals,
             stop: stop.clone(),
         };
         let parts = Parts { writer, recorder, listener, rpc };

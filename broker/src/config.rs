@@ -28,6 +28,9 @@ pub struct Config {
     /// How plans are made, and moved to make room.
     #[serde(default)]
     pub planning: PlanningConfig,
+    /// Whether anybody is refused.
+    #[serde(default)]
+    pub admission: AdmissionConfig,
     /// When the state is written down, so that a start replays little and the log stays short.
     #[serde(default)]
     pub snapshots: SnapshotConfig,
@@ -108,6 +111,34 @@ pub struct PlanningConfig {
     pub no_show_grace: Span,
 }
 
+/// Whether anybody is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdmissionConfig {
+    /// What becomes of what does not fit.
+    pub mode: AdmissionMode,
+}
+
+/// What becomes of a request that does not fit, or that may not be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdmissionMode {
+    /// It is refused.
+    #[default]
+    Enforce,
+    /// It is granted, books nothing, and is counted.
+    Observe,
+}
+
+impl fmt::Display for AdmissionMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Enforce => "enforce",
+            Self::Observe => "observe",
+        })
+    }
+}
+
 /// When the state is written down: at whichever comes first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -152,7 +183,8 @@ impl Config {
         let listen = Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
         let (session, limits) = (SessionConfig::default(), LimitsConfig::default());
         let (planning, snapshots) = (PlanningConfig::default(), SnapshotConfig::default());
-        Self { listen, journal, session, limits, planning, snapshots }
+        let admission = AdmissionConfig::default();
+        Self { listen, journal, session, limits, planning, admission, snapshots }
     }
 
     /// Reads and checks a configuration file.
@@ -286,6 +318,7 @@ impl Config {
             replan_steps: self.planning.replan_steps,
             replan_rounds: self.planning.replan_rounds,
             no_show_grace: self.planning.no_show_grace,
+            observe: self.admission.mode == AdmissionMode::Observe,
             ..Limits::default()
         }
     }
@@ -319,6 +352,7 @@ impl fmt::Display for Config {
         writeln!(f, "\n[planning]\nmargin_ppm = {margin_ppm}\nsegments_max = {segments_max}")?;
         writeln!(f, "moves_max = {moves_max}\nreplan_steps = {replan_steps}")?;
         writeln!(f, "replan_rounds = {replan_rounds}\nno_show_grace = \"{no_show_grace}\"")?;
+        writeln!(f, "\n[admission]\nmode = \"{}\"", self.admission.mode)?;
         let SnapshotConfig { after_batches, after_bytes } = &self.snapshots;
         writeln!(f, "\n[snapshots]\nafter_batches = {after_batches}")?;
         writeln!(f, "after_bytes = \"{after_bytes}\"")

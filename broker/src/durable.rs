@@ -9,11 +9,11 @@ use tidegate_core as core;
 use tidegate_core::event::{Booked, RequestMark};
 use tidegate_core::lane::LaneName;
 use tidegate_core::{
-    Change, CloseWhy, Event, Kept, Modified, Plan, Reserved, Route, Standing, Terms,
+    Change, CloseWhy, Event, Kept, Modified, Plan, Reason, Reserved, Route, Standing, Terms,
 };
 use tidegate_policy::{
-    BitRate, ByteCount, Interval, Mark, MarkKind, ParseError, ProjectId, RequestId, ReservationId,
-    SessionId, Timestamp,
+    BitRate, ByteCount, Interval, Mark, MarkKind, ParseError, RequestId, ReservationId, SessionId,
+    Timestamp,
 };
 use tidegate_proto::journal::v1 as wire;
 use tidegate_proto::v1::{CloseReason, Steer, mark, steer};
@@ -165,7 +165,7 @@ fn why_to_wire(why: CloseWhy) -> u32 {
 fn reserved_to_wire(reserved: &Reserved, told: Option<Told>) -> wire::Reserved {
     let common = wire::Reserved {
         id: id(reserved.id.as_u128()),
-        project: reserved.project.to_string(),
+        project: reserved.owner.project.to_string(),
         start_ms: told.map(|told| told.over.start().as_ms()).unwrap_or_default(),
         end_ms: told.map(|told| told.over.end().as_ms()).unwrap_or_default(),
         hold_until_ms: reserved.hold_until.map(Timestamp::as_ms),
@@ -179,9 +179,7 @@ fn reserved_to_wire(reserved: &Reserved, told: Option<Told>) -> wire::Reserved {
             ways: plan::ways_to_wire(&reserved.plan),
             segments: plan::segments_to_wire(&reserved.plan),
             promise: reserved.promise.as_deref().map(plan::promise_to_wire),
-            priority: reserved.standing.priority.into(),
-            preemptible: reserved.standing.preemptible,
-            ..common
+            ..plan::stands_to_wire(reserved, common)
         };
     };
     let route = &way.route;
@@ -362,7 +360,7 @@ fn reserved_as(from: &wire::Reserved, told: Told) -> Result<Reserved, Unreadable
     let streams = u16::try_from(from.streams.max(1));
     let streams = streams.map_err(|_| bad("streams", "there are too many"))?;
     let (plan, promise, standing) = if from.segments.is_empty() {
-        if from.promise.is_some() || !from.ways.is_empty() {
+        if from.promise.is_some() || !from.ways.is_empty() || plan::is_told_apart(from) {
             return Err(bad("segments", "there are none"));
         }
         let booked = from.booked.iter().map(booked).collect();
@@ -378,14 +376,23 @@ fn reserved_as(from: &wire::Reserved, told: Told) -> Result<Reserved, Unreadable
     };
     Ok(Reserved {
         id: reservation_id(&from.id)?,
-        project: ProjectId(word("project", &from.project)?),
+        owner: plan::owner(from)?,
         plan,
         promise,
         standing,
+        borrowed: from.borrowed,
+        despite: despite(from.despite)?,
         terms: Terms { shared: from.shared, streams },
         hold_until,
         session,
     })
+}
+
+fn despite(number: i32) -> Result<Option<Reason>, Unreadable> {
+    match number {
+        0 => Ok(None),
+        number => reply::reason_of(number).map(Some).ok_or(Unreadable::Unknown),
+    }
 }
 
 fn route(from: &wire::Reserved) -> Result<Route, Unreadable> {

@@ -5,8 +5,13 @@ use tidegate_core::topology::spec::{
     BundleSpec, Capacity, Framing, HostSpec, LinkSpec, NicSpec, Node, RouteSpec, SteeringHow,
     SteeringSpec, StorageSpec,
 };
-use tidegate_core::{Losses, Maintenance, Overuse, ProjectChange, TopologySpec, Victim};
-use tidegate_policy::{Limit, MaintenanceId, Mark, MarkKind, Name, Project, Quota, Resource, Span};
+use tidegate_core::{
+    Changed, Losses, Maintenance, Overuse, Owner, PolicyChanges, TopologySpec, Victim, Whose,
+};
+use tidegate_policy::{
+    Budget, Class, ClassId, Each, Headroom, Limit, MaintenanceId, Mark, MarkKind, Name, Part,
+    Period, Project, ProjectId, Quota, Resource, Share, Span,
+};
 
 pub(super) fn name(text: &str) -> Name {
     text.parse().unwrap()
@@ -58,6 +63,7 @@ pub(super) fn spec() -> TopologySpec {
             capacity: capacity("20Gbit", "10Gbit"),
             served_via: vec![name("h")],
             mirrors: Vec::new(),
+            tier: None,
         }],
         routes: vec![RouteSpec {
             from: Node::Host(name("h")),
@@ -73,7 +79,7 @@ fn one_of_each() -> Vec<Event> {
     let session = SessionId::from_u128(2);
     let reserved = Reserved {
         id,
-        project: ProjectId::default_project(),
+        owner: ProjectId::default_project().into(),
         plan: single(between(vec![name("h")]), "storage/swift/read"),
         promise: None,
         standing: Standing::default(),
@@ -141,7 +147,7 @@ fn one_of_each_since() -> Vec<Event> {
     let Route::Between { source, destination, via, .. } = between(vec![]) else { unreachable!() };
     let steered = Reserved {
         id,
-        project: ProjectId::default_project(),
+        owner: ProjectId::default_project().into(),
         plan: single(
             Route::Between { source, destination, via, path: Some(2), steers },
             "links/l/forward",
@@ -254,26 +260,126 @@ fn policy() -> Vec<Event> {
         rate_each: None,
         duration_each: Span::from_ms(1),
         horizon: Some(Span::MAX),
+        ..Quota::default()
     };
     let labels = [("team".to_owned(), "lab".to_owned()), ("a".into(), "b".into())].into();
     let parent = Some(ProjectId::default_project());
     let after = Project { id: lab.clone(), parent, labels, quota };
     let before = Project::new(lab.clone());
     let (what, until) = (Limit::Rate, at(50_000));
-    let overuse = Overuse { project: lab, what, limit: 7, used: 8, until };
-    marked([Change::PolicyApplied {
-        version: 2,
-        changes: vec![
-            ProjectChange { before: Some(before), after: None },
-            ProjectChange { before: None, after: Some(after) },
+    let overuse = Overuse { whose: Whose::Project(lab), what, of: None, limit: 7, used: 8, until };
+    let projects = vec![
+        Changed { before: Some(before), after: None },
+        Changed { before: None, after: Some(after) },
+    ];
+    let changes = PolicyChanges { projects, classes: vec![] };
+    marked([Change::PolicyApplied { version: 2, changes, overuses: vec![overuse] }])
+}
+
+/// Everything that a quota can say.
+pub(super) fn all_of_a_quota() -> Quota {
+    let share =
+        |of: &str, part: &str| Share { of: of.parse().unwrap(), part: part.parse().unwrap() };
+    let budget = |period, bytes| Budget { period, bytes: ByteCount::new(bytes) };
+    Quota {
+        rate: Some(rate("5Gbit")),
+        reservations: Some(1),
+        rate_each: Some(rate("0bit")),
+        duration_each: Span::from_ms(1),
+        horizon: Some(Span::MAX),
+        shares: vec![share("network", "12.5%"), share("storage/swift-*", "0%")],
+        principals: Some(u32::MAX),
+        each: Each {
+            rate: Some(rate("1Gbit")),
+            reservations: Some(0),
+            shares: vec![share("all", "100%")],
+            budgets: vec![budget(Period::Month, 7)],
+        },
+        budgets: vec![budget(Period::Day, 0), budget(Period::Week, 1 << 60)],
+        weekly: vec![("mon-fri 08:00-18:00".parse().unwrap(), rate("1Gbit"))],
+        overrides: vec![(Interval::new(at(1), at(90_000)).unwrap(), rate("0bit"))],
+        zone: "Europe/Berlin".parse().unwrap(),
+    }
+}
+
+/// A class of which nothing is said, and one of which everything is.
+pub(super) fn all_of_a_class() -> Vec<Class> {
+    let plain = Class::new(ClassId(name("plain")));
+    let silver = Class {
+        ratio: "1:1.5".parse().unwrap(),
+        weight: 1000,
+        priority: 9,
+        preemptible: true,
+        lane_share: Some(Part::ALL),
+        headroom: Some(Headroom { part: "10%".parse().unwrap(), longest: "10m".parse().unwrap() }),
+        no_show_grace: Span::from_ms(1),
+        hold_for: Some(Span::from_secs(30)),
+        projects: [ProjectId(name("lab"))].into(),
+        tiers: [name("ssd"), name("hdd")].into(),
+        ..Class::new(ClassId(name("silver")))
+    };
+    vec![plain, silver]
+}
+
+/// An overuse of each kind, of everybody who can have one.
+pub(super) fn all_overuses() -> Vec<Overuse> {
+    let (lab, ann) = (ProjectId(name("lab")), "ann@example.org".parse().unwrap());
+    let of = Some(LaneName::new("links/l/forward"));
+    let over = |whose, what, of| Overuse { whose, what, of, limit: 7, used: 8, until: at(50_000) };
+    vec![
+        over(Whose::Project(lab.clone()), Limit::Share, of.clone()),
+        over(Whose::Project(lab.clone()), Limit::Principals, None),
+        over(Whose::Principal(lab.clone(), ann), Limit::Reservations, None),
+        over(Whose::Class(ClassId(name("silver"))), Limit::Share, of),
+        over(Whose::Project(lab.clone()), Limit::Budget(Period::Day), None),
+        over(Whose::Project(lab.clone()), Limit::Budget(Period::Week), None),
+        over(Whose::Project(lab), Limit::Budget(Period::Month), None),
+    ]
+}
+
+/// What came with classes.
+fn classes() -> Vec<Event> {
+    let lab = Project { quota: all_of_a_quota(), ..Project::new(ProjectId(name("lab"))) };
+    let mut classes = all_of_a_class().into_iter();
+    let changes = PolicyChanges {
+        projects: vec![Changed { before: Some(Project::new(lab.id.clone())), after: Some(lab) }],
+        classes: vec![
+            Changed { before: classes.next(), after: None },
+            Changed { before: None, after: classes.next() },
         ],
-        overuses: vec![overuse],
-    }])
+    };
+    let reserved = Reserved {
+        id: ReservationId::from_u128(7),
+        owner: Owner {
+            project: ProjectId::default_project(),
+            principal: Some("ann@example.org".parse().unwrap()),
+            class: Some(ClassId(name("silver"))),
+            labels: [("run".to_owned(), "7".to_owned()), ("a".into(), "".into())].into(),
+        },
+        plan: single(between(vec![]), "storage/swift/read"),
+        promise: None,
+        standing: Standing { ratio: "1:1.5".parse().unwrap(), weight: 7, ..Standing::default() },
+        terms: Terms { shared: true, streams: 1 },
+        hold_until: None,
+        session: None,
+    };
+    // One of nobody in particular but somebody.
+    let owner =
+        Owner { principal: Some("bob".parse().unwrap()), ..ProjectId::default_project().into() };
+    let plain = Reserved { owner, standing: Standing::default(), ..reserved.clone() };
+    let mut tiered = spec();
+    tiered.storage[0].tier = Some(name("ssd"));
+    marked([
+        Change::PolicyApplied { version: 3, changes, overuses: all_overuses() },
+        Change::Reserved(Box::new(reserved)),
+        Change::Reserved(Box::new(plain)),
+        Change::TopologyApplied { spec: Box::new(tiered), version: 9, losses: Losses::default() },
+    ])
 }
 
 #[test]
 fn every_event_reads_back_as_it_was() {
-    for events in [one_of_each(), one_of_each_since(), network(), policy()] {
+    for events in [one_of_each(), one_of_each_since(), network(), policy(), classes()] {
         assert_eq!(decode(&encode(&events)).unwrap(), events);
     }
     let whys = [
@@ -298,6 +404,7 @@ fn the_bytes_are_those_of_every_version_before() {
         (one_of_each_since(), include_str!("../tests/golden/events-2.hex")),
         (network(), include_str!("../tests/golden/events-3.hex")),
         (policy(), include_str!("../tests/golden/events-5.hex")),
+        (classes(), include_str!("../tests/golden/events-6.hex")),
     ];
     for (events, golden) in golden {
         let hex: String = encode(&events).iter().map(|byte| format!("{byte:02x}")).collect();

@@ -20,6 +20,7 @@ mod deadline;
 mod effort;
 mod fields;
 mod filter;
+mod history;
 mod pokes;
 mod recorder;
 mod rpc;
@@ -40,6 +41,6 @@ pub use recorder::RecorderError;
 pub mod law {
     pub use crate::clock::Steady;
     pub use crate::convert::reply::{reservation, session};
-    pub use crate::convert::request::Beat;
+    pub use crate::convert::request::{Beat, Usage};
     pub use crate::writer::{Beaten, Heard, hear};
 }

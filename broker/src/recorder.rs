@@ -132,9 +132,15 @@ fn plan_bytes(event: &Event) -> usize {
         let each = lanes.iter().map(|lane| lane.as_str().len().saturating_add(NUMBER));
         each.fold(0, usize::saturating_add)
     };
-    let (plan, promise) = match &event.change {
-        Change::Reserved(reserved) => (&reserved.plan, reserved.promise.as_deref()),
-        Change::Moved(moved) => (&moved.plan, None),
+    let (plan, promise, labels) = match &event.change {
+        Change::Reserved(reserved) => {
+            let labels = reserved.owner.labels.iter();
+            let each = labels.map(|(key, value)| key.len().saturating_add(value.len()));
+            let bytes = each.map(|bytes| bytes.saturating_add(NUMBER));
+            let bytes = bytes.fold(0, usize::saturating_add);
+            (&reserved.plan, reserved.promise.as_deref(), bytes)
+        }
+        Change::Moved(moved) => (&moved.plan, None, 0),
         _ => return 0,
     };
     let ways = plan.ways.iter().map(|way| {
@@ -156,7 +162,7 @@ fn plan_bytes(event: &Event) -> usize {
         }
         Ways::Lanes(named) => lanes(named),
     });
-    let parts = ways.chain(segments).chain(promised).chain([8 * NAMED]);
+    let parts = ways.chain(segments).chain(promised).chain([10 * NAMED, labels]);
     parts.fold(FRAME, usize::saturating_add)
 }
 

@@ -30,7 +30,7 @@ impl Scope {
 
     /// Whether it belongs to the project; whether the filter holds is asked of its wire form.
     pub(crate) fn has(&self, reservation: &Reservation) -> bool {
-        self.project.as_ref().is_none_or(|project| *project == reservation.project)
+        self.project.as_ref().is_none_or(|project| *project == reservation.owner.project)
     }
 
     /// Whether the filter holds.

@@ -177,6 +177,7 @@ fn code_of(fault: &Fault) -> (Code, &'static str) {
         Fault::LanesInUse { .. } => (Code::FailedPrecondition, "LANES_IN_USE"),
         Fault::StalePolicy { .. } => (Code::Aborted, "ETAG_STALE"),
         Fault::ProjectInUse { .. } => (Code::FailedPrecondition, "PROJECT_IN_USE"),
+        Fault::ClassInUse { .. } => (Code::FailedPrecondition, "CLASS_IN_USE"),
         Fault::QuotasInUse(_) => (Code::FailedPrecondition, "QUOTAS_IN_USE"),
         Fault::Full { .. } => (Code::ResourceExhausted, "FULL"),
         Fault::Within { fault, .. } => code_of(fault),
@@ -216,7 +217,7 @@ fn detail(details: &mut ErrorDetails, fault: &Fault) {
         Fault::QuotasInUse(overuses) => {
             let mut room = DETAILS_MAX;
             for overuse in overuses {
-                let (name, why) = (format!("projects/{}", overuse.project), overuse.to_string());
+                let (name, why) = (overuse.whose.to_string(), overuse.to_string());
                 if !fits(&mut room, &name, &why) {
                     break;
                 }
@@ -230,6 +231,10 @@ fn detail(details: &mut ErrorDetails, fault: &Fault) {
                 format!("projects/{project}"),
                 why,
             );
+        }
+        Fault::ClassInUse { class, live } => {
+            let why = format!("{live} live reservations");
+            details.add_precondition_failure_violation("CLASS", format!("classes/{class}"), why);
         }
         Fault::IllegalStep { id, step, .. } => {
             details.add_precondition_failure_violation("STATE", id.to_string(), *step);

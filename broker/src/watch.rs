@@ -283,7 +283,7 @@ impl Watcher {
         let left = match &changed.after {
             Some(after) => shown(after),
             None => v1::Reservation {
-                name: reply::reservation_name(&before.project, changed.id),
+                name: reply::reservation_name(&before.owner.project, changed.id),
                 ..v1::Reservation::default()
             },
         };

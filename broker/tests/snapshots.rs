@@ -219,7 +219,7 @@ fn an_audit_finds_what_was_planted() {
     let route = model.plan.route().unwrap().clone();
     let overbooked = Reserved {
         id: tidegate_policy::ReservationId::from_u128(99),
-        project: model.project.clone(),
+        owner: model.owner.clone(),
         plan: Plan::single(route, over, model.rate(), booked),
         promise: None,
         standing: model.standing,

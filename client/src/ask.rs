@@ -1,14 +1,15 @@
 //! What is asked for: a rate, fixed or within bounds, or a volume by a deadline, between endpoints or
 //! on named lanes; or exactly what a refusal offered.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use tidegate_policy::{
-    BitRate, ByteCount, Endpoint, Name, ParseError, ProjectId, RequestId, SessionId, Span,
-    Timestamp,
+    BitRate, ByteCount, ClassId, Endpoint, Name, ParseError, Principal, ProjectId, RequestId,
+    SessionId, Span, Timestamp,
 };
 use tidegate_proto::v1;
 
@@ -93,6 +94,12 @@ pub struct Ask {
     pub preemptible: bool,
     /// Who it belongs to.
     pub project: ProjectId,
+    /// The class of service; of its ratio depends how much of a rate is promised. `None` means all of it.
+    pub class: Option<ClassId>,
+    /// Who asks: a user or a service, as its identity provider calls it.
+    pub principal: Option<Principal>,
+    /// What people want to know of it: at most 32, of at most 63 characters a side.
+    pub labels: BTreeMap<String, String>,
     /// Asks what the answer would be, and books nothing.
     pub validate_only: bool,
     /// What makes asking twice the same as asking once.
@@ -369,6 +376,9 @@ impl Ask {
             priority: 0,
             preemptible: false,
             project: ProjectId::default_project(),
+            class: None,
+            principal: None,
+            labels: BTreeMap::new(),
             validate_only: false,
             request_id: wire::new_request_id(),
             misfit: None,
@@ -430,6 +440,27 @@ impl Ask {
     #[must_use]
     pub fn project(mut self, project: ProjectId) -> Self {
         self.project = project;
+        self
+    }
+
+    /// Asks in this class of service.
+    #[must_use]
+    pub fn class(mut self, class: ClassId) -> Self {
+        self.class = Some(class);
+        self
+    }
+
+    /// Says who asks.
+    #[must_use]
+    pub fn principal(mut self, principal: Principal) -> Self {
+        self.principal = Some(principal);
+        self
+    }
+
+    /// Says one more thing of it, such as which run it belongs to.
+    #[must_use]
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(key.into(), value.into());
         self
     }
 

@@ -164,6 +164,12 @@ pub enum ClientError {
         /// What the broker said.
         why: String,
     },
+    /// The class of service has live reservations.
+    #[error("{why}")]
+    ClassInUse {
+        /// What the broker said.
+        why: String,
+    },
     /// The change would take quotas below what is used.
     #[error("{why}")]
     QuotasInUse {

@@ -7,7 +7,7 @@ use tidegate_proto::v1;
 
 use crate::ask::{Along, Ask, Between, End, OfferToken, Rigid, Shape, Transfer, Want, Wish};
 use crate::error::ClientError;
-use crate::policy::QuotaBlocker;
+use crate::policy::{QuotaBlocker, RuleBlocker};
 use crate::reservation::{Reservation, State, Timing, relays};
 use crate::wire;
 
@@ -33,8 +33,9 @@ use crate::wire;
 /// #     token: Some("o1.f00".parse()?),
 /// # };
 /// # let reason = RefusalReason::NoHeadroom;
-/// # let (blockers, quotas) = (Vec::new(), Vec::new());
-/// # let refusal = Refusal { reason, blockers, quotas, offers: vec![offer], held: None };
+/// # let (blockers, rules, quotas) = Default::default();
+/// # let offers = vec![offer];
+/// # let refusal = Refusal { reason, blockers, rules, quotas, offers, held: None };
 /// assert_eq!(
 ///     refusal.to_string(),
 ///     "refused: others have booked what it needs\n\
@@ -60,8 +61,10 @@ pub struct Refusal {
     /// is finished, then what carries less, by how much. Take one with
     /// [`Client::take`](crate::connect::Client::take) or [`CounterOffer::ask`].
     pub offers: Vec<CounterOffer>,
+    /// Every admission rule that denies it, at most 16.
+    pub rules: Vec<RuleBlocker>,
     /// Every limit of a quota that is in the way and no lane. The quota of a rate is a lane,
-    /// `projects/PROJECT/rate`, and among the blockers.
+    /// `projects/PROJECT/rate`, and a share of a lane is one as well: both are among the blockers.
     pub quotas: Vec<QuotaBlocker>,
     /// The best offer, held, if [`Ask::hold_best_offer`] was asked for. Confirm it, or let it lapse.
     pub held: Option<Box<Reservation>>,
@@ -70,6 +73,12 @@ pub struct Refusal {
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalReason {
+    /// An admission rule denies it.
+    RuleDenied,
+    /// Its project may not use its class of service.
+    ClassNotAllowed,
+    /// No storage that is named is of a tier that its class is satisfied with.
+    NoTier,
     /// More than a quota allows, whatever is booked.
     AboveQuota,
     /// What a quota allows is used by others of the project, or of those beside it.
@@ -236,35 +245,66 @@ impl Blocker {
 
 impl Refusal {
     pub(crate) fn from_wire(wire: v1::Refusal, timing: Timing) -> Result<Self, ClientError> {
-        use v1::refusal::Reason;
-        let reason = match Reason::try_from(wire.reason) {
-            Ok(Reason::AboveQuota) => RefusalReason::AboveQuota,
-            Ok(Reason::QuotaExhausted) => RefusalReason::QuotaExhausted,
-            Ok(Reason::NoPath) => RefusalReason::NoPath,
-            Ok(Reason::RateAboveCapacity) => RefusalReason::RateAboveCapacity,
-            Ok(Reason::NoHeadroom) => RefusalReason::NoHeadroom,
-            Ok(Reason::Drained) => RefusalReason::Drained,
-            Ok(Reason::OthersRefused) => RefusalReason::OthersRefused,
-            Ok(Reason::OtherTaken) => RefusalReason::OtherTaken,
-            Ok(Reason::Unspecified) | Err(_) => RefusalReason::Unknown(wire.reason),
-        };
+        let reason = RefusalReason::from_wire(wire.reason);
         let blockers = wire.blockers.into_iter().map(Blocker::from_wire);
         let offers = wire.offers.into_iter().map(CounterOffer::from_wire);
+        let rules = wire.rules.into_iter().map(RuleBlocker::from_wire);
         let quotas = wire.quotas.into_iter().map(QuotaBlocker::from_wire);
         let held = wire.held.map(|held| Reservation::from_wire(held, timing));
         Ok(Self {
             reason,
             blockers: blockers.collect::<Result<_, _>>()?,
             offers: offers.collect::<Result<_, _>>()?,
+            rules: rules.collect::<Result<_, _>>()?,
             quotas: quotas.collect::<Result<_, _>>()?,
             held: held.transpose()?.map(Box::new),
         })
+    }
+
+    /// One that is not an answer to anybody: nothing is held with it.
+    pub(crate) fn bare_from_wire(wire: v1::Refusal) -> Result<Self, ClientError> {
+        let blockers = wire.blockers.into_iter().map(Blocker::from_wire);
+        let rules = wire.rules.into_iter().map(RuleBlocker::from_wire);
+        let quotas = wire.quotas.into_iter().map(QuotaBlocker::from_wire);
+        Ok(Self {
+            reason: RefusalReason::from_wire(wire.reason),
+            blockers: blockers.collect::<Result<_, _>>()?,
+            offers: Vec::new(),
+            rules: rules.collect::<Result<_, _>>()?,
+            quotas: quotas.collect::<Result<_, _>>()?,
+            held: None,
+        })
+    }
+}
+
+impl RefusalReason {
+    pub(crate) fn from_wire(number: i32) -> Self {
+        use v1::refusal::Reason;
+        match Reason::try_from(number) {
+            Ok(Reason::RuleDenied) => Self::RuleDenied,
+            Ok(Reason::ClassNotAllowed) => Self::ClassNotAllowed,
+            Ok(Reason::NoTier) => Self::NoTier,
+            Ok(Reason::AboveQuota) => Self::AboveQuota,
+            Ok(Reason::QuotaExhausted) => Self::QuotaExhausted,
+            Ok(Reason::NoPath) => Self::NoPath,
+            Ok(Reason::RateAboveCapacity) => Self::RateAboveCapacity,
+            Ok(Reason::NoHeadroom) => Self::NoHeadroom,
+            Ok(Reason::Drained) => Self::Drained,
+            Ok(Reason::OthersRefused) => Self::OthersRefused,
+            Ok(Reason::OtherTaken) => Self::OtherTaken,
+            Ok(Reason::Unspecified) | Err(_) => Self::Unknown(number),
+        }
     }
 }
 
 impl fmt::Display for RefusalReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::RuleDenied => f.write_str("an admission rule denies it"),
+            Self::ClassNotAllowed => f.write_str("its project may not use its class of service"),
+            Self::NoTier => {
+                f.write_str("no storage that is named is of a tier that its class takes")
+            }
             Self::AboveQuota => f.write_str("it is more than a quota of its project allows"),
             Self::QuotaExhausted => f.write_str("what its project may have is used"),
             Self::NoPath => f.write_str("no path leads from any source to the destination"),
@@ -336,6 +376,9 @@ impl fmt::Display for Refusal {
         write!(f, "refused: {}", self.reason)?;
         for blocker in &self.blockers {
             write!(f, "\n  {blocker}")?;
+        }
+        for RuleBlocker { rule, message } in &self.rules {
+            write!(f, "\n  rules/{rule}: {message}")?;
         }
         for quota in &self.quotas {
             write!(f, "\n  {quota}")?;

@@ -1,11 +1,13 @@
 //! What is answered, in checked types.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use tidegate_policy::{
-    BitRate, ByteCount, Endpoint, Name, ParseError, ProjectId, ReservationId, SessionId, Timestamp,
+    BitRate, ByteCount, ClassId, Endpoint, Name, ParseError, Principal, ProjectId, ReservationId,
+    SessionId, Timestamp,
 };
 use tidegate_proto::v1;
 
@@ -13,7 +15,8 @@ pub use crate::ask::{Ask, Assurance, Between, End};
 use crate::clock::BootTime;
 use crate::error::ClientError;
 use crate::plan::{self, PlanWay, Promise, Segment};
-use crate::refusal::Refusal;
+use crate::policy::class::class_id;
+use crate::refusal::{Refusal, RefusalReason};
 use crate::steer::Steer;
 use crate::wire;
 
@@ -247,6 +250,19 @@ pub struct Reservation {
     pub priority: u8,
     /// It may be shifted, shrunk and at last closed for a higher priority.
     pub preemptible: bool,
+    /// Its class of service.
+    pub class: Option<ClassId>,
+    /// Who asked, as far as that was said.
+    pub principal: Option<Principal>,
+    /// What its asker said of it.
+    pub labels: BTreeMap<String, String>,
+    /// The payload rate that may be had at most while others leave it: what was asked for, of which
+    /// `rate` is promised. `None` where all of it is.
+    pub ceiling: Option<BitRate>,
+    /// It was granted what others lend: they may have it again.
+    pub borrowed: bool,
+    /// Why it would have been refused, had the broker not only observed: it books nothing.
+    pub observed: Option<RefusalReason>,
     /// Covers what was asked.
     pub etag: Etag,
     /// Counts what may be sent: it rises whenever rate, interval or path change, and at the close.
@@ -308,6 +324,20 @@ impl Reservation {
             priority: u8::try_from(wire.priority)
                 .map_err(|_| ClientError::bad("priority", format!("{}", wire.priority)))?,
             preemptible: wire.preemptible,
+            class: match wire.class.as_str() {
+                "" => None,
+                name => Some(class_id("class", name)?),
+            },
+            principal: match wire.principal.as_str() {
+                "" => None,
+                name => Some(name.parse().map_err(ClientError::unparsed("principal"))?),
+            },
+            labels: wire.labels,
+            borrowed: wire.borrowed,
+            observed: Some(wire.observed_reason)
+                .filter(|reason| *reason != 0)
+                .map(RefusalReason::from_wire),
+            ceiling: wire.ceiling_bps.map(|bps| wire::rate("ceiling_bps", bps)).transpose()?,
             curtailed: wire.curtailed,
             etag: Etag(wire.etag),
             plan_version: wire::count("plan_version", wire.plan_version)?,

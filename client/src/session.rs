@@ -318,7 +318,10 @@ impl Shared {
 }
 
 fn usage(name: &str, grant: &Inner) -> v1::Usage {
+    let (live_version, live) = grant.live_obeyed();
     v1::Usage {
+        live_version: i64::try_from(live_version).unwrap_or(i64::MAX),
+        live_bps: wire::to_rate(live),
         reservation: name.to_owned(),
         used_bytes: wire::to_bytes(grant.moved()),
         plan_version: i64::try_from(grant.obeyed()).unwrap_or(i64::MAX),

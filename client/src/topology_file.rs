@@ -29,6 +29,7 @@
 //! write = "10Gbit"
 //! served_via = ["compute-1"]
 //! mirrors = ["swift-west"]    # hold the same objects
+//! tier = "ssd"            # its quality, as classes of service name it
 //!
 //! [[storage]]
 //! name = "swift-west"

@@ -268,13 +268,15 @@ fn storage() -> impl Strategy<Value = v1::Storage> {
     let place =
         prop_oneof![name().prop_map(Place::Host), name().prop_map(Place::Switch)].prop_map(Some);
     let names = || prop::collection::vec(name(), 0..3);
-    (name(), place, capacity(), names(), names()).prop_map(
-        |(name, place, capacity, served_via, mirrors)| v1::Storage {
+    let tier = prop_oneof![Just(String::new()), name()];
+    (name(), place, capacity(), names(), names(), tier).prop_map(
+        |(name, place, capacity, served_via, mirrors, tier)| v1::Storage {
             name,
             place,
             capacity,
             served_via,
             mirrors,
+            tier,
         },
     )
 }

@@ -62,6 +62,13 @@ pub struct Quota {
     pub overrides: Vec<(Interval, BitRate)>,
     /// Whose days, weeks, months and hours are meant.
     pub zone: Zone,
+    /// How much of `rate` those beside it may have while it does not use it itself; nothing if unset.
+    pub lend: Option<BitRate>,
+    /// How much beyond `rate` it may have of what those beside it lend; nothing if unset. Only who can be
+    /// preempted gets it.
+    pub borrow: Option<BitRate>,
+    /// What those below it may borrow beside what they lend each other.
+    pub pool: Option<BitRate>,
 }
 
 /// So many payload bytes in each period.
@@ -326,6 +333,12 @@ impl Quota {
         })
     }
 
+    /// Whether it lends, borrows, or has something to be borrowed.
+    #[must_use]
+    pub fn shares_out(&self) -> bool {
+        self.lend.is_some() || self.borrow.is_some() || self.pool.is_some()
+    }
+
     /// Whether it limits the rate at any time.
     #[must_use]
     pub fn limits_rate(&self) -> bool {
@@ -348,6 +361,12 @@ impl Quota {
             let periods: BTreeSet<Period> = budgets.iter().map(|budget| budget.period).collect();
             if periods.len() < budgets.len() {
                 faults.push((field, "a period is named twice; say one budget for each".into()));
+            }
+        }
+        for (field, rate) in [("quota.lend", self.lend), ("quota.borrow", self.borrow)] {
+            if rate.is_some() && !self.limits_rate() && self.pool.is_none() {
+                let why = "it has no rate of its own; set rate, or pool for those below it";
+                faults.push((field, why.into()));
             }
         }
         let profile = self.profile().map(|profile| profile.faults()).unwrap_or_default();

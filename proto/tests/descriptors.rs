@@ -50,7 +50,7 @@ fn every_mutation_requires_an_id() {
 fn every_number_wears_its_unit() {
     let units = ["_bps", "_bytes", "_ppm", "_ms", "_count", "_size", "_limit"];
     // Counters, ranks and codes, and counts that are named after what they count.
-    let plain = ["version", "sequence", "cost", "path", "why", "code", "way", "priority"];
+    let plain = ["version", "sequence", "cost", "path", "why", "code", "way", "priority", "weight"];
     let counted = ["streams", "steps", "members", "paths", "times", "weeks"];
     let mut bare = Vec::new();
     for message in messages(&pool()) {

@@ -60,6 +60,29 @@ pub enum Command {
     ApplyPolicy(Box<PolicyAsk>),
 }
 
+impl Command {
+    /// The reservations that it asks for.
+    #[must_use]
+    pub fn asks(&self) -> &[Ask] {
+        match self {
+            Self::Reserve(ask) => std::slice::from_ref(&**ask),
+            Self::ReserveAll(batch) => &batch.asks,
+            Self::Confirm(_)
+            | Self::ExtendHold(..)
+            | Self::Modify(_)
+            | Self::Release(_)
+            | Self::OpenSession(_)
+            | Self::CloseSession(_)
+            | Self::ApplyTopology { .. }
+            | Self::Drain(_)
+            | Self::Undrain(_)
+            | Self::CreateMaintenance(_)
+            | Self::DeleteMaintenance(_)
+            | Self::ApplyPolicy(_) => &[],
+        }
+    }
+}
+
 /// A reservation that is to change, as its asker knows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Target {

@@ -195,6 +195,8 @@ pub struct Reserved {
     pub hold_until: Option<Timestamp>,
     /// The session it is bound to.
     pub session: Option<SessionId>,
+    /// It has more than its project's own at some instant: what others lend.
+    pub borrowed: bool,
     /// Why it would have been refused, had the broker not only observed: it books nothing.
     pub despite: Option<Reason>,
 }

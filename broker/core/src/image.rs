@@ -334,6 +334,7 @@ mod tests {
             from: Timestamp::EPOCH,
             session: Some(session.id),
             despite: None,
+            borrowed: false,
             kept: Vec::new(),
             curtailed: false,
             last_move: None,

@@ -32,6 +32,7 @@ mod planner;
 pub mod policy;
 pub mod promise;
 pub mod refusal;
+pub mod rehearsal;
 pub mod reservation;
 pub mod session;
 pub mod timeline;

@@ -46,4 +46,6 @@ pub struct Account {
     pub ratio: Overcommit,
     /// It lasts longer than what may use the headroom of its class.
     pub long: bool,
+    /// It may have what others lend: they can have it again.
+    pub borrows: bool,
 }

@@ -33,6 +33,8 @@ pub struct Reservation {
     pub from: Timestamp,
     /// The session it is bound to.
     pub session: Option<SessionId>,
+    /// It was granted what others lend: they may have it again.
+    pub borrowed: bool,
     /// Why it would have been refused, had the broker not only observed: it books nothing, and no quota
     /// counts it.
     pub despite: Option<Reason>,
@@ -332,8 +334,18 @@ impl Reservation {
         created: Timestamp,
         created_by: Option<RequestId>,
     ) -> Option<Self> {
-        let Reserved { id, owner, plan, promise, standing, terms, hold_until, session, despite } =
-            reserved;
+        let Reserved {
+            id,
+            owner,
+            plan,
+            promise,
+            standing,
+            terms,
+            hold_until,
+            session,
+            despite,
+            borrowed,
+        } = reserved;
         let interval = plan.interval().filter(|_| plan.is_sound())?;
         let state = match hold_until {
             Some(until) => State::Held { until },
@@ -350,6 +362,7 @@ impl Reservation {
             from: interval.start(),
             session,
             despite,
+            borrowed,
             kept: Vec::new(),
             curtailed: false,
             last_move: None,

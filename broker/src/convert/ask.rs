@@ -3,8 +3,8 @@
 use tidegate_core::command::{LANES_MAX, SOURCES_MAX, VIA_MAX};
 use tidegate_core::lane::LaneName;
 use tidegate_core::machine::Query;
-use tidegate_core::{Ask, PRIORITY_MAX, Shape, Standing, Terms, Until, Ways};
-use tidegate_policy::{Endpoint, Interval, Name};
+use tidegate_core::{Ask, Owner, PRIORITY_MAX, Shape, Standing, Terms, Until, Ways};
+use tidegate_policy::{ClassId, Endpoint, Interval, Name, Principal, project as projects};
 use tidegate_proto::v1;
 use tidegate_proto::v1::create_reservation_request::Shape as WireShape;
 
@@ -25,7 +25,7 @@ struct Said<'a> {
 
 /// A request for a reservation, but for its id.
 pub(super) fn ask(fields: &mut Fields, message: &v1::CreateReservationRequest) -> Option<Ask> {
-    let project = project(fields, "parent", &message.parent);
+    let owner = owner(fields, message);
     let hold_for = message.hold_for.map(|span| fields.span("hold_for", span));
     let session = fields.optional("session", "sessions", &message.session);
     let hold_for = hold_for.map_or(Some(None), |checked| checked.map(Some));
@@ -42,9 +42,13 @@ pub(super) fn ask(fields: &mut Fields, message: &v1::CreateReservationRequest) -
         // The rest is looked at all the same, so that everything that is wrong is said at once.
         None => said(fields, message, |_| None),
     };
-    let (ways, shape, terms) = wanted?;
+    let Wanted { ways, shape, terms, whose } = wanted?;
+    let owner = match whose {
+        Some(whose) => of_offer(fields, (owner?, !message.parent.is_empty()), whose),
+        None => owner,
+    };
     Some(Ask {
-        project: project?,
+        owner: owner?,
         ways,
         shape,
         terms,
@@ -59,18 +63,61 @@ pub(super) fn ask(fields: &mut Fields, message: &v1::CreateReservationRequest) -
 fn standing(fields: &mut Fields, message: &v1::CreateReservationRequest) -> Option<Standing> {
     let priority = fields.number("priority", message.priority, PRIORITY_MAX.into())?;
     let priority = u8::try_from(priority).ok()?;
-    Some(Standing { priority, preemptible: message.preemptible })
+    Some(Standing { priority, preemptible: message.preemptible, ..Standing::default() })
+}
+
+fn owner(fields: &mut Fields, message: &v1::CreateReservationRequest) -> Option<Owner> {
+    let project = project(fields, "parent", &message.parent);
+    let class = match message.class.as_str() {
+        "" => Some(None),
+        name => fields.named::<Name>("class", "classes", name).map(|name| Some(ClassId(name))),
+    };
+    let principal = match message.principal.as_str() {
+        "" => Some(None),
+        name => fields.word::<Principal>("principal", name).map(Some),
+    };
+    let labels = message.labels.clone();
+    if let Some(why) = projects::label_fault(&labels) {
+        fields.fault("labels", why);
+    }
+    Some(Owner { project: project?, principal: principal?, class: class?, labels })
+}
+
+/// What a request says of lanes, and whose it is, as far as an offer says that.
+struct Wanted {
+    ways: Ways,
+    shape: Shape,
+    terms: Terms,
+    whose: Option<Owner>,
+}
+
+/// Whose a request for an offer is: the offer is of its class, and what else is not said is as it was
+/// when it was offered.
+fn of_offer(
+    fields: &mut Fields,
+    (said, for_another): (Owner, bool),
+    offered: Owner,
+) -> Option<Owner> {
+    if said.class.is_some() && said.class != offered.class {
+        let of = offered.class.map_or("no class".into(), |class| format!("classes/{class}"));
+        fields.fault("class", format!("the offer is of {of}; leave it out"));
+        return None;
+    }
+    let labels = if said.labels.is_empty() { offered.labels } else { said.labels };
+    let principal = said.principal.or(offered.principal);
+    let project = if for_another { said.project } else { offered.project };
+    Some(Owner { project, principal, class: offered.class, labels })
 }
 
 fn said(
     fields: &mut Fields,
     message: &v1::CreateReservationRequest,
     shape: impl FnOnce(&mut Fields) -> Option<Shape>,
-) -> Option<(Ways, Shape, Terms)> {
+) -> Option<Wanted> {
     let ways = ways(fields, &Said::of(message));
     let terms = terms(fields, message.assurance, message.streams);
     let shape = shape(fields);
-    Some((ways?, shape?, terms?))
+    Some(Wanted { ways: ways?, shape: shape?, terms: terms?, whose: None })
 }
 
 /// What an offer says, which leaves nothing else to say.
@@ -78,7 +125,7 @@ fn offered(
     fields: &mut Fields,
     message: &v1::CreateReservationRequest,
     token: &str,
-) -> Option<(Ways, Shape, Terms)> {
+) -> Option<Wanted> {
     let said = [
         ("sources", !message.sources.is_empty()),
         ("destination", !message.destination.is_empty()),
@@ -96,8 +143,8 @@ fn offered(
     let offered = offer::read(token).and_then(|offered| {
         let mut inside = Fields::default();
         let ask = ask(&mut inside, &offered);
-        let Ask { ways, shape, terms, .. } = inside.finish(ask).ok()?;
-        Some((ways, exactly(shape)?, terms))
+        let Ask { ways, shape, terms, owner, .. } = inside.finish(ask).ok()?;
+        Some(Wanted { ways, shape: exactly(shape)?, terms, whose: Some(owner) })
     });
     if offered.is_none() {
         fields.fault("offer_token", "it is no token of an offer; copy it whole from a refusal");

@@ -108,10 +108,11 @@ fn entry_of_batch(
             fields.fault(field, "it is said for the whole batch or not at all; leave it out here");
         }
     }
-    let ask = ask(fields, entry)?;
-    let named = !entry.parent.is_empty();
-    let project = if named { ask.project.clone() } else { whose?.clone() };
-    Some(Ask { project, ..ask })
+    let mut ask = ask(fields, entry)?;
+    if entry.parent.is_empty() {
+        ask.owner.project = whose?.clone();
+    }
+    Some(ask)
 }
 
 /// Whether a request says when it begins: a week later than now is another instant for everybody.

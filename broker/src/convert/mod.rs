@@ -3,14 +3,20 @@
 
 pub(crate) mod ask;
 pub(crate) mod batch;
+pub(crate) mod class;
+pub(crate) mod effective;
+pub(crate) mod limits;
 pub(crate) mod look;
 pub(crate) mod network;
 pub(crate) mod offer;
 mod plan;
 pub(crate) mod policy;
+pub(crate) mod quota;
 pub(crate) mod reads;
+pub(crate) mod rehearsal;
 pub(crate) mod reply;
 pub(crate) mod request;
+pub(crate) mod rule;
 pub(crate) mod topology;
 
 use tidegate_core::FieldFault;

@@ -11,6 +11,7 @@ use tidegate_proto::v1;
 use tidegate_proto::v1::create_reservation_request::Shape as WireShape;
 
 use super::reply::{hosts, int, time};
+use super::{class, policy};
 
 /// What every token begins with: the version of its form.
 const FORM: &str = "o1.";
@@ -21,6 +22,7 @@ const CHECKSUM_BYTES: usize = 4;
 /// The token that asks for exactly this offer. Of a volume it says what the request that was
 /// refused, `asked`, says beside it.
 pub(crate) fn token(offer: &CounterOffer, asked: Option<&Ask>) -> String {
+    let owner = asked.map(|asked| &asked.owner);
     let (ways, shape) = match asked.map(|asked| offer.ask(asked)) {
         Some(Ask {
             ways,
@@ -50,6 +52,14 @@ pub(crate) fn token(offer: &CounterOffer, asked: Option<&Ask>) -> String {
         shape: Some(shape),
         assurance: if offer.terms.shared { v1::Assurance::Shared.into() } else { 0 },
         streams: if offer.terms.streams == 1 { 0 } else { offer.terms.streams.into() },
+        parent: owner.map(|owner| policy::name(&owner.project)).unwrap_or_default(),
+        // A rate that is offered is a rate of its class.
+        class: owner.and_then(|owner| owner.class.as_ref()).map(class::name).unwrap_or_default(),
+        principal: owner
+            .and_then(|owner| owner.principal.as_ref())
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        labels: owner.map(|owner| owner.labels.clone()).unwrap_or_default(),
         ..Default::default()
     };
     match &ways {
@@ -97,8 +107,8 @@ pub(super) fn read(token: &str) -> Option<v1::CreateReservationRequest> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_core::{OfferKind, Standing, Terms};
-    use tidegate_policy::{ByteCount, Interval, ProjectId, Timestamp};
+    use tidegate_core::{OfferKind, Owner, Standing, Terms};
+    use tidegate_policy::{ByteCount, ClassId, Interval, ProjectId, Timestamp};
 
     fn offer() -> CounterOffer {
         let at = |ms| Timestamp::from_ms(ms).unwrap();
@@ -122,7 +132,12 @@ mod tests {
     fn asked() -> Ask {
         let at = |ms| Timestamp::from_ms(ms).unwrap();
         Ask {
-            project: ProjectId::default_project(),
+            owner: Owner {
+                principal: Some("ann@example.org".parse().unwrap()),
+                class: Some(ClassId("bronze".parse().unwrap())),
+                labels: [("run".into(), "7".into())].into(),
+                ..ProjectId::default_project().into()
+            },
             ways: Ways::Between {
                 sources: vec!["storage/p".parse().unwrap(), "storage/q".parse().unwrap()],
                 destination: "hosts/h".parse().unwrap(),
@@ -142,7 +157,7 @@ mod tests {
             session: None,
             hold_best_offer: true,
             movable: true,
-            standing: Standing { priority: 3, preemptible: true },
+            standing: Standing { priority: 3, preemptible: true, ..Standing::default() },
         }
     }
 
@@ -180,6 +195,9 @@ mod tests {
             split: true,
         };
         assert_eq!(request.shape, Some(WireShape::Transfer(transfer)));
+        let whose = (request.class.as_str(), request.principal.as_str());
+        assert_eq!(whose, ("classes/bronze", "ann@example.org"));
+        assert_eq!(request.labels, [("run".to_owned(), "7".to_owned())].into());
         // From the backend that is offered instead, by whichever of its paths.
         let other = CounterOffer { kind: OfferKind::OtherSource, ..less };
         let request = read(&token(&other, Some(&asked()))).unwrap();

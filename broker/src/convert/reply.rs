@@ -4,15 +4,16 @@ use prost_types::{Duration, Timestamp as WireTimestamp};
 use tidegate_core::reservation::{Phase, State};
 use tidegate_core::topology::{How, Steer};
 use tidegate_core::{
-    Ask, Blocker, CloseWhy, CounterOffer, Machine, MoveWhy, OfferKind, Reason, Refusal,
+    Ask, Blocker, CloseWhy, CounterOffer, LiveRate, Machine, MoveWhy, OfferKind, Reason, Refusal,
     Reservation, Route, Session, SessionState, Terms,
 };
 use tidegate_policy::{
-    ByteCount, MarkKind, Name, ProjectId, ReservationId, SessionId, Span, Timestamp,
+    BitRate, ByteCount, MarkKind, Name, Overcommit, ProjectId, ReservationId, SessionId, Span,
+    Timestamp,
 };
 use tidegate_proto::v1;
 
-use super::{plan, policy};
+use super::{class, limits, plan, rule};
 use crate::config::SessionConfig;
 
 /// A number for the wire; what would not fit into 63 bits does not occur.
@@ -43,7 +44,7 @@ pub(crate) fn reservation_name(project: &ProjectId, id: ReservationId) -> String
 /// The name of a reservation of which only the identifier is told.
 pub(crate) fn name_in(machine: &Machine, id: ReservationId) -> String {
     match machine.reservation(id) {
-        Some(found) => reservation_name(&found.project, id),
+        Some(found) => reservation_name(&found.owner.project, id),
         None => unknown_name(id),
     }
 }
@@ -77,7 +78,7 @@ pub fn reservation(reservation: &Reservation, now: Timestamp, used: ByteCount) -
     let route = reservation.plan.route();
     let promise = reservation.promise.as_deref();
     v1::Reservation {
-        name: reservation_name(&reservation.project, reservation.id),
+        name: reservation_name(&reservation.owner.project, reservation.id),
         state: state(reservation.state).into(),
         phase: phase(reservation.phase(now)).into(),
         close_reason: close_reason(reservation.state).into(),
@@ -110,7 +111,26 @@ pub fn reservation(reservation: &Reservation, now: Timestamp, used: ByteCount) -
         movable: promise.is_some_and(|promise| promise.movable),
         priority: reservation.standing.priority.into(),
         preemptible: reservation.standing.preemptible,
+        class: reservation.owner.class.as_ref().map(class::name).unwrap_or_default(),
+        principal: reservation
+            .owner
+            .principal
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        labels: reservation.owner.labels.clone(),
+        ceiling_bps: ceiling(reservation).map(|rate| int(rate.bps())),
+        borrowed: reservation.borrowed,
+        observed_reason: reservation.despite.map_or(0, |why| reason(why).into()),
     }
+}
+
+/// What may be had at most of a rate of which only a part is promised; of a volume all is.
+fn ceiling(reservation: &Reservation) -> Option<BitRate> {
+    let promise = reservation.promise.as_deref();
+    let volume = promise.is_some_and(|promise| promise.what.volume().is_some());
+    let ratio = reservation.standing.ratio;
+    (ratio != Overcommit::NONE && !volume).then(|| ratio.ceiling(reservation.rate()))
 }
 
 pub(super) fn steers(steers: &[Steer]) -> Vec<v1::Steer> {
@@ -179,11 +199,11 @@ pub(crate) fn why_closed(why: CloseWhy) -> v1::CloseReason {
 }
 
 /// How a reservation stands that a beat named, of which its holder obeys the plan of the version
-/// `obeyed`; one that is unknown is closed.
+/// `obeyed`, and the live rate that it is told; one that is unknown is closed.
 pub(crate) fn grant_status(
     (id, obeyed): (ReservationId, u64),
-    machine: &Machine,
-    now: Timestamp,
+    live: Option<LiveRate>,
+    (machine, now): (&Machine, Timestamp),
 ) -> v1::GrantStatus {
     let closed = v1::GrantStatus {
         reservation: name_in(machine, id),
@@ -203,6 +223,8 @@ pub(crate) fn grant_status(
         ways: plan::ways(&found.plan),
         movable: found.is_movable(),
         offer: instead(found, machine, now),
+        live_bps: live.map_or(0, |live| int(live.rate.bps())),
+        live_version: live.map_or(0, |live| int(live.version)),
         ..closed
     }
 }
@@ -259,7 +281,23 @@ fn was_shrunk(found: &Reservation) -> bool {
 
 /// A refusal as it stands at `now` of what was `asked`, if it was a reservation.
 pub(crate) fn refusal(refusal: &Refusal, now: Timestamp, asked: Option<&Ask>) -> v1::Refusal {
-    let reason = match refusal.reason {
+    v1::Refusal {
+        reason: reason(refusal.reason).into(),
+        blockers: refusal.blockers.iter().map(blocker).collect(),
+        offers: refusal.offers.iter().map(|it| offer(it, asked)).collect(),
+        // Just made: nothing has moved under it.
+        held: refusal.held.as_deref().map(|held| reservation(held, now, ByteCount::ZERO)),
+        quotas: refusal.quotas.iter().map(limits::blocker).collect(),
+        rules: refusal.rules.iter().map(rule::blocker).collect(),
+    }
+}
+
+/// Why something is refused.
+pub(crate) fn reason(reason: Reason) -> v1::refusal::Reason {
+    match reason {
+        Reason::RuleDenied => v1::refusal::Reason::RuleDenied,
+        Reason::ClassNotAllowed => v1::refusal::Reason::ClassNotAllowed,
+        Reason::NoTier => v1::refusal::Reason::NoTier,
         Reason::AboveQuota => v1::refusal::Reason::AboveQuota,
         Reason::QuotaExhausted => v1::refusal::Reason::QuotaExhausted,
         Reason::NoPath => v1::refusal::Reason::NoPath,
@@ -268,15 +306,25 @@ pub(crate) fn refusal(refusal: &Refusal, now: Timestamp, asked: Option<&Ask>) ->
         Reason::NoHeadroom => v1::refusal::Reason::NoHeadroom,
         Reason::OthersRefused => v1::refusal::Reason::OthersRefused,
         Reason::OtherTaken => v1::refusal::Reason::OtherTaken,
-    };
-    v1::Refusal {
-        reason: reason.into(),
-        blockers: refusal.blockers.iter().map(blocker).collect(),
-        offers: refusal.offers.iter().map(|it| offer(it, asked)).collect(),
-        // Just made: nothing has moved under it.
-        held: refusal.held.as_deref().map(|held| reservation(held, now, ByteCount::ZERO)),
-        quotas: refusal.quotas.iter().map(policy::blocker).collect(),
     }
+}
+
+/// What [`reason`] says; `None` for what no broker of this version says.
+pub(crate) fn reason_of(number: i32) -> Option<Reason> {
+    Some(match v1::refusal::Reason::try_from(number).ok()? {
+        v1::refusal::Reason::RuleDenied => Reason::RuleDenied,
+        v1::refusal::Reason::ClassNotAllowed => Reason::ClassNotAllowed,
+        v1::refusal::Reason::NoTier => Reason::NoTier,
+        v1::refusal::Reason::AboveQuota => Reason::AboveQuota,
+        v1::refusal::Reason::QuotaExhausted => Reason::QuotaExhausted,
+        v1::refusal::Reason::NoPath => Reason::NoPath,
+        v1::refusal::Reason::RateAboveCapacity => Reason::RateAboveCapacity,
+        v1::refusal::Reason::Drained => Reason::Drained,
+        v1::refusal::Reason::NoHeadroom => Reason::NoHeadroom,
+        v1::refusal::Reason::OthersRefused => Reason::OthersRefused,
+        v1::refusal::Reason::OtherTaken => Reason::OtherTaken,
+        v1::refusal::Reason::Unspecified => return None,
+    })
 }
 
 fn blocker(blocker: &Blocker) -> v1::Blocker {

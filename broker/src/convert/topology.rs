@@ -119,12 +119,17 @@ fn storage(fields: &mut Fields, at: &str, storage: &v1::Storage) -> Option<Stora
     let capacity = capacity(fields, at, storage.capacity.as_ref());
     let served_via = words(fields, &format!("{at}.served_via"), &storage.served_via);
     let mirrors = words(fields, &format!("{at}.mirrors"), &storage.mirrors);
+    let tier = match storage.tier.as_str() {
+        "" => Some(None),
+        tier => fields.word(&format!("{at}.tier"), tier).map(Some),
+    };
     Some(StorageSpec {
         name: name?,
         place: place?,
         capacity: capacity?,
         served_via: served_via?,
         mirrors: mirrors?,
+        tier: tier?,
     })
 }
 
@@ -276,6 +281,7 @@ fn storage_to_wire(storage: &StorageSpec) -> v1::Storage {
         capacity: Some(capacity_to_wire(storage.capacity)),
         served_via: storage.served_via.iter().map(ToString::to_string).collect(),
         mirrors: storage.mirrors.iter().map(ToString::to_string).collect(),
+        tier: storage.tier.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 

@@ -49,7 +49,10 @@ pub fn encode(image: &Image) -> Vec<u8> {
         maintenances,
         drained,
         projects,
+        classes,
+        rules,
         policy_version,
+        spent,
     } = image;
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let ledger = wire::Ledger {
@@ -63,6 +66,9 @@ pub fn encode(image: &Image) -> Vec<u8> {
         drained: drained.iter().map(ToString::to_string).collect(),
         project_count: count(projects.len()),
         policy_version: *policy_version,
+        classes: policy::classes_to_wire(classes),
+        rules: rules.iter().map(policy::rule_to_wire).collect(),
+        spent: spent.iter().map(policy::spent_to_wire).collect(),
     };
     let mut bytes = Vec::new();
     let mut put = |piece: Kind| {
@@ -127,6 +133,9 @@ pub fn decode(mut bytes: &[u8]) -> Result<Image, Unreadable> {
     let drained: Result<Vec<_>, Unreadable> =
         ledger.drained.iter().map(|resource| word("drained", resource)).collect();
     let drained = drained?;
+    let classes = policy::classes(ledger.classes.as_ref())?;
+    let rules: Result<Vec<_>, Unreadable> = ledger.rules.iter().map(policy::rule).collect();
+    let spent: Result<Vec<_>, Unreadable> = ledger.spent.iter().map(policy::spent).collect();
     Ok(Image {
         clock,
         topology,
@@ -137,7 +146,10 @@ pub fn decode(mut bytes: &[u8]) -> Result<Image, Unreadable> {
         maintenances,
         drained,
         projects,
+        classes,
+        rules: rules?,
         policy_version: ledger.policy_version,
+        spent: spent?,
     })
 }
 
@@ -187,10 +199,12 @@ fn session(from: &wire::KeptSession) -> Result<Session, Unreadable> {
 pub(super) fn reservation_to_wire(reservation: &Reservation) -> wire::KeptReservation {
     let Reservation {
         id: it,
-        project,
+        owner,
         plan,
         promise,
         standing,
+        borrowed,
+        despite,
         terms,
         interval,
         from,
@@ -218,7 +232,18 @@ pub(super) fn reservation_to_wire(reservation: &Reservation) -> wire::KeptReserv
             (None, Some(closed))
         }
     };
-    let granted = Reserved { id: it, project, plan, promise, standing, terms, hold_until, session };
+    let granted = Reserved {
+        id: it,
+        owner,
+        plan,
+        promise,
+        standing,
+        borrowed,
+        despite,
+        terms,
+        hold_until,
+        session,
+    };
     wire::KeptReservation {
         granted: Some(reserved_to_wire(&granted, Some(Told { over: interval, from }))),
         created_ms: created.as_ms(),
@@ -237,8 +262,18 @@ pub(super) fn reservation_to_wire(reservation: &Reservation) -> wire::KeptReserv
 pub(super) fn reservation(from: &wire::KeptReservation) -> Result<Reservation, Unreadable> {
     let granted = from.granted.as_ref().ok_or_else(|| bad("granted", "it is missing"))?;
     let told = super::told(granted, from.from_ms)?;
-    let Reserved { id, project, plan, promise, standing, terms, hold_until, session } =
-        super::reserved_as(granted, told)?;
+    let Reserved {
+        id,
+        owner,
+        plan,
+        promise,
+        standing,
+        borrowed,
+        despite,
+        terms,
+        hold_until,
+        session,
+    } = super::reserved_as(granted, told)?;
     let state = match (&from.closed, hold_until) {
         (None, None) => State::Confirmed,
         (None, Some(until)) => State::Held { until },
@@ -258,10 +293,12 @@ pub(super) fn reservation(from: &wire::KeptReservation) -> Result<Reservation, U
     let kept: Result<Vec<_>, Unreadable> = from.kept.iter().map(super::kept).collect();
     Ok(Reservation {
         id,
-        project,
+        owner,
         plan,
         promise,
         standing,
+        borrowed,
+        despite,
         terms,
         interval: told.over,
         from: told.from,

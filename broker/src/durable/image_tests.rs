@@ -1,13 +1,16 @@
 //! The form of a snapshot is pinned to the byte, as that of events is.
 
-use super::super::tests::{at, between, name, single, spec};
+use super::super::tests::{
+    all_of_a_class, all_of_a_quota, all_overuses, at, between, name, single, spec,
+};
 use super::*;
 use tidegate_core::{
-    CloseWhy, Kept, Limits, Machine, Overuse, Plan, ProjectChange, Route, Standing, Terms, Victim,
+    Changed, CloseWhy, Kept, Limits, Machine, Overuse, Owner, Plan, PolicyChanges, Route, Standing,
+    Terms, Victim, Whose,
 };
 use tidegate_policy::{
-    BitRate, Interval, Limit, MaintenanceId, Project, ProjectId, Quota, ReservationId, Resource,
-    SessionId, Span,
+    BitRate, ClassId, Classes, Interval, Limit, MaintenanceId, Project, ProjectId, Quota,
+    ReservationId, Resource, SessionId, Span,
 };
 
 /// What operators did to the network, and who lost by it.
@@ -43,7 +46,7 @@ fn changed(route: Route) -> Plan {
 fn confirmed() -> Reservation {
     Reservation {
         id: ReservationId::from_u128(0x019a_a7e0_8000_7000_8000_0000_0000_0001),
-        project: ProjectId::default_project(),
+        owner: ProjectId::default_project().into(),
         plan: changed(between(vec![name("h")])),
         promise: None,
         standing: Standing::default(),
@@ -125,6 +128,7 @@ fn one_of_all() -> Image {
         maintenances,
         drained: vec![link],
         projects: vec![],
+        classes: Classes::default().iter().cloned().collect(),
         policy_version: 0,
     }
 }
@@ -140,6 +144,7 @@ fn governed(called: &str, parent: Option<&str>) -> Project {
             rate_each: None,
             duration_each: Span::from_ms(1),
             horizon: Some(Span::MAX),
+            ..Quota::default()
         },
     }
 }
@@ -147,10 +152,12 @@ fn governed(called: &str, parent: Option<&str>) -> Project {
 /// The same with projects.
 fn with_projects() -> Image {
     let projects = vec![governed("lab", None), governed("vision", Some("lab"))];
-    let changes = vec![ProjectChange { before: None, after: projects.last().cloned() }];
+    let changed = vec![Changed { before: None, after: projects.last().cloned() }];
+    let changes = PolicyChanges { projects: changed, classes: vec![] };
     let overuse = Overuse {
-        project: ProjectId(name("lab")),
+        whose: Whose::Project(ProjectId(name("lab"))),
         what: Limit::DurationEach,
+        of: None,
         limit: 1,
         used: 2,
         until: at(998),
@@ -165,13 +172,51 @@ fn with_projects() -> Image {
     image
 }
 
+/// The same with other classes, and everything that a quota can say.
+fn with_classes() -> Image {
+    let (classes, changes) = (all_of_a_class(), Vec::new());
+    let lab = Project { quota: all_of_a_quota(), ..governed("lab", None) };
+    let changed = vec![Changed { before: None, after: classes.first().cloned() }];
+    let changes = PolicyChanges { projects: changes, classes: changed };
+    let mut image = with_projects();
+    image.projects[0] = lab;
+    image.classes = classes;
+    image.answers.push(Answered {
+        id: RequestId::from_u128(10),
+        fingerprint: [9; 32],
+        outcome: Outcome::Policy { version: 3, changes, overuses: all_overuses() },
+        at: at(998),
+    });
+    let standing =
+        Standing { priority: 3, preemptible: true, ratio: "1:1.5".parse().unwrap(), weight: 7 };
+    let principal = Some("ann@example.org".parse().unwrap());
+    let labels = [("run".to_owned(), "7".to_owned())].into();
+    let class = Some(ClassId(name("silver")));
+    image.reservations[2].owner =
+        Owner { principal, class, labels, ..image.reservations[2].owner.clone() };
+    image.reservations[2].standing = standing;
+    image
+}
+
 #[test]
 fn projects_read_back_as_they_were() {
-    let image = with_projects();
-    let read = decode(&encode(&image)).unwrap();
-    assert_eq!(read, image);
-    let machine = Machine::from_image(Limits::default(), read).unwrap();
-    assert_eq!(machine.image(), image);
+    for image in [with_projects(), with_classes()] {
+        let read = decode(&encode(&image)).unwrap();
+        assert_eq!(read, image);
+        let machine = Machine::from_image(Limits::default(), read).unwrap();
+        assert_eq!(machine.image(), image);
+    }
+}
+
+#[test]
+fn a_state_of_before_classes_has_those_that_are_shipped() {
+    let none = Image { classes: vec![], ..one_of_all() };
+    assert_eq!(decode(&encode(&none)).unwrap().classes, []);
+    let ledger = wire::Ledger { format: IMAGE_FORM, ..wire::Ledger::default() };
+    let ledger = wire::Ledger { topology: Some(convert::topology::to_wire(&spec(), 1)), ..ledger };
+    let old = wire::Piece { piece: Some(Kind::Ledger(ledger)) }.encode_length_delimited_to_vec();
+    let shipped: Vec<_> = Classes::default().iter().cloned().collect();
+    assert_eq!(decode(&old).unwrap().classes, shipped);
 }
 
 #[test]
@@ -191,6 +236,7 @@ fn the_bytes_are_those_of_every_version_before() {
     for (image, golden) in [
         (one_of_all(), include_str!("../../tests/golden/snapshot-1.hex")),
         (with_projects(), include_str!("../../tests/golden/snapshot-3.hex")),
+        (with_classes(), include_str!("../../tests/golden/snapshot-4.hex")),
     ] {
         let hex: String = encode(&image).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, golden.split_whitespace().collect::<String>());

@@ -8,9 +8,11 @@ use tidegate_core::LastMove;
 use tidegate_core::event::{MoveWhy, Moved, Reserved};
 use tidegate_core::lane::LaneName;
 use tidegate_core::{
-    PRIORITY_MAX, Plan, PlanWay, Promise, Promised, Route, Segment, Standing, Ways,
+    Owner, PRIORITY_MAX, Plan, PlanWay, Promise, Promised, Route, Segment, Standing, Ways,
 };
-use tidegate_policy::{ByteCount, Interval, Name, Span, Timestamp};
+use tidegate_policy::class::WEIGHT_MAX;
+use tidegate_policy::project::label_fault;
+use tidegate_policy::{ByteCount, ClassId, Interval, Name, Overcommit, ProjectId, Span, Timestamp};
 use tidegate_proto::journal::v1 as wire;
 use wire::moved::Why;
 use wire::promise::What;
@@ -40,7 +42,11 @@ impl Told {
 
 /// The only segment and its way, if that is all that there is to say.
 pub(super) fn only(reserved: &Reserved, told: Told) -> Option<(&PlanWay, &Segment)> {
-    let plain = reserved.promise.is_none() && reserved.standing == Standing::default();
+    let plain = reserved.promise.is_none()
+        && reserved.standing == Standing::default()
+        && reserved.owner == Owner::from(reserved.owner.project.clone())
+        && !reserved.borrowed
+        && reserved.despite.is_none();
     match (reserved.plan.ways.as_slice(), reserved.plan.segments.as_slice()) {
         ([way], [only]) if plain && only.over == told.booked() => Some((way, only)),
         _ => None,
@@ -48,6 +54,25 @@ pub(super) fn only(reserved: &Reserved, told: Told) -> Option<(&PlanWay, &Segmen
 }
 
 // === to the journal ===
+
+/// Whose a reservation is and how it stands to others, beside the rest of it.
+pub(super) fn stands_to_wire(reserved: &Reserved, rest: wire::Reserved) -> wire::Reserved {
+    let Owner { project: _, principal, class, labels } = &reserved.owner;
+    let Standing { priority, preemptible, ratio, weight } = reserved.standing;
+    wire::Reserved {
+        priority: priority.into(),
+        preemptible,
+        class: class.as_ref().map(ToString::to_string).unwrap_or_default(),
+        principal: principal.as_ref().map(ToString::to_string).unwrap_or_default(),
+        labels: labels.clone(),
+        // What is as it always was is written as it always was.
+        ratio_ppm: if ratio == Overcommit::NONE { 0 } else { ratio.ppm() },
+        weight: if weight == 1 { 0 } else { weight },
+        borrowed: reserved.borrowed,
+        despite: reserved.despite.map_or(0, |why| reply::reason(why).into()),
+        ..rest
+    }
+}
 
 pub(super) fn ways_to_wire(plan: &Plan) -> Vec<wire::PlanWay> {
     plan.ways.iter().map(way_to_wire).collect()
@@ -272,7 +297,36 @@ fn volume(bytes: u64) -> Result<ByteCount, Unreadable> {
 pub(super) fn standing(from: &wire::Reserved) -> Result<Standing, Unreadable> {
     let priority = u8::try_from(from.priority).ok().filter(|it| *it <= PRIORITY_MAX);
     let priority = priority.ok_or_else(|| bad("priority", "it is too high"))?;
-    Ok(Standing { priority, preemptible: from.preemptible })
+    let ratio = match from.ratio_ppm {
+        0 => Overcommit::NONE,
+        ppm => Overcommit::from_ppm(ppm).ok_or_else(|| bad("ratio_ppm", "it is no ratio"))?,
+    };
+    if WEIGHT_MAX < from.weight {
+        return Err(bad("weight", "it is too high"));
+    }
+    Ok(Standing { priority, preemptible: from.preemptible, ratio, weight: from.weight.max(1) })
+}
+
+pub(super) fn owner(from: &wire::Reserved) -> Result<Owner, Unreadable> {
+    let principal = match from.principal.as_str() {
+        "" => None,
+        principal => Some(word("principal", principal)?),
+    };
+    let class = match from.class.as_str() {
+        "" => None,
+        class => Some(ClassId(word("class", class)?)),
+    };
+    if let Some(why) = label_fault(&from.labels) {
+        return Err(bad("labels", why));
+    }
+    let project = ProjectId(word("project", &from.project)?);
+    Ok(Owner { project, principal, class, labels: from.labels.clone() })
+}
+
+/// Whether anything is said that a broker of before there were plans would not have looked at.
+pub(super) fn is_told_apart(from: &wire::Reserved) -> bool {
+    let named = !from.class.is_empty() || !from.principal.is_empty() || !from.labels.is_empty();
+    named || from.ratio_ppm != 0 || from.weight != 0 || from.borrowed || from.despite != 0
 }
 
 fn move_why(number: i32) -> Result<MoveWhy, Unreadable> {

@@ -76,10 +76,10 @@ fn span() -> Promise {
 fn transfer() -> Reserved {
     Reserved {
         id: ReservationId::from_u128(7),
-        project: ProjectId::default_project(),
+        owner: ProjectId::default_project().into(),
         plan: winding(),
         promise: Some(volume().into()),
-        standing: Standing { priority: 9, preemptible: true },
+        standing: Standing { priority: 9, preemptible: true, ..Standing::default() },
         terms: Terms { shared: true, streams: 8 },
         hold_until: Some(at(21_000)),
         session: Some(SessionId::from_u128(2)),
@@ -99,7 +99,7 @@ fn events() -> Vec<Event> {
     let preferred = Reserved {
         plan: single(between(vec![]), "storage/swift/read"),
         promise: None,
-        standing: Standing { priority: 1, preemptible: false },
+        standing: Standing { priority: 1, preemptible: false, ..Standing::default() },
         terms: Terms::default(),
         hold_until: None,
         session: None,
@@ -167,10 +167,10 @@ fn what_a_broker_of_before_does_not_know_it_does_not_take_for_something_else() {
 fn reservations() -> Vec<(Reservation, bool)> {
     let told = Reservation {
         id: ReservationId::from_u128(7),
-        project: ProjectId::default_project(),
+        owner: ProjectId::default_project().into(),
         plan: winding(),
         promise: Some(volume().into()),
-        standing: Standing { priority: 9, preemptible: true },
+        standing: Standing { priority: 9, preemptible: true, ..Standing::default() },
         terms: Terms::default(),
         interval: over(1_000, 61_000),
         from: at(1_000),

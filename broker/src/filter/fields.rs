@@ -24,7 +24,7 @@ const REASONS: &[&str] = &[
 const ASSURANCES: &[&str] = &["FIRM", "SHARED"];
 
 /// Every field, as the comment of `ListReservationsRequest.filter` lists them.
-pub(super) const FIELDS: [(&str, Kind); 19] = [
+pub(super) const FIELDS: [(&str, Kind); 23] = [
     ("name", Kind::Text),
     ("state", Kind::Choice(STATES)),
     ("phase", Kind::Choice(PHASES)),
@@ -44,6 +44,10 @@ pub(super) const FIELDS: [(&str, Kind); 19] = [
     ("movable", Kind::Bool),
     ("priority", Kind::Int),
     ("preemptible", Kind::Bool),
+    ("class", Kind::Text),
+    ("principal", Kind::Text),
+    ("borrowed", Kind::Bool),
+    ("observed_reason", Kind::Choice(OBSERVED)),
 ];
 
 const IN_SILENCE: &str = "changes without a change that a watch is told of; compare times or states \
@@ -51,6 +55,22 @@ const IN_SILENCE: &str = "changes without a change that a watch is told of; comp
 
 /// What changes without a change that a watcher is told, and why that is not to be asked for.
 pub(super) const SILENT: [(&str, &str); 2] = [("phase", IN_SILENCE), ("used_bytes", IN_SILENCE)];
+
+/// Why one is refused, as a filter calls it; nothing if it was granted.
+const OBSERVED: &[&str] = &[
+    "",
+    "RULE_DENIED",
+    "CLASS_NOT_ALLOWED",
+    "ABOVE_QUOTA",
+    "QUOTA_EXHAUSTED",
+    "NO_TIER",
+    "NO_PATH",
+    "RATE_ABOVE_CAPACITY",
+    "DRAINED",
+    "NO_HEADROOM",
+    "OTHERS_REFUSED",
+    "OTHER_TAKEN",
+];
 
 /// A reservation as a filter sees it.
 pub(super) struct Shown<'a>(pub(super) &'a v1::Reservation);
@@ -80,6 +100,10 @@ impl VariableResolver for Shown<'_> {
             "movable" => value(it.movable),
             "priority" => value(i64::from(it.priority)),
             "preemptible" => value(it.preemptible),
+            "class" => text(&it.class),
+            "principal" => text(&it.principal),
+            "borrowed" => value(it.borrowed),
+            "observed_reason" => text(word(it.observed_reason().as_str_name(), "REASON_")),
             // What is not said is firm.
             "assurance" => match it.assurance() {
                 v1::Assurance::Unspecified => text("FIRM"),

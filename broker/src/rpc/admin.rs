@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 
 use super::Rpc;
 use crate::backup::{self, BackupError};
-use crate::config::JournalPlace;
+use crate::config::{AdmissionMode, JournalPlace};
 use crate::convert::reply;
 use crate::journal::{JournalError, Readers, Seq};
 use crate::status::Failure;
@@ -77,6 +77,8 @@ impl AdminService for Rpc {
             false_no_show_count: reply::int(counts.false_no_shows),
             preempted_count: reply::int(counts.preempted),
             room_not_sought_count: reply::int(counts.not_sought),
+            observing: self.config.admission.mode == AdmissionMode::Observe,
+            observed_count: reply::int(counts.observed),
         }))
     }
 }

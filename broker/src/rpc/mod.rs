@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::history::History;
 use crate::journal::Readers;
 use crate::view::View;
 use crate::watch::Watching;
@@ -32,6 +33,10 @@ pub(crate) struct Rpc {
     pub(crate) started: Timestamp,
     pub(crate) watching: Watching,
     pub(crate) readers: Readers,
+    /// What was asked lately.
+    pub(crate) history: Arc<History>,
+    /// One rehearsal at a time.
+    pub(crate) rehearsals: Arc<Semaphore>,
     /// One backup at a time.
     pub(crate) backups: Arc<Semaphore>,
     /// Cancelled when the broker is told to stop.

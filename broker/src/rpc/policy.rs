@@ -1,18 +1,26 @@
 //! `PolicyService`.
 
+use std::time::Duration;
 use tidegate_core::{Answer, Fault};
-use tidegate_policy::ProjectId;
 use tidegate_proto::v1;
 use tidegate_proto::v1::policy_service_server::PolicyService;
+
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::Rpc;
-use crate::convert::policy;
+use crate::convert::{class, effective, limits, policy, rehearsal, rule};
+use crate::deadline;
 use crate::status::Failure;
 
-/// What is said of a project that there is not.
-fn missing(id: &ProjectId) -> Status {
-    Failure::from(Fault::NotFound { what: policy::name(id) }).into()
+/// Whether it is time to answer: what was rehearsed has to be told yet.
+fn is_near(deadline: Instant) -> bool {
+    deadline.saturating_duration_since(Instant::now()) < Duration::from_millis(500)
+}
+
+/// What is said of a project or class that there is not.
+fn missing(what: String) -> Status {
+    Failure::from(Fault::NotFound { what }).into()
 }
 
 #[tonic::async_trait]
@@ -25,8 +33,10 @@ impl PolicyService for Rpc {
             Answer::Policy { version, changes, overuses } => {
                 Ok(Response::new(v1::ApplyPolicyResponse {
                     etag: version.to_string(),
-                    changes: changes.iter().map(policy::change).collect(),
-                    overuses: overuses.iter().map(policy::overuse).collect(),
+                    changes: changes.projects.iter().map(policy::change).collect(),
+                    overuses: overuses.iter().map(limits::overuse).collect(),
+                    class_changes: changes.classes.iter().map(class::change).collect(),
+                    rule_changes: changes.rules.iter().map(rule::change).collect(),
                 }))
             }
             _ => Err(Failure::Stopped.into()),
@@ -40,7 +50,7 @@ impl PolicyService for Rpc {
         let id = policy::get_project(request.get_ref()).map_err(Failure::from)?;
         let published = self.view.read();
         let machine = &published.machine;
-        let found = machine.projects().get(&id).ok_or_else(|| missing(&id))?;
+        let found = machine.projects().get(&id).ok_or_else(|| missing(policy::name(&id)))?;
         Ok(Response::new(policy::standing(found, machine)))
     }
 
@@ -62,13 +72,93 @@ impl PolicyService for Rpc {
         }))
     }
 
+    async fn get_class(
+        &self,
+        request: Request<v1::GetClassRequest>,
+    ) -> Result<Response<v1::Class>, Status> {
+        let id = class::get_class(request.get_ref()).map_err(Failure::from)?;
+        let published = self.view.read();
+        let found = published.machine.classes().get(&id);
+        Ok(Response::new(class::to_wire(found.ok_or_else(|| missing(class::name(&id)))?)))
+    }
+
+    async fn list_classes(
+        &self,
+        request: Request<v1::ListClassesRequest>,
+    ) -> Result<Response<v1::ListClassesResponse>, Status> {
+        let page = class::list_classes(request.get_ref()).map_err(Failure::from)?;
+        let published = self.view.read();
+        let machine = &published.machine;
+        let is_behind = |id| page.after.as_ref().is_none_or(|after| after < id);
+        let mut rest = machine.classes().iter().filter(|class| is_behind(&class.id));
+        let shown: Vec<_> = rest.by_ref().take(page.size).collect();
+        let more = rest.next().is_some();
+        let last = shown.last().filter(|_| more).map(|last| class::name(&last.id));
+        Ok(Response::new(v1::ListClassesResponse {
+            classes: shown.into_iter().map(class::to_wire).collect(),
+            next_page_token: last.unwrap_or_default(),
+            etag: machine.policy_version().to_string(),
+        }))
+    }
+
+    async fn get_rule(
+        &self,
+        request: Request<v1::GetRuleRequest>,
+    ) -> Result<Response<v1::Rule>, Status> {
+        let id = rule::get_rule(request.get_ref()).map_err(Failure::from)?;
+        let published = self.view.read();
+        let machine = &published.machine;
+        let found = machine.rules().find(|rule| rule.id == id);
+        let found = found.ok_or_else(|| missing(rule::name(&id)))?;
+        Ok(Response::new(rule::standing(found, machine)))
+    }
+
+    async fn list_rules(
+        &self,
+        request: Request<v1::ListRulesRequest>,
+    ) -> Result<Response<v1::ListRulesResponse>, Status> {
+        let page = rule::list_rules(request.get_ref()).map_err(Failure::from)?;
+        let published = self.view.read();
+        let machine = &published.machine;
+        let is_behind = |id| page.after.as_ref().is_none_or(|after| after < id);
+        let mut rest = machine.rules().filter(|rule| is_behind(&rule.id));
+        let shown: Vec<_> = rest.by_ref().take(page.size).collect();
+        let more = rest.next().is_some();
+        let last = shown.last().filter(|_| more).map(|last| rule::name(&last.id));
+        Ok(Response::new(v1::ListRulesResponse {
+            rules: shown.into_iter().map(|it| rule::standing(it, machine)).collect(),
+            next_page_token: last.unwrap_or_default(),
+            etag: machine.policy_version().to_string(),
+        }))
+    }
+
+    async fn simulate_policy(
+        &self,
+        request: Request<v1::SimulatePolicyRequest>,
+    ) -> Result<Response<v1::SimulatePolicyResponse>, Status> {
+        let deadline = deadline::of(&request);
+        let (change, last) = rehearsal::simulate(request.get_ref()).map_err(Failure::from)?;
+        let permit = self.rehearsals.clone().try_acquire_owned().map_err(|_| Failure::Shed)?;
+        let (view, history, clock) = (self.view.clone(), self.history.clone(), self.clock.clone());
+        let rehearsed = tokio::task::spawn_blocking(move || {
+            let (asked, now) = (history.last(last), clock.now());
+            // A copy, so that nothing waits for a rehearsal.
+            let machine = view.read().machine.clone();
+            let told = machine.rehearse(now, (&asked, &change), || !is_near(deadline));
+            drop(permit);
+            told.map(|told| rehearsal::told(&told, now))
+        });
+        let told = rehearsed.await.map_err(|_| Failure::Stopped)?;
+        Ok(Response::new(told.map_err(|fault| Failure::from(fault.fields_within("change")))?))
+    }
+
     async fn get_effective_policy(
         &self,
         request: Request<v1::GetEffectivePolicyRequest>,
     ) -> Result<Response<v1::EffectivePolicy>, Status> {
         let id = policy::effective(request.get_ref()).map_err(Failure::from)?;
         let published = self.view.read();
-        let found = policy::effective_policy(&published.machine, &id, self.clock.now());
-        Ok(Response::new(found.ok_or_else(|| missing(&id))?))
+        let found = effective::effective_policy(&published.machine, &id, self.clock.now());
+        Ok(Response::new(found.ok_or_else(|| missing(policy::name(&id)))?))
     }
 }

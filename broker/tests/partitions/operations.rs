@@ -130,10 +130,11 @@ impl World<'_> {
         let adapts = !matches!(shape, Shape::Rigid { .. });
         let movable = bound && adapts && self.rng.chance(70);
         let priority = u8::try_from(self.rng.below(3)).unwrap();
-        let standing = Standing { priority, preemptible: self.rng.chance(25) };
+        let standing =
+            Standing { priority, preemptible: self.rng.chance(25), ..Standing::default() };
         let held = self.rng.chance(20);
         let ask = Ask {
-            project: ProjectId::default_project(),
+            owner: ProjectId::default_project().into(),
             ways: Ways::Lanes(named),
             shape,
             terms: Terms::default(),

@@ -59,6 +59,7 @@ fn spec() -> TopologySpec {
         capacity,
         served_via: Vec::new(),
         mirrors: Vec::new(),
+        tier: None,
     };
     TopologySpec {
         hosts: vec![HostSpec { name: name("h"), nics: vec![nic] }],

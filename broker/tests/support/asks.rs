@@ -297,6 +297,24 @@ fn standing(t: &mut Table) {
         t.fine("priority", Put::Number(priority));
     }
     t.fine("preemptible", Put::Flag(true));
+    for wrong in ["x", "classes/", "classes/a b", "classes/-", "projects/gold", "\u{7}"] {
+        t.bad("class", text(wrong));
+    }
+    t.says("class", text("classes/iron"), Code::NotFound);
+    t.fine("class", text("classes/bronze"));
+    t.too_large("class");
+    for wrong in ["a b", "ä", "\u{0}", "a/b", &"a".repeat(129)] {
+        t.bad("principal", text(wrong));
+    }
+    t.fine("principal", text("ann+test@example.org"));
+    t.too_large("principal");
+    let labels = |key: &str, value: &str| Put::Map(vec![(key.to_owned(), value.to_owned())]);
+    let many = Put::Map((0..33).map(|it| (format!("k{it}"), "v".to_owned())).collect());
+    let long = "x".repeat(64);
+    for wrong in [labels("", "x"), labels("a\nb", "x"), labels("x", &long), many] {
+        t.bad("labels", wrong);
+    }
+    t.fine("labels", labels("ä", ""));
 }
 
 /// An offer says everything itself.
@@ -327,6 +345,8 @@ fn offers(t: &mut Table, world: &World) {
     let named = said.each_ref().map(|(path, _)| path.trim_end_matches("[0]"));
     let all = [[("offer_token", text(token))].as_slice(), &said].concat();
     t.all_bad(&all, &named);
+    // It is of a class, or of none; whose it is may be said anew.
+    t.all_bad(&[("class", text("classes/gold")), ("offer_token", text(token))], &["class"]);
     let cut = [[("offer_token", text(cut))].as_slice(), &said[..1]].concat();
     t.all_bad(&cut, &["sources", "offer_token"]);
 }

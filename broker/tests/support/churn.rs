@@ -86,6 +86,7 @@ fn spec() -> TopologySpec {
             capacity,
             served_via: Vec::new(),
             mirrors: Vec::new(),
+            tier: None,
         }],
         routes: Vec::new(),
         steerings: Vec::new(),
@@ -151,7 +152,7 @@ impl Churn {
             until: Until::After(Span::from_secs(86_400)),
         };
         let ask = Ask {
-            project: ProjectId::default_project(),
+            owner: ProjectId::default_project().into(),
             ways: Ways::Between {
                 sources: vec!["storage/swift".parse().unwrap()],
                 destination: "hosts/compute-1".parse().unwrap(),

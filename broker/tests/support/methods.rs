@@ -29,6 +29,8 @@ pub(crate) const UNMAINTAIN: &str = "TopologyService/DeleteMaintenance";
 pub(crate) const POLICY: &str = "PolicyService/ApplyPolicy";
 pub(crate) const PROJECT: &str = "PolicyService/GetProject";
 pub(crate) const PROJECTS: &str = "PolicyService/ListProjects";
+pub(crate) const CLASS: &str = "PolicyService/GetClass";
+pub(crate) const CLASSES: &str = "PolicyService/ListClasses";
 pub(crate) const EFFECTIVE: &str = "PolicyService/GetEffectivePolicy";
 pub(crate) const INFO: &str = "AdminService/GetServerInfo";
 pub(crate) const BACKUP: &str = "AdminService/StreamBackup";
@@ -40,7 +42,7 @@ pub(crate) const MUTATIONS: [&str; 14] = [
 ];
 
 /// All of them; those that change something in their order.
-pub(crate) const ALL: [&str; 32] = [
+pub(crate) const ALL: [&str; 34] = [
     CREATE,
     BATCH,
     EXTEND,
@@ -70,6 +72,8 @@ pub(crate) const ALL: [&str; 32] = [
     POLICY,
     PROJECT,
     PROJECTS,
+    CLASS,
+    CLASSES,
     EFFECTIVE,
     INFO,
     BACKUP,

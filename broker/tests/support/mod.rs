@@ -131,6 +131,11 @@ impl Clients {
         self.policy.clone().apply_policy(request).await.unwrap().into_inner()
     }
 
+    pub(crate) async fn classes(&self) -> v1::ListClassesResponse {
+        let request = v1::ListClassesRequest::default();
+        self.policy.clone().list_classes(request).await.unwrap().into_inner()
+    }
+
     pub(crate) async fn projects(&self) -> v1::ListProjectsResponse {
         let request = v1::ListProjectsRequest::default();
         self.policy.clone().list_projects(request).await.unwrap().into_inner()
@@ -333,8 +338,46 @@ pub(crate) fn lab(rate_bps: i64) -> v1::Project {
             rate_each_bps: Some(rate_bps),
             duration_each: Some(span_ms(7_200_000)),
             horizon: Some(span_ms(86_400_000)),
+            shares: vec![v1::Share { selector: "all".into(), part_ppm: 1_000_000 }],
+            principal_count: Some(100),
+            each_principal: Some(v1::PrincipalQuota {
+                rate_bps: Some(rate_bps),
+                reservation_count: Some(100),
+                shares: vec![v1::Share { selector: "network".into(), part_ppm: 900_000 }],
+                budgets: vec![budget(v1::budget::Period::Day)],
+            }),
+            budgets: vec![budget(v1::budget::Period::Month)],
+            weekly: vec![v1::WeeklyRate { hours: "sun 00:00-24:00".into(), rate_bps }],
+            overrides: vec![v1::RateOverride {
+                start_time: Some(at_ms(0)),
+                end_time: Some(at_ms(1)),
+                rate_bps,
+            }],
+            time_zone: "Europe/Berlin".into(),
         }),
         ..v1::Project::default()
+    }
+}
+
+/// More than anybody moves.
+fn budget(period: v1::budget::Period) -> v1::Budget {
+    v1::Budget { period: period.into(), volume_bytes: i64::MAX }
+}
+
+/// A class with everything that one can say.
+pub(crate) fn silver() -> v1::Class {
+    v1::Class {
+        name: "classes/silver".into(),
+        ratio_ppm: 2_000_000,
+        weight: 2,
+        priority: 3,
+        preemptible: true,
+        lane_share_ppm: Some(500_000),
+        headroom: Some(v1::Headroom { part_ppm: 100_000, longest: Some(span_ms(600_000)) }),
+        no_show_grace: Some(span_ms(60_000)),
+        hold_for: Some(span_ms(30_000)),
+        projects: vec!["projects/lab".into(), "projects/default".into()],
+        tiers: vec!["ssd".into()],
     }
 }
 

@@ -112,6 +112,8 @@ fn apply(world: &World) -> Table {
     capacity(&mut t, "topology.storage[0]");
     t.bad("topology.storage[0].mirrors[0]", text("swift"));
     t.fine("topology.storage[0].mirrors[0]", text("glance"));
+    t.malformed("topology.storage[0].tier", "");
+    t.fine("topology.storage[0].tier", text("ssd"));
     t.names("topology.storage[0].mirrors", twice(), &["topology.storage[0].mirrors[1]"]);
     bundle(&mut t);
     steering(&mut t);

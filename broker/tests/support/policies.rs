@@ -1,7 +1,8 @@
 //! The rows of what administrators ask: projects and quotas.
 
 use super::{
-    DAY_S, EFFECTIVE, HUGE, NOT_RATES, POLICY, PROJECT, PROJECTS, Put, Table, World, text, times,
+    CLASS, CLASSES, DAY_S, EFFECTIVE, HUGE, NOT_RATES, POLICY, PROJECT, PROJECTS, Put, Table,
+    World, text, times,
 };
 use tonic::Code;
 
@@ -50,6 +51,8 @@ fn apply(world: &World) -> Table {
         t.span(&format!("projects[0].quota.{span}"));
         t.fine(&format!("projects[0].quota.{span}.seconds"), Put::Number(400 * DAY_S));
     }
+    quotas(&mut t);
+    classes(&mut t);
     t.fine("projects[0].quota", Put::Absent);
     t.fine("projects[0].quota", Put::Empty);
     // The broker's to say: whatever is sent is ignored.
@@ -74,6 +77,95 @@ fn apply(world: &World) -> Table {
     t
 }
 
+/// What of lanes, of principals and over time a quota says.
+fn quotas(t: &mut Table) {
+    let field = |part: &str| format!("projects[0].quota.{part}");
+    for list in ["shares", "each_principal.shares"] {
+        let list = field(list);
+        t.bad(&list, times(Put::Empty, 17));
+        let long = "*".repeat(HUGE);
+        for wrong in ["", "x", "hosts", "hosts/ä", "nics/x", "hosts/\u{0}", &long] {
+            t.bad(&format!("{list}[0].selector"), text(wrong));
+        }
+        t.numbers(&format!("{list}[0].part_ppm"), &[-1, 1_000_001, i32::MIN.into()]);
+        t.fine(&format!("{list}[0].part_ppm"), Put::Number(0));
+        t.fine(&format!("{list}[0].selector"), text("links/*/forward"));
+    }
+    for list in ["budgets", "each_principal.budgets"] {
+        let list = field(list);
+        t.bad(&list, times(Put::Empty, 4));
+        t.numbers(&format!("{list}[0].period"), &[0, 4, -1]);
+        t.numbers(&format!("{list}[0].volume_bytes"), &[-1, i64::MIN]);
+        t.fine(&format!("{list}[0].volume_bytes"), Put::Number(0));
+        let twice = [0, 1].map(|at| (format!("{list}[{at}].period"), Put::Number(2)));
+        let twice = twice.each_ref().map(|(path, put)| (path.as_str(), put.clone()));
+        t.all_bad(&twice, &[&list]);
+    }
+    for count in ["principal_count", "each_principal.reservation_count"] {
+        t.numbers(&field(count), &[-1, i64::MIN, i64::MAX, 1 << 32]);
+        t.fine(&field(count), Put::Absent);
+    }
+    t.numbers(&field("each_principal.rate_bps"), &NOT_RATES);
+    t.fine(&field("each_principal"), Put::Empty);
+    t.bad(&field("weekly"), times(Put::Empty, 33));
+    for wrong in ["", "x", "mon", "mon 8-9", "mon 08:00-08:00", "mon 24:01-25:00", "ä", "\u{0}"] {
+        t.bad(&field("weekly[0].hours"), text(wrong));
+    }
+    t.numbers(&field("weekly[0].rate_bps"), &NOT_RATES);
+    t.bad(&field("overrides"), times(Put::Empty, 65));
+    t.numbers(&field("overrides[0].rate_bps"), &NOT_RATES);
+    for time in ["overrides[0].start_time", "overrides[0].end_time"] {
+        t.bad(&field(time), Put::Absent);
+        t.time(&field(time));
+    }
+    let (start, end) = (field("overrides[0].start_time.seconds"), field("overrides[0].end_time"));
+    t.names(&start, Put::Number(7), &[&end]);
+    for wrong in ["x", "Berlin", "+02:00", "\u{0}", &"x".repeat(HUGE)] {
+        t.bad(&field("time_zone"), text(wrong));
+    }
+    t.fine(&field("time_zone"), text(""));
+}
+
+/// What a class says.
+fn classes(t: &mut Table) {
+    t.bad("classes", times(Put::Empty, 101));
+    t.bad("delete_classes", times(text("x"), 101));
+    for wrong in ["", "x", "classes/", "classes/a b", "classes/-", "projects/x", "\u{7}"] {
+        t.bad("classes[0].name", text(wrong));
+        t.names("delete_classes", times(text(wrong), 1), &["delete_classes[0]"]);
+    }
+    t.names("delete_classes", times(text("classes/iron"), 1), &["delete_classes[0]"]);
+    t.names("classes[0].name", text("classes/bronze"), &["classes[0]"]);
+    t.numbers("classes[0].ratio_ppm", &[-1, 1, 999_999, 100_000_001, i32::MIN.into()]);
+    t.numbers("classes[0].weight", &[-1, 1001, i32::MAX.into()]);
+    t.numbers("classes[0].priority", &[-1, 10, i32::MAX.into()]);
+    for none in ["ratio_ppm", "weight", "priority"] {
+        t.fine(&format!("classes[0].{none}"), Put::Number(0));
+    }
+    t.numbers("classes[0].lane_share_ppm", &[-1, 1_000_001]);
+    t.fine("classes[0].lane_share_ppm", Put::Number(0));
+    t.numbers("classes[0].headroom.part_ppm", &[-1, 1_000_001]);
+    t.bad("classes[0].headroom.longest", Put::Absent);
+    t.fine("classes[0].headroom", Put::Absent);
+    for span in ["headroom.longest", "no_show_grace", "hold_for"] {
+        let span = format!("classes[0].{span}");
+        t.span(&span);
+        t.bad(&span, Put::Empty);
+    }
+    t.bad("classes[0].projects", times(text("projects/lab"), 101));
+    for wrong in ["", "x", "projects/", "projects/a b", "classes/gold", "\u{7}"] {
+        t.bad("classes[0].projects[0]", text(wrong));
+    }
+    t.names("classes[0].projects[0]", text("projects/nobody"), &["classes[0].projects"]);
+    t.bad("classes[0].tiers", times(text("ssd"), 101));
+    for wrong in ["", "-a", "a b", "a/b", "ä", "\u{0}"] {
+        t.bad("classes[0].tiers[0]", text(wrong));
+    }
+    t.fine("classes[0].tiers[0]", text("hdd"));
+    t.fine("classes[0].preemptible", Put::Flag(false));
+    t.fine("replace_classes", Put::Flag(true));
+}
+
 pub(super) fn tables(world: &World) -> Vec<Table> {
     let mut tables = vec![apply(world)];
     for rpc in [PROJECT, EFFECTIVE] {
@@ -86,10 +178,20 @@ pub(super) fn tables(world: &World) -> Vec<Table> {
         t.fine("name", text("projects/default"));
         tables.push(t);
     }
-    let mut list = Table::of(PROJECTS);
-    list.page();
-    list.bad("page_token", text("lanes/x"));
-    list.fine("page_token", text("projects/nobody"));
-    tables.push(list);
+    let mut t = Table::of(CLASS);
+    for wrong in ["", "x", "gold", "classes/", "classes/a b", "classes/-", "projects/gold"] {
+        t.bad("name", text(wrong));
+    }
+    t.malformed("name", "classes/");
+    t.says("name", text("classes/iron"), Code::NotFound);
+    t.fine("name", text("classes/gold"));
+    tables.push(t);
+    for (rpc, nobody) in [(PROJECTS, "projects/nobody"), (CLASSES, "classes/iron")] {
+        let mut list = Table::of(rpc);
+        list.page();
+        list.bad("page_token", text("lanes/x"));
+        list.fine("page_token", text(nobody));
+        tables.push(list);
+    }
     tables
 }

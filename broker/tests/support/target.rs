@@ -50,6 +50,7 @@ pub struct Standing {
     pub reservations: Vec<v1::Reservation>,
     pub maintenances: Vec<v1::Maintenance>,
     pub projects: v1::ListProjectsResponse,
+    pub classes: v1::ListClassesResponse,
 }
 
 /// The token of an offer: another rate at a time that begins later.
@@ -149,7 +150,8 @@ impl Target {
         let reservations = all.into_iter().map(support::still).collect();
         let maintenances = clients.maintenances().await;
         let projects = clients.projects().await;
-        Standing { info, lanes, reservations, maintenances, projects }
+        let classes = clients.classes().await;
+        Standing { info, lanes, reservations, maintenances, projects, classes }
     }
 
     pub fn method(&self, rpc: &str) -> MethodDescriptor {
@@ -162,13 +164,14 @@ impl Target {
     pub fn good(&self, rpc: &str) -> DynamicMessage {
         let World { held, session, window, .. } = &self.world;
         let bytes = self.asked(rpc);
-        let lab = "projects/lab".to_owned();
+        let (lab, gold) = ("projects/lab".to_owned(), "classes/gold".to_owned());
         let mut good = DynamicMessage::decode(self.method(rpc).input(), bytes.as_slice()).unwrap();
         let named = match rpc {
             table::EXTEND | table::GET => Some(("name", held)),
             table::CLOSE | table::GET_SESSION => Some(("name", session)),
             table::UNMAINTAIN => Some(("name", window)),
             table::PROJECT | table::EFFECTIVE => Some(("name", &lab)),
+            table::CLASS => Some(("name", &gold)),
             _ => None,
         };
         let ends = [("source", "storage/swift"), ("destination", "hosts/compute-1")];
@@ -235,6 +238,8 @@ impl Target {
             table::POLICY => v1::ApplyPolicyRequest {
                 projects: vec![support::lab(2 * GBIT)],
                 delete: vec!["projects/empty".into()],
+                classes: vec![support::silver()],
+                delete_classes: vec!["classes/bronze".into()],
                 ..v1::ApplyPolicyRequest::default()
             }
             .encode_to_vec(),

@@ -41,8 +41,9 @@ async fn missing(client: &Client, what: &str) -> Option<String> {
     let (collection, _) = what.split_once('/')?;
     match collection {
         "projects" if !what.contains("/reservations/") => {
-            return Some("`tidegate project ls` shows those that there are".into());
+            return Some("`tidegate get project` shows those that there are".into());
         }
+        "classes" => return Some("`tidegate get class` shows those that there are".into()),
         "reservations" | "projects" => {
             return Some("`tidegate ls --closed` shows those that are still known".into());
         }

@@ -39,6 +39,9 @@ impl Wanted {
         if let Some(project) = &self.project {
             ask = ask.project(project.clone());
         }
+        ask.class.clone_from(&self.class);
+        ask.principal.clone_from(&self.principal);
+        ask.labels = self.labels.iter().cloned().collect();
         Ok(match self.streams()? {
             Some(count) => ask.streams(count),
             None => ask,
@@ -184,6 +187,12 @@ impl Wanted {
         if self.volume.is_some() {
             return Err(Mistake::new("a volume has no one rate to find a time for")
                 .hint("`tidegate explain --volume 40GB --by +2h ...` says what it would get"));
+        }
+        if self.class.is_some() || self.principal.is_some() {
+            return Err(Mistake::new(
+                "when something fits is not told for a class or for somebody",
+            )
+            .hint("`tidegate explain` says what a request of theirs would be answered"));
         }
         let now = clock::wall();
         let start = self.start(now);

@@ -112,7 +112,10 @@ fn smaller(refusal: &Refusal, ask: &Ask) -> Option<String> {
 fn nothing(reason: RefusalReason) -> &'static str {
     match reason {
         RefusalReason::AboveQuota | RefusalReason::QuotaExhausted => {
-            "`tidegate project show PROJECT` says what binds it, and whence"
+            "`tidegate get quota PROJECT` says what binds it, and whence"
+        }
+        RefusalReason::ClassNotAllowed | RefusalReason::NoTier => {
+            "`tidegate describe class CLASS` says who may use it, and which tiers it takes"
         }
         RefusalReason::NoPath => "`tidegate path FROM TO` shows which lanes lead where",
         RefusalReason::Drained => "name another source, or ask when what is drained comes back",
@@ -199,8 +202,15 @@ fn command(offer: &CounterOffer, ask: &Ask, typed: &Typed) -> String {
         standing(&mut text, ask, typed);
         return text;
     }
+    if let (Some(_), Typed::Reserve | Typed::Other, Some(token)) = (&ask.class, typed, &offer.token)
+    {
+        // What is offered is what would be promised; how much to ask for so that it is, the token knows.
+        add(&mut text, "offer", token);
+        ask.hold_for.iter().for_each(|hold_for| add(&mut text, "hold", hold_for));
+        return text;
+    }
     way(&mut text, offer, wish, typed);
-    add(&mut text, "rate", offer.rate);
+    add(&mut text, "rate", rate_of(offer, ask));
     // Whoever asked for now means the now in which the command is typed.
     let rigid = matches!(wish.shape, Shape::Rigid(_));
     let for_now = rigid && offer.kind == OfferKind::LowerRateNow && ask.start().is_none();
@@ -215,6 +225,13 @@ fn command(offer: &CounterOffer, ask: &Ask, typed: &Typed) -> String {
     }
     standing(&mut text, ask, typed);
     text
+}
+
+/// The rate to ask for: in a class, of which it is not known how much it promises, what was asked before.
+fn rate_of(offer: &CounterOffer, ask: &Ask) -> BitRate {
+    let asked = ask.rate().filter(|_| ask.class.is_some());
+    let same = matches!(offer.kind, OfferKind::SameRateLater | OfferKind::OtherSource);
+    asked.filter(|_| same).unwrap_or(offer.rate)
 }
 
 /// How a request stands to others, and what else was typed.
@@ -238,6 +255,11 @@ fn standing(text: &mut String, ask: &Ask, typed: &Typed) {
     }
     if ask.project != ProjectId::default_project() {
         add(text, "project", &ask.project);
+    }
+    ask.class.iter().for_each(|class| add(text, "class", class));
+    ask.principal.iter().for_each(|principal| add(text, "as", principal));
+    for (key, value) in &ask.labels {
+        add(text, "label", quoted(&format!("{key}={value}")));
     }
     if let Some(hold_for) = ask.hold_for {
         add(text, "hold", hold_for);

@@ -94,6 +94,7 @@ fn code(error: &ClientError) -> Exit {
         | ClientError::NotHolder { .. }
         | ClientError::LanesInUse { .. }
         | ClientError::ProjectInUse { .. }
+        | ClientError::ClassInUse { .. }
         | ClientError::QuotasInUse { .. }
         | ClientError::FailedPrecondition { .. } => Exit::Conflict,
         ClientError::Invalid { .. } | ClientError::BadTarget { .. } => Exit::Usage,

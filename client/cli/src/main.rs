@@ -34,5 +34,6 @@ async fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    commands::run(arguments).await.into()
+    // On the heap: what some commands wait for is large.
+    Box::pin(commands::run(arguments)).await.into()
 }

@@ -3,10 +3,11 @@
 use super::{Along, Ask, Assurance, Between, End, Shape, Transfer, Want, Wish, streams_to_wire};
 use std::num::NonZeroU16;
 
-use tidegate_policy::{BitRate, ByteCount, Endpoint, Name, Span, Timestamp};
+use tidegate_policy::{BitRate, ByteCount, Endpoint, Name, ProjectId, Span, Timestamp};
 use tidegate_proto::v1;
 
 use crate::error::ClientError;
+use crate::policy::class;
 use crate::wire;
 
 /// Said of a request that names its lanes, or takes an offer.
@@ -194,13 +195,19 @@ impl Ask {
             movable: self.movable,
             priority: i32::from(self.priority),
             preemptible: self.preemptible,
+            class: self.class.as_ref().map(class::name).unwrap_or_default(),
+            principal: self.principal.as_ref().map(ToString::to_string).unwrap_or_default(),
+            labels: self.labels.clone(),
             ..v1::CreateReservationRequest::default()
         };
         let wish = match &self.want {
             Want::Rate(wish) => wish,
             Want::Offer(token) => {
                 let shape = Some(Wire::OfferToken(token.to_string()));
-                return Ok(v1::CreateReservationRequest { shape, ..envelope });
+                // An offer is for the project that it was made for, unless another is said.
+                let other = self.project != ProjectId::default_project();
+                let parent = if other { envelope.parent } else { String::new() };
+                return Ok(v1::CreateReservationRequest { parent, shape, ..envelope });
             }
         };
         let along = wish.along.to_wire();

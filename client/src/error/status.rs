@@ -78,6 +78,7 @@ fn from_reason(reason: &str, status: &Status, why: &str) -> Option<ClientError> 
             ClientError::LanesInUse { why, lanes: lanes.collect() }
         }
         "PROJECT_IN_USE" => ClientError::ProjectInUse { why },
+        "CLASS_IN_USE" => ClientError::ClassInUse { why },
         "QUOTAS_IN_USE" => ClientError::QuotasInUse { why },
         "FULL" => ClientError::Full { why, retry_after: retry_after() },
         _ => return None,
@@ -240,6 +241,7 @@ mod tests {
             (Code::FailedPrecondition, "NOT_HOLDER", "NotHolder", false, false),
             (Code::FailedPrecondition, "LANES_IN_USE", "LanesInUse", false, false),
             (Code::FailedPrecondition, "PROJECT_IN_USE", "ProjectInUse", false, false),
+            (Code::FailedPrecondition, "CLASS_IN_USE", "ClassInUse", false, false),
             (Code::FailedPrecondition, "QUOTAS_IN_USE", "QuotasInUse", false, false),
             (Code::ResourceExhausted, "FULL", "Full", false, false),
             // What a later broker says is known by its code.

@@ -316,6 +316,7 @@ fn storage(table: &mut Table<'_, '_>) -> v1::Storage {
         capacity: table.capacity(("read", "write")),
         served_via: table.words("served_via", "served_via"),
         mirrors: table.words("mirrors", "mirrors"),
+        tier: table.text(("tier", "tier"), Word::try_from).map(String::from).unwrap_or_default(),
     }
 }
 

@@ -102,6 +102,8 @@ resource!(Storage, read, write, {
     served_via: Vec<Word>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mirrors: Vec<Word>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tier: Option<Word>,
 });
 
 #[derive(Serialize)]
@@ -201,7 +203,8 @@ impl Storage {
         };
         let (name, served_via) = (word(&wire.name), words(&wire.served_via));
         let mirrors = words(&wire.mirrors);
-        Self { name, host, switch, served_via, mirrors, ..Self::default() }
+        let tier = (!wire.tier.is_empty()).then(|| word(&wire.tier));
+        Self { name, host, switch, served_via, mirrors, tier, ..Self::default() }
             .capacity_from_wire(wire.capacity.as_ref())
     }
 }

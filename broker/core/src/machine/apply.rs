@@ -115,8 +115,9 @@ impl Machine {
             reservation.ok_or_else(|| corrupt(format!("reservation {id} has no plan")))?;
         self.book(&reservation)?;
         self.recharge(None, Some(&reservation));
-        if reservation.despite.is_none() {
-            self.state.count_one(&reservation.owner, true);
+        match reservation.despite {
+            None => self.state.count_one(&reservation.owner, true),
+            Some(_) => self.recent.count(|counts| &mut counts.observed),
         }
         self.state.ends.insert(reservation.ends(self.limits.lease));
         self.state.reservations.insert(id, reservation);

@@ -15,6 +15,7 @@ use tidegate_policy::{
     Span, Timestamp,
 };
 
+use super::lending::is_rate;
 use super::{LedgerState, Machine};
 use crate::event::Corrupt;
 use crate::lane::{Holder, Lane, LaneDef, LaneName, LaneNeed, QuotaLane};
@@ -140,7 +141,9 @@ impl<'a> Quotas<'a> {
         let rates = rates.chain(quota.overrides.iter().map(|(_, rate)| rate));
         // Outside of the hours and times that are said there is no limit, if none is said for all.
         let rates = rates.chain([quota.rate.as_ref().unwrap_or(&BitRate::MAX)]);
-        rates.max().map_or(0, |rate| rate.bps())
+        let borrowed = quota.borrow.map_or(0, BitRate::bps);
+        let most = rates.max().map_or(0, |rate| rate.bps()).saturating_add(borrowed);
+        most.min(BitRate::MAX.bps())
     }
 
     /// What a quota takes away of its highest rate at hours and times, from a day on; nothing where it is
@@ -157,7 +160,9 @@ impl<'a> Quotas<'a> {
         let until = self.today.plus(Span::MAX).plus(MONTH);
         while let Some(ahead) = Interval::new(from, until.min(from.plus(Span::MAX))) {
             for (over, rate) in profile.steps(ahead) {
-                let taken = highest.saturating_sub(rate.unwrap_or(BitRate::MAX).bps());
+                let rate = rate.unwrap_or(BitRate::MAX).bps();
+                let borrowed = quota.borrow.map_or(0, BitRate::bps);
+                let taken = highest.saturating_sub(rate.saturating_add(borrowed));
                 let cut = cuts.book(over, taken);
                 debug_assert!(cut.is_ok(), "each step is cut once");
             }
@@ -191,14 +196,16 @@ impl<'a> Quotas<'a> {
             Some(Promised::Volume { window, .. }) => (Overcommit::NONE, window.span()),
             Some(Promised::Span { .. }) | None => (found.standing.ratio, found.interval.span()),
         };
-        found.owner.account(ratio, self.is_long(&found.owner, lasts))
+        let account = found.owner.account(ratio, self.is_long(&found.owner, lasts));
+        let borrows = found.standing.preemptible && found.session.is_some();
+        Account { borrows, ..account }
     }
 }
 
 impl Owner {
     pub(super) fn account(&self, ratio: Overcommit, long: bool) -> Account {
         let Self { project, principal, class, labels: _ } = self.clone();
-        Account { project, principal, class, ratio, long }
+        Account { project, principal, class, ratio, long, borrows: false }
     }
 }
 
@@ -251,10 +258,7 @@ const MONTH: Span = Span::from_secs(31 * 24 * 3600);
 impl LaneName {
     /// Whether it is there while nothing is booked on it.
     pub(crate) fn lasts_empty(&self) -> bool {
-        let is_rate = |quota: QuotaLane<'_>| {
-            matches!(quota, QuotaLane { holder: Holder::Project(_), of: None })
-        };
-        self.as_quota().is_none_or(is_rate)
+        !self.is_quota() || is_rate(self)
     }
 }
 

@@ -58,7 +58,9 @@ impl Machine {
             Wish::Steady(wanted) => (ask.standing.ratio, wanted.span),
             Wish::Volume(sought) => (Overcommit::NONE, sought.window.span()),
         };
-        ask.owner.account(ratio, self.state.quotas().is_long(&ask.owner, lasts))
+        let account = ask.owner.account(ratio, self.state.quotas().is_long(&ask.owner, lasts));
+        let borrows = ask.standing.preemptible && ask.session.is_some();
+        Account { borrows, ..account }
     }
 
     /// The ways that a reservation may take of some that are asked for, best first.

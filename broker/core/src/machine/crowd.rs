@@ -23,23 +23,23 @@ impl Machine {
         self.live.is_empty()
     }
 
-    /// What is missing on each lane, if all of it is only afloat.
+    /// What is needed of each lane that is in the way, if all that is missing there is only afloat.
     fn only_afloat(&self, now: Timestamp, refusal: &Refusal) -> Option<BTreeMap<LaneName, u64>> {
         if self.nothing_floats() || refusal.reason != Reason::NoHeadroom {
             return None;
         }
         let ahead = Interval::new(now, now.plus(self.limits.lease).plus(SILENCE_MARGIN))?;
-        let mut missing: BTreeMap<LaneName, u64> = BTreeMap::new();
+        let mut needed: BTreeMap<LaneName, u64> = BTreeMap::new();
         for blocker in &refusal.blockers {
             let lane = self.state.lanes.get(&blocker.lane);
             let afloat = lane.map_or(0, |lane: &Lane| lane.afloat().peak(ahead));
             if afloat < blocker.missing() {
                 return None;
             }
-            let most = missing.entry(blocker.lane.clone()).or_default();
-            *most = blocker.missing().max(*most);
+            let most = needed.entry(blocker.lane.clone()).or_default();
+            *most = blocker.needed.max(*most);
         }
-        (!missing.is_empty()).then_some(missing)
+        (!needed.is_empty()).then_some(needed)
     }
 
     /// Whether a rate that is refused is in the way of nothing but live rates, which give way by
@@ -49,7 +49,7 @@ impl Machine {
     }
 
     /// Lets live rates give way to a rate that was refused only because of them: for 5 s they leave alone
-    /// what was missing. Returns whether that is so; [`Machine::reshare`] says who is to be told.
+    /// what it needs. Returns whether that is so; [`Machine::reshare`] says who is to be told.
     pub fn claim(&mut self, now: Timestamp, request: &Request, refusal: &Refusal) -> bool {
         let steady = match &request.command {
             Command::Reserve(ask) => !matches!(ask.shape, Shape::Transfer { .. }),

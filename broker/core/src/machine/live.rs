@@ -134,7 +134,12 @@ impl Live {
         amounts.fold(0, |sum, amount| sum.saturating_add(*amount))
     }
 
-    pub(super) fn claim(&mut self, id: RequestId, claim: Claim) {
+    /// Whoever claims again, while some have given way and others have not yet, claims as much as before.
+    pub(super) fn claim(&mut self, id: RequestId, mut claim: Claim) {
+        for (lane, amount) in self.claims.remove(&id).into_iter().flat_map(|before| before.lanes) {
+            let most = claim.lanes.entry(lane).or_default();
+            *most = amount.max(*most);
+        }
         for lane in claim.lanes.keys() {
             self.touch(lane);
         }

@@ -21,6 +21,7 @@ mod crowd;
 mod decide;
 mod drain;
 pub(crate) mod due;
+mod lending;
 mod live;
 mod look;
 mod maintenance;
@@ -68,6 +69,7 @@ use budgets::{Charged, Spent};
 
 pub use answer::{Answer, Decision};
 pub use drain::{Drained, LISTED_MAX};
+pub use lending::Loan;
 pub use live::{LiveRate, Obeyed};
 pub use look::{Availability, Explanation, Holder, LaneCheck, Query, WayCheck, Window, Windows};
 pub use maintenance::COMMENT_MAX;
@@ -201,6 +203,8 @@ pub struct Machine {
     live: live::Live,
     /// The rules as they were read.
     rulebook: Rulebook,
+    /// The projects that lend each other rates.
+    lending: lending::Trees,
     /// Room is looked for among plans that may move.
     seeks_room: bool,
 }
@@ -458,9 +462,11 @@ impl Machine {
     }
 
     pub(crate) fn with_ledger(limits: Limits, state: LedgerState) -> Self {
-        let (recent, movables, live, rulebook) = Default::default();
+        let (recent, movables, live, rulebook, lending) = Default::default();
+        let seeks_room = true;
         let mut machine =
-            Self { limits, state, recent, movables, live, rulebook, seeks_room: true };
+            Self { limits, state, recent, movables, live, rulebook, lending, seeks_room };
+        machine.lending = lending::trees(&machine.state.projects);
         machine.renumber();
         machine
     }

@@ -14,6 +14,7 @@ use crate::command::{Modify, Ways};
 use crate::event::{Change, Event, Kept, Modified, Route};
 use crate::fault::{Fault, FieldFault};
 use crate::lane::LaneName;
+use crate::owner::Account;
 use crate::plan::Plan;
 use crate::promise::Promised;
 use crate::refusal::OfferKind;
@@ -138,6 +139,8 @@ impl Machine {
         // way leads there any more.
         let long = self.state.quotas().is_long(&found.owner, lasts);
         let account = found.owner.account(found.standing.ratio, long);
+        let borrows = found.standing.preemptible && found.session.is_some();
+        let account = Account { borrows, ..account };
         let mut ways = self.ways(&account, &asked, found.terms).unwrap_or_default();
         ways.retain(|way| way.route.is_along(route));
         if 1 < ways.len() {

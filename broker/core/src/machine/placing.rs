@@ -53,7 +53,9 @@ impl Machine {
             }
         }
         match self.room_or_preempt(stamp.now, sight, (ways, wish), ask.standing) {
-            Some((plan, changes)) if self.may_move(sight, &changes) => {
+            Some((plan, changes))
+                if self.may_move(sight, &changes) && self.lends_enough(sight, &changes, &plan) =>
+            {
                 let short = short_of(&plan);
                 if short.is_empty() {
                     Ok((plan, changes))
@@ -62,6 +64,11 @@ impl Machine {
                 }
             }
             _ => {
+                if let Some((plan, changes)) = self.reclaim(stamp, sight, ask, (ways, wish))
+                    && short_of(&plan).is_empty()
+                {
+                    return Ok((plan, changes));
+                }
                 let mut refusal = sight.refuse(ways, wish);
                 if ways.is_empty() && self.tier_is_missing(&self.account(ask, wish), &ask.ways) {
                     refusal.reason = Reason::NoTier;

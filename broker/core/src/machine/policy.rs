@@ -12,6 +12,7 @@ use tidegate_policy::{
 
 use super::charges::{Charge, Quotas, day_of};
 use super::decide::{happens, unchanged};
+use super::lending::trees;
 use super::rules;
 use super::{Answer, Decision, Machine, Outcome, Stamp};
 use crate::event::{Change, Corrupt, Event};
@@ -40,7 +41,7 @@ impl Machine {
         self.state.policy_version
     }
 
-    pub(super) fn apply_policy(&self, stamp: Stamp, ask: &PolicyAsk) -> Result<Decision, Fault> {
+    pub(crate) fn apply_policy(&self, stamp: Stamp, ask: &PolicyAsk) -> Result<Decision, Fault> {
         let version = self.state.policy_version;
         if ask.version.is_some_and(|seen| seen != version) {
             return Err(Fault::StalePolicy { version });
@@ -69,6 +70,17 @@ impl Machine {
         let (told, over) = (changes.clone(), overuses.clone());
         let answer = Answer::Policy { version, changes: told, overuses: over };
         Ok(happens(stamp, Change::PolicyApplied { version, changes, overuses }, answer))
+    }
+
+    /// The policy that stands, as a change from that of an empty machine.
+    pub(crate) fn whole_policy(&self) -> Change {
+        let (projects, classes) = (Projects::default(), Classes::default());
+        let changes = PolicyChanges {
+            projects: projects.differences(&self.state.projects).map(Changed::of).collect(),
+            classes: classes.differences(&self.state.classes).map(Changed::of).collect(),
+            rules: rules::differences(&BTreeMap::new(), &self.state.rules).collect(),
+        };
+        Change::PolicyApplied { version: 1, changes, overuses: Vec::new() }
     }
 
     /// The projects and classes that there would be.
@@ -164,6 +176,7 @@ impl Machine {
         let reshaped = Reshaped::by(changes);
         let touched = reshaped.below(&self.state.projects, &projects);
         (self.state.projects, self.state.classes) = (projects, classes);
+        self.lending = trees(&self.state.projects);
         self.state.policy_version = version;
         self.fit_quotas(&reshaped, &touched)?;
         self.renumber();

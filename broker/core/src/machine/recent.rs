@@ -65,6 +65,8 @@ pub struct Counts {
     pub not_sought: u64,
     /// Reservations that were closed for a higher priority.
     pub preempted: u64,
+    /// Reservations that would have been refused, had the broker not only observed.
+    pub observed: u64,
 }
 
 /// Reports are journaled at most this often for one reservation.

@@ -76,12 +76,13 @@ impl Machine {
             }
             events.push(Event { at: stamp.now, request: None, change });
         }
+        let borrowed = self.borrows(sight, &plan);
         if sight.followed {
             for (lane, over, amount) in plan.bookings() {
                 sight.book(lane, over, amount);
             }
         }
-        let reserved = grant(stamp, ask, wish, plan);
+        let reserved = Reserved { borrowed, ..grant(stamp, ask, wish, plan) };
         let after = Reservation::granted(reserved.clone(), stamp.now, None);
         let unsound =
             || Fault::Within { part: "plan".into(), fault: Fault::Invalid(Vec::new()).into() };
@@ -109,7 +110,7 @@ impl Machine {
     }
 
     /// Lets `sight` see what happens to others.
-    fn see(&self, sight: &mut Sight<'_>, change: &Change) {
+    pub(super) fn see(&self, sight: &mut Sight<'_>, change: &Change) {
         let found = |id| self.state.reservations.get(id);
         if let Change::Moved(moved) = change
             && let Some(found) = found(&moved.id)
@@ -270,6 +271,7 @@ impl Machine {
         for way in &mut ways {
             let charged = self.charged(account, &way.needs);
             way.needs.extend(charged);
+            way.borrows = account.borrows;
         }
         Ok(ways)
     }
@@ -282,7 +284,8 @@ impl Machine {
             Ways::Lanes(lanes) => {
                 let unknown = |lane| Fault::NotFound { what: format!("lanes/{lane}") };
                 let needs = topology.lane_needs(lanes).map_err(unknown)?;
-                return Ok(vec![Way { route: Route::Lanes(lanes.clone()), needs, terms }]);
+                let (route, borrows) = (Route::Lanes(lanes.clone()), false);
+                return Ok(vec![Way { route, needs, terms, borrows }]);
             }
         };
         let mut ways = Vec::new();
@@ -293,7 +296,7 @@ impl Machine {
             for Path { via, path, steers, needs } in paths.into_iter().filter(meant) {
                 let (source, destination) = (source.clone(), destination.clone());
                 let route = Route::Between { source, destination, via, path, steers };
-                ways.push(Way { route, needs, terms });
+                ways.push(Way { route, needs, terms, borrows: false });
             }
         }
         Ok(ways)
@@ -338,6 +341,7 @@ pub(super) fn grant(stamp: Stamp, ask: &Ask, wish: &Wish, plan: Plan) -> Reserve
         hold_until: ask.hold_for.map(|span| stamp.now.plus(span).min(end)),
         session: ask.session,
         despite: None,
+        borrowed: false,
     }
 }
 

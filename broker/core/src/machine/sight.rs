@@ -6,6 +6,7 @@ use std::iter::Peekable;
 
 use tidegate_policy::{BitRate, Interval, ProjectId, ReservationId, Timestamp};
 
+use super::lending::Trees;
 use super::live::Live;
 use super::wanted::Wanted;
 use super::{LedgerState, Machine};
@@ -25,6 +26,12 @@ pub(super) struct Sight<'a> {
     live: &'a Live,
     /// Those that differ from the ledger's.
     changed: BTreeMap<LaneName, Lane>,
+    /// Rates of projects that lend each other some, as who asks sees them.
+    lent: BTreeMap<LaneName, Lane>,
+    /// What who asks has of those itself, and since when that counts.
+    own: BTreeMap<LaneName, Timeline>,
+    since: Timestamp,
+    trees: &'a Trees,
     /// The plans that its batch has moved before it.
     moved: BTreeMap<ReservationId, Plan>,
     /// What its batch was granted before it.
@@ -39,6 +46,8 @@ pub(super) struct Way {
     pub(super) route: Route,
     pub(super) needs: Vec<LaneNeed>,
     pub(super) terms: Terms,
+    /// It may have what others lend.
+    pub(super) borrows: bool,
 }
 
 /// Where a request fits.
@@ -54,6 +63,10 @@ impl<'a> Sight<'a> {
             state: &machine.state,
             live: &machine.live,
             changed: BTreeMap::new(),
+            lent: BTreeMap::new(),
+            own: BTreeMap::new(),
+            since: machine.state.clock,
+            trees: &machine.lending,
             moved: BTreeMap::new(),
             granted: Vec::new(),
             followed: false,
@@ -91,6 +104,29 @@ impl<'a> Sight<'a> {
                 self.changed.insert(need.lane.clone(), fresh);
             }
         }
+        if self.trees.is_empty() {
+            return;
+        }
+        for way in ways {
+            for need in way.needs.iter().filter(|need| self.trees.contains_key(&need.lane)) {
+                if let Some(lane) = self.as_lent(&need.lane, way.borrows) {
+                    self.lent.insert(need.lane.clone(), lane);
+                }
+            }
+        }
+    }
+
+    /// The rate of a project that lends or borrows, as it is to one that may borrow or not.
+    fn as_lent(&self, name: &LaneName, borrows: bool) -> Option<Lane> {
+        let tree = self.trees.get(name)?;
+        let lane = tree.lane(name, |name| self.raw(name), (self.since, borrows))?;
+        let own = self.own.get(name);
+        Some(own.map_or_else(|| lane.clone(), |own| lane.with_at_least(own, self.since)))
+    }
+
+    /// A lane as it is booked, whoever lends what to whom.
+    pub(super) fn raw(&self, name: &LaneName) -> Option<&Lane> {
+        self.changed.get(name).or_else(|| self.state.lanes.get(name))
     }
 
     /// The same as one that sees them.
@@ -101,7 +137,7 @@ impl<'a> Sight<'a> {
     }
 
     pub(super) fn lane(&self, name: &LaneName) -> Option<&Lane> {
-        self.changed.get(name).or_else(|| self.state.lanes.get(name))
+        self.lent.get(name).or_else(|| self.raw(name))
     }
 
     /// What is free on a lane, with everybody where it is; nobody is on a quota that is not there.
@@ -115,7 +151,7 @@ impl<'a> Sight<'a> {
 
     /// What a lane can carry, whatever somebody has of it past that.
     pub(super) fn limit(&self, name: &LaneName) -> u64 {
-        match self.state.lanes.get(name) {
+        match self.lent.get(name).or_else(|| self.state.lanes.get(name)) {
             Some(lane) => lane.capacity(),
             None => self.changed.get(name).map_or(0, Lane::capacity),
         }
@@ -206,7 +242,12 @@ impl<'a> Sight<'a> {
                 debug_assert!(summed.is_ok(), "what stands on a lane does not overflow");
             }
         }
+        self.since = now;
         for (name, own) in quotas {
+            if self.trees.contains_key(name) {
+                self.own.insert(name.clone(), own);
+                continue;
+            }
             if let Some(lane) = self.lane_mut(name) {
                 *lane = lane.with_at_least(&own, now);
             }
@@ -220,6 +261,8 @@ impl<'a> Sight<'a> {
     }
 
     fn lane_mut(&mut self, name: &LaneName) -> Option<&mut Lane> {
+        // What others may have of it is another matter now.
+        self.lent.clear();
         if !self.changed.contains_key(name) {
             let known = self.state.lanes.get(name).cloned();
             let lane = known.or_else(|| self.state.fresh_quota(name))?;

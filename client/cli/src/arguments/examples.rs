@@ -31,6 +31,9 @@ Examples:
       40 GB until then, at whatever rates there are, from both at once if that helps
   tidegate reserve --from storage/swift-east --to hosts/compute-1 --rate 5Gbit --for 1h --take 1
       and if that is refused, the best that is offered
+  tidegate reserve --from storage/swift-east --to hosts/compute-1 --rate 2Gbit --for 1h \\
+    --project vision --class silver --as ann@example.org --label run=7
+      in a class of service, whose it is and what for
   tidegate reserve --file requests.toml --all-or-nothing
       several at once; a file has one table for each, with the words of the options, and
       before them how they hang together (each, all-of, any-of, in-order) and in how many weeks:
@@ -173,30 +176,78 @@ pub(super) const EXPORT_POLICY: &str = "\
 Example:
   tidegate export policy > policy.toml";
 
-pub(super) const PROJECT: &str = "\
+pub(super) const GET: &str = "\
 Examples:
-  tidegate project set lab --rate 10Gbit
-  tidegate project set vision --parent lab --rate 4Gbit --reservations 200
-  tidegate project show vision
-  tidegate reserve --project vision --from storage/swift --to hosts/compute-1 --rate 2Gbit --for 10m";
+  tidegate get project -o csv
+  tidegate get quota vision
+  tidegate get class";
 
-pub(super) const PROJECT_LS: &str = "\
-Example:
-  tidegate project ls -o csv";
-
-pub(super) const PROJECT_SHOW: &str = "\
-Example:
-  tidegate project show vision";
-
-pub(super) const PROJECT_SET: &str = "\
+pub(super) const GET_PROJECT: &str = "\
 Examples:
-  tidegate project set vision --parent lab --rate 4Gbit --rate-each 2Gbit --horizon 30d
-  tidegate project set vision --rate none --label team=vision
-  tidegate project set default --rate 1Gbit --dry-run";
+  tidegate get project
+  tidegate get project vision -o yaml";
 
-pub(super) const PROJECT_RM: &str = "\
+pub(super) const GET_QUOTA: &str = "\
+Examples:
+  tidegate get quota
+  tidegate get quota vision
+      what binds it, its own and what is above it";
+
+pub(super) const GET_CLASS: &str = "\
+Examples:
+  tidegate get class
+  tidegate get class gold -o json";
+
+pub(super) const DESCRIBE: &str = "\
+Examples:
+  tidegate describe project vision
+  tidegate describe class silver";
+
+pub(super) const DESCRIBE_PROJECT: &str = "\
 Example:
-  tidegate project rm vision --dry-run";
+  tidegate describe project vision";
+
+pub(super) const DESCRIBE_CLASS: &str = "\
+Example:
+  tidegate describe class silver";
+
+pub(super) const SET: &str = "\
+Examples:
+  tidegate set project lab --rate 10Gbit
+  tidegate set project vision --parent lab --rate 4Gbit --reservations 200
+  tidegate set class silver --ratio 1:2 --priority 3
+  tidegate reserve --project vision --class silver --from storage/swift --to hosts/compute-1 \\
+    --rate 2Gbit --for 10m";
+
+pub(super) const SET_PROJECT: &str = "\
+Examples:
+  tidegate set project vision --parent lab --rate 4Gbit --rate-each 2Gbit --horizon 30d
+  tidegate set project vision --rate none --label team=vision
+  tidegate set project vision --share network=50% --principals 10 --principal-share network=20%
+      half of every lane of the network, and of that nobody more than a fifth of the lane
+  tidegate set project vision --hours 'mon-fri 08:00-18:00=1Gbit' --time-zone Europe/Berlin \\
+    --override 2026-12-24..2026-12-27=10Gbit --budget month=2PB
+  tidegate set project default --rate 1Gbit --dry-run";
+
+pub(super) const SET_CLASS: &str = "\
+Examples:
+  tidegate set class silver --ratio 1:2 --weight 2 --priority 3
+      half of what is asked for is promised, the other half may be had while it is left
+  tidegate set class urgent --priority 8 --headroom 10%:10m --only vision --tier ssd
+  tidegate set class bronze --preemptible --lane-share 30%";
+
+pub(super) const DELETE: &str = "\
+Examples:
+  tidegate delete project vision --dry-run
+  tidegate delete class bronze";
+
+pub(super) const DELETE_PROJECT: &str = "\
+Example:
+  tidegate delete project vision --dry-run";
+
+pub(super) const DELETE_CLASS: &str = "\
+Example:
+  tidegate delete class bronze --dry-run";
 
 pub(super) const DIFF: &str = "\
 Example:

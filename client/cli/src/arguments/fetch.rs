@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use tidegate_client::download::source::{Glance, Mount, S3, Swift};
 use tidegate_client::{Digest, Download, Schemes};
-use tidegate_policy::{BitRate, Endpoint, ProjectId, Span, TimeText};
+use tidegate_policy::{BitRate, ClassId, Endpoint, Principal, ProjectId, Span, TimeText};
 
 use super::requests::Between;
 use super::words::{self, Unreachable};
@@ -103,6 +103,15 @@ pub(crate) struct Terms {
     /// The project that it belongs to, whose quotas count
     #[arg(long, value_name = "PROJECT", value_parser = words::project)]
     pub(crate) project: Option<ProjectId>,
+    /// The class of service: it says how much of the rate is promised, and whom it stands before
+    #[arg(long, value_name = "CLASS", value_parser = words::class)]
+    pub(crate) class: Option<ClassId>,
+    /// Who asks, as the identity provider calls them; what each principal may have counts
+    #[arg(long = "as", value_name = "PRINCIPAL", value_parser = words::principal)]
+    pub(crate) principal: Option<Principal>,
+    /// What people want to know of it; several times
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = words::label)]
+    pub(crate) labels: Vec<(String, String)>,
 }
 
 #[derive(Debug, Args)]

@@ -125,7 +125,7 @@ pub(crate) enum Apply {
         #[command(flatten)]
         change: Change,
     },
-    /// Replace all projects and quotas by those of a TOML file
+    /// Replace all projects, quotas and classes by those of a TOML file
     #[command(after_help = examples::APPLY_POLICY)]
     Policy {
         /// The file; `-` reads standard input
@@ -145,7 +145,7 @@ pub(crate) enum Diff {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Compare projects and quotas with those of a TOML file
+    /// Compare projects, quotas and classes with those of a TOML file
     #[command(after_help = examples::DIFF_POLICY)]
     Policy {
         /// The file; `-` reads standard input
@@ -159,7 +159,7 @@ pub(crate) enum Export {
     /// The topology, as a TOML file that can be applied
     #[command(after_help = examples::EXPORT)]
     Topology,
-    /// Projects and quotas, as a TOML file that can be applied
+    /// Projects, quotas and classes, as a TOML file that can be applied
     #[command(after_help = examples::EXPORT_POLICY)]
     Policy,
     /// What was asked for and granted, as a file that `tidegate simulate` replays

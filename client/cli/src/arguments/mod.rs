@@ -19,7 +19,7 @@ pub(crate) use lanes::{
     AddMaintenance, Apply, Change, Diff, Export, ExportReservations, Lanes, Maintenance, Path,
     Resource, Top,
 };
-pub(crate) use policy::{Cut, Project, SetProject};
+pub(crate) use policy::{Cut, Delete, Describe, Get, Limited, Set, SetClass, SetProject, Spent};
 pub(crate) use requests::{Ls, Modify, Release, Reserve, Sessions, Together, Watch, When};
 pub(crate) use simulate::{PlanName, Reclaim, Replay, Simulate, SimulatePart};
 pub(crate) use wanted::Wanted;
@@ -186,9 +186,18 @@ pub(crate) enum Command {
     /// Take capacity away for a time
     #[command(subcommand, after_help = examples::MAINTENANCE)]
     Maintenance(Maintenance),
-    /// Say who reservations belong to, and what they may have
-    #[command(subcommand, after_help = examples::PROJECT)]
-    Project(Project),
+    /// List projects, their quotas, or classes of service
+    #[command(subcommand, after_help = examples::GET)]
+    Get(Get),
+    /// Say all about a project or a class of service
+    #[command(subcommand, after_help = examples::DESCRIBE)]
+    Describe(Describe),
+    /// Make or change a project or a class of service
+    #[command(subcommand, after_help = examples::SET)]
+    Set(Set),
+    /// Delete a project or a class of service
+    #[command(subcommand, after_help = examples::DELETE)]
+    Delete(Delete),
     /// Put a declaration in force
     #[command(subcommand)]
     Apply(Apply),
@@ -196,7 +205,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Diff(Diff),
     /// Print what is in force, as a file that can be read back
-    #[command(subcommand, visible_alias = "get")]
+    #[command(subcommand)]
     Export(Export),
     /// Replay requests in virtual time, to see what would be granted and kept
     #[command(after_help = examples::SIMULATE)]

@@ -2,7 +2,9 @@
 
 use clap::Args;
 use serde::Deserialize;
-use tidegate_policy::{BitRate, ByteCount, Endpoint, Name, ProjectId, SessionId, Span, TimeText};
+use tidegate_policy::{
+    BitRate, ByteCount, ClassId, Endpoint, Name, Principal, ProjectId, SessionId, Span, TimeText,
+};
 
 use super::words::{self, Rates, optional};
 
@@ -93,6 +95,18 @@ pub(crate) struct Wanted {
     #[arg(long, value_name = "PROJECT", value_parser = words::project)]
     #[serde(deserialize_with = "optional::project")]
     pub(crate) project: Option<ProjectId>,
+    /// The class of service: it says how much of the rate is promised, and whom it stands before
+    #[arg(long, value_name = "CLASS", value_parser = words::class)]
+    #[serde(deserialize_with = "optional::class")]
+    pub(crate) class: Option<ClassId>,
+    /// Who asks, as the identity provider calls them; what each principal may have counts
+    #[arg(long = "as", value_name = "PRINCIPAL", value_parser = words::principal)]
+    #[serde(rename = "as", deserialize_with = "optional::principal")]
+    pub(crate) principal: Option<Principal>,
+    /// What people want to know of it; several times
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = words::label)]
+    #[serde(rename = "label", deserialize_with = "words::labels")]
+    pub(crate) labels: Vec<(String, String)>,
     /// Its plan may be moved to make room for others, as long as the promise is kept; with --session
     #[arg(long)]
     pub(crate) movable: bool,

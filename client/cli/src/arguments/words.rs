@@ -7,11 +7,11 @@ use serde::{Deserialize, Deserializer};
 use tidegate_client::clock;
 use tidegate_client::download::source::Mount;
 use tidegate_policy::{
-    BitRate, ByteCount, Endpoint, ParseError, ProjectId, Resource, SessionId, Span, TimeText,
-    Timestamp,
+    BitRate, Budget, ByteCount, ClassId, Endpoint, Headroom, Interval, ParseError, Part, Principal,
+    ProjectId, Resource, Selector, SessionId, Span, TimeText, Timestamp, Weekly,
 };
 
-use super::policy::Limited;
+use super::policy::{Limited, Spent};
 
 /// A payload rate, or the lowest that helps and the highest that is of use: `1Gbit..4Gbit`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -214,6 +214,75 @@ pub(crate) fn project(text: &str) -> Result<ProjectId, String> {
     name.parse().map(ProjectId).map_err(|error: ParseError| error.to_string())
 }
 
+/// A class of service.
+pub(crate) fn class(text: &str) -> Result<ClassId, String> {
+    let name = text.strip_prefix("classes/").unwrap_or(text);
+    name.parse().map(ClassId).map_err(|error: ParseError| error.to_string())
+}
+
+/// Who asks.
+pub(crate) fn principal(text: &str) -> Result<Principal, String> {
+    text.parse().map_err(|error: ParseError| error.to_string())
+}
+
+/// A word as the broker reads it.
+pub(crate) fn parsed<T: FromStr<Err = ParseError>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: ParseError| error.to_string())
+}
+
+/// `WHAT=HOW-MUCH`, or `WHAT=none`; split at the last `=`.
+fn limited<K, V: FromStr<Err = ParseError>>(
+    text: &str,
+    form: &str,
+    key: impl FnOnce(&str) -> Result<K, String>,
+) -> Result<(K, Limited<V>), String> {
+    let (what, limit) = text.rsplit_once('=').ok_or_else(|| format!("write {form}"))?;
+    Ok((key(what.trim())?, or_none(limit.trim())?))
+}
+
+/// `LANES=PART`.
+pub(crate) fn share_of(text: &str) -> Result<(Selector, Limited<Part>), String> {
+    limited(text, "LANES=PART, as in network=50%, or network=none", parsed)
+}
+
+/// `PERIOD=SIZE`.
+pub(crate) fn budget(text: &str) -> Result<Spent, String> {
+    let form = "PERIOD=SIZE, as in month=2PB, or month=none";
+    let (period, bytes) = limited(text, form, parsed)?;
+    let bytes: Option<ByteCount> = bytes.limit();
+    let budget = Budget { period, bytes: bytes.unwrap_or(ByteCount::ZERO) };
+    Ok(Spent { budget, unlimited: bytes.is_none() })
+}
+
+/// `HOURS=RATE`.
+pub(crate) fn hours(text: &str) -> Result<(Weekly, Limited<BitRate>), String> {
+    limited(text, "HOURS=RATE, as in 'mon-fri 08:00-18:00=1Gbit', or =none", parsed)
+}
+
+/// `START..END=RATE`.
+pub(crate) fn dated(text: &str) -> Result<(Interval, Limited<BitRate>), String> {
+    let form = "START..END=RATE, as in 2026-12-24..2026-12-27=10Gbit, or =none";
+    let instant = |text: &str| -> Result<Timestamp, String> {
+        // A date alone is its beginning in UTC.
+        let midnight = format!("{}T00:00:00Z", text.trim()).parse();
+        midnight.or_else(|_: ParseError| parsed(text.trim()))
+    };
+    limited(text, form, |times| {
+        let (start, end) = times.split_once("..").ok_or_else(|| format!("write {form}"))?;
+        let (start, end) = (instant(start)?, instant(end)?);
+        Interval::new(start, end).ok_or_else(|| format!("{end} is not after {start}"))
+    })
+}
+
+/// `PART:DURATION`, or `none`.
+pub(crate) fn headroom(text: &str) -> Result<Limited<Headroom>, String> {
+    if text == "none" {
+        return Ok(Limited::Unlimited);
+    }
+    let parts = text.split_once(':').ok_or("write PART:DURATION, as in 10%:10m, or none")?;
+    Ok(Limited::To(Headroom { part: parsed(parts.0)?, longest: parsed(parts.1)? }))
+}
+
 /// A share in percent, as `50%`, in parts per million.
 pub(crate) fn share(text: &str) -> Result<u32, String> {
     let wrong = || fault("it is no share below all", "write 0%, 50% or 99.5%");
@@ -301,6 +370,14 @@ optional! {
     latest: tidegate_policy::TimeText,
     endpoint: tidegate_policy::Endpoint,
     project: tidegate_policy::ProjectId,
+    class: tidegate_policy::ClassId,
+    principal: tidegate_policy::Principal,
+}
+
+/// A table of labels.
+pub(crate) fn labels<'a, D: Deserializer<'a>>(from: D) -> Result<Vec<(String, String)>, D::Error> {
+    let labels = std::collections::BTreeMap::<String, String>::deserialize(from)?;
+    Ok(labels.into_iter().collect())
 }
 
 /// One endpoint, or a list of them.

@@ -196,6 +196,9 @@ pub(super) fn ask(
     if let Some(project) = &typed.project {
         ask = ask.project(project.clone());
     }
+    ask.class.clone_from(&typed.class);
+    ask.principal.clone_from(&typed.principal);
+    ask.labels = typed.labels.iter().cloned().collect();
     Ok(match start {
         None => ask,
         Some(start) => ask.starting(start),

@@ -21,7 +21,7 @@ use tidegate_client::reservation::{Reservation, ReservationName};
 use tidegate_client::topology::ServerInfo;
 use tidegate_policy::{ParseError, ReservationId};
 
-use crate::arguments::{Apply, Arguments, Command, Cut, Diff, Export, Maintenance, Project};
+use crate::arguments::{Apply, Arguments, Command, Cut, Diff, Export, Maintenance};
 use crate::exit::{self, Exit, Mistake};
 use crate::output::{Printer, Sheet};
 use crate::{advice, shell, simulate, things};
@@ -88,12 +88,10 @@ async fn carry_out(desk: &Desk, command: Command) -> anyhow::Result<Exit> {
             policy::apply(desk, &file, care).await
         }
         Command::Export(Export::Policy) => policy::export(desk).await,
-        Command::Project(Project::Ls) => policy::ls(desk).await,
-        Command::Project(Project::Show { project }) => policy::show(desk, project).await,
-        Command::Project(Project::Set(typed)) => policy::set(desk, *typed).await,
-        Command::Project(Project::Rm { project, dry_run }) => {
-            policy::rm(desk, project, dry_run).await
-        }
+        Command::Get(typed) => policy::get(desk, typed).await,
+        Command::Describe(typed) => policy::describe(desk, typed).await,
+        Command::Set(typed) => policy::set(desk, typed).await,
+        Command::Delete(typed) => policy::delete(desk, typed).await,
         Command::Diff(Diff::Topology { file }) => topology::diff(desk, &file).await,
         Command::Export(Export::Topology) => topology::export(desk).await,
         Command::Export(Export::Reservations(typed)) => export::reservations(desk, typed).await,

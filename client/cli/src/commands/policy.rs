@@ -1,19 +1,19 @@
-//! Projects and quotas: what stands, what binds, and what a change comes to.
+//! Projects, quotas and classes: what stands, what binds, and what a change comes to.
 
 use std::path::Path;
 
 use tidegate_client::connect::Client;
 use tidegate_client::error::ClientError;
 use tidegate_client::policy::{PolicyApplied, PolicyChange, ProjectInfo};
-use tidegate_client::policy_file;
-use tidegate_policy::{Name, Project, ProjectId};
+use tidegate_client::policy_file::{self, PolicyFile};
+use tidegate_policy::{Budget, Class, Part, Project, ProjectId, Quota, Selector, Share};
 
 use super::Desk;
 use super::batch::text;
-use crate::arguments::{Cut, SetProject};
+use crate::arguments::{Cut, Delete, Describe, Get, Limited, Set, SetClass, SetProject, Spent};
 use crate::exit::{Exit, Mistake};
 use crate::output::{Sheet, hint, print, say};
-use crate::things::policy::{Binding, applied_words, overuse_words};
+use crate::things::policy::{Binding, Described, applied_words, overuse_words};
 
 /// How often the policy is read anew, because it changed while it was read.
 const READS_MAX: u32 = 10;
@@ -47,34 +47,107 @@ async fn all_at_once(client: &Client) -> Result<Option<(Vec<ProjectInfo>, String
     Ok(Some((found, etag)))
 }
 
-pub(super) async fn ls(desk: &Desk) -> anyhow::Result<Exit> {
-    let sheet: Sheet<ProjectInfo> = desk.printer.sheet()?;
-    let (found, _) = all(&desk.client).await?;
-    sheet.list(&found)?;
+/// Every class, and the etag of the policy.
+async fn all_classes(client: &Client) -> Result<(Vec<Class>, String), ClientError> {
+    // There are fewer of them than a page has room for.
+    let (page, etag) = client.list_classes(1000, "").await?;
+    Ok((page.items, etag))
+}
+
+pub(super) async fn get(desk: &Desk, typed: Get) -> anyhow::Result<Exit> {
+    match typed {
+        Get::Project { project: None } => {
+            let sheet: Sheet<ProjectInfo> = desk.printer.sheet()?;
+            sheet.list(&all(&desk.client).await?.0)?;
+        }
+        Get::Project { project: Some(project) } => {
+            let sheet: Sheet<ProjectInfo> = desk.printer.sheet()?;
+            sheet.one(&desk.client.project(&project).await?)?;
+        }
+        Get::Quota { project: None } => quotas(desk).await?,
+        Get::Quota { project: Some(project) } => quota(desk, &project).await?,
+        Get::Class { class: None } => {
+            let sheet: Sheet<Class> = desk.printer.sheet()?;
+            sheet.list(&all_classes(&desk.client).await?.0)?;
+        }
+        Get::Class { class: Some(class) } => {
+            let sheet: Sheet<Class> = desk.printer.sheet()?;
+            sheet.one(&desk.client.class(&class).await?)?;
+        }
+    }
     Ok(Exit::Done)
 }
 
-pub(super) async fn show(desk: &Desk, project: Name) -> anyhow::Result<Exit> {
+/// What binds a project.
+async fn quota(desk: &Desk, project: &ProjectId) -> anyhow::Result<()> {
     let sheet: Sheet<Binding> = desk.printer.sheet()?;
-    let found = desk.client.effective_policy(&ProjectId(project)).await?;
+    let found = desk.client.effective_policy(project).await?;
     let limits: Vec<Binding> = found.limits.into_iter().map(Binding).collect();
     if limits.is_empty() && desk.printer.for_people() {
         let lineage: Vec<String> = found.lineage.iter().map(ToString::to_string).collect();
         say(&format!("nothing limits {}", lineage.join(" in ")));
-        return Ok(Exit::Done);
+        return Ok(());
     }
-    sheet.list(&limits)?;
+    sheet.list(&limits)
+}
+
+/// What is set of each project itself.
+async fn quotas(desk: &Desk) -> anyhow::Result<()> {
+    let sheet: Sheet<Binding> = desk.printer.sheet()?;
+    let mut limits = Vec::new();
+    let (found, _) = all(&desk.client).await?;
+    for info in found.iter().filter(|it| it.project.quota != Quota::default()) {
+        let id = &info.project.id;
+        match desk.client.effective_policy(id).await {
+            Ok(policy) => {
+                limits
+                    .extend(policy.limits.into_iter().filter(|it| it.project == *id).map(Binding));
+            }
+            // It was deleted meanwhile.
+            Err(ClientError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    sheet.list(&limits)
+}
+
+pub(super) async fn describe(desk: &Desk, typed: Describe) -> anyhow::Result<Exit> {
+    match typed {
+        Describe::Project { project } => {
+            let sheet: Sheet<Described> = desk.printer.sheet()?;
+            let info = desk.client.project(&project).await?;
+            let policy = desk.client.effective_policy(&project).await?;
+            sheet.one(&Described { info, policy })?;
+        }
+        Describe::Class { class } => {
+            let sheet: Sheet<Class> = desk.printer.sheet()?;
+            sheet.one(&desk.client.class(&class).await?)?;
+        }
+    }
     Ok(Exit::Done)
 }
 
-pub(super) async fn set(desk: &Desk, typed: SetProject) -> anyhow::Result<Exit> {
-    let (found, etag) = all(&desk.client).await?;
-    let id = ProjectId(typed.project.clone());
-    let known = found.into_iter().map(|it| it.project).find(|project| project.id == id);
-    let care = typed.care;
-    let project = changed(known.unwrap_or(Project::new(id)), typed);
-    let change = PolicyChange { put: vec![project], etag: Some(etag), ..PolicyChange::default() };
-    carry_out(desk, change, care).await
+pub(super) async fn set(desk: &Desk, typed: Set) -> anyhow::Result<Exit> {
+    match typed {
+        Set::Project(typed) => {
+            let (found, etag) = all(&desk.client).await?;
+            let id = &typed.project;
+            let known = found.into_iter().map(|it| it.project).find(|project| project.id == *id);
+            let (care, project) = (typed.care, known.unwrap_or_else(|| Project::new(id.clone())));
+            let put = vec![changed(project, *typed)];
+            let change = PolicyChange { put, etag: Some(etag), ..PolicyChange::default() };
+            carry_out(desk, change, care).await
+        }
+        Set::Class(typed) => {
+            let (found, etag) = all_classes(&desk.client).await?;
+            let id = &typed.class;
+            let known = found.into_iter().find(|class| class.id == *id);
+            let (care, class) = (typed.care, known.unwrap_or_else(|| Class::new(id.clone())));
+            let classes = vec![changed_class(class, *typed)];
+            let change = PolicyChange { classes, etag: Some(etag), ..PolicyChange::default() };
+            carry_out(desk, change, care).await
+        }
+    }
 }
 
 /// A project with what was typed of it.
@@ -83,11 +156,36 @@ fn changed(mut project: Project, typed: SetProject) -> Project {
         project.parent = parent.limit().map(ProjectId);
     }
     let quota = &mut project.quota;
-    quota.rate = typed.rate.map_or(quota.rate, |it| it.limit());
-    quota.reservations = typed.reservations.map_or(quota.reservations, |it| it.limit());
-    quota.rate_each = typed.rate_each.map_or(quota.rate_each, |it| it.limit());
-    quota.duration_each = typed.duration_each.map_or(quota.duration_each, |it| it.limit());
-    quota.horizon = typed.horizon.map_or(quota.horizon, |it| it.limit());
+    change(&mut quota.rate, typed.rate);
+    change(&mut quota.reservations, typed.reservations);
+    change(&mut quota.rate_each, typed.rate_each);
+    change(&mut quota.duration_each, typed.duration_each);
+    change(&mut quota.horizon, typed.horizon);
+    change(&mut quota.principals, typed.principals);
+    change(&mut quota.each.rate, typed.principal_rate);
+    change(&mut quota.each.reservations, typed.principal_reservations);
+    let shares = |shares: &mut Vec<Share>, typed: Vec<(Selector, Limited<Part>)>| {
+        for (of, part) in typed {
+            let part = part.limit().map(|part| Share { of: of.clone(), part });
+            put(shares, part, |it| it.of == of);
+        }
+    };
+    shares(&mut quota.shares, typed.shares);
+    shares(&mut quota.each.shares, typed.principal_shares);
+    let budgets = |budgets: &mut Vec<Budget>, typed: Vec<Spent>| {
+        for Spent { budget, unlimited } in typed {
+            put(budgets, (!unlimited).then_some(budget), |it| it.period == budget.period);
+        }
+    };
+    budgets(&mut quota.budgets, typed.budgets);
+    budgets(&mut quota.each.budgets, typed.principal_budgets);
+    for (hours, rate) in typed.weekly {
+        put(&mut quota.weekly, rate.limit().map(|rate| (hours, rate)), |it| it.0 == hours);
+    }
+    for (over, rate) in typed.overrides {
+        put(&mut quota.overrides, rate.limit().map(|rate| (over, rate)), |it| it.0 == over);
+    }
+    quota.zone = typed.time_zone.unwrap_or_else(|| quota.zone.clone());
     for (key, value) in typed.labels {
         match value.as_str() {
             "" => project.labels.remove(&key),
@@ -97,25 +195,79 @@ fn changed(mut project: Project, typed: SetProject) -> Project {
     project
 }
 
-pub(super) async fn rm(desk: &Desk, project: Name, dry_run: bool) -> anyhow::Result<Exit> {
-    let delete = vec![ProjectId(project)];
-    let change = PolicyChange { delete, ..PolicyChange::default() };
+/// A limit as it is typed, if it is.
+fn change<T>(limit: &mut Option<T>, typed: Option<Limited<T>>) {
+    if let Some(typed) = typed {
+        *limit = typed.limit();
+    }
+}
+
+/// Puts something in the place of what is of the same, or takes that away.
+fn put<T>(list: &mut Vec<T>, new: Option<T>, same: impl Fn(&T) -> bool) {
+    match (list.iter().position(same), new) {
+        (Some(at), Some(new)) => list[at] = new,
+        (Some(at), None) => {
+            list.remove(at);
+        }
+        (None, new) => list.extend(new),
+    }
+}
+
+/// A class with what was typed of it.
+fn changed_class(mut class: Class, typed: SetClass) -> Class {
+    class.ratio = typed.ratio.unwrap_or(class.ratio);
+    class.weight = typed.weight.unwrap_or(class.weight);
+    class.priority = typed.priority.unwrap_or(class.priority);
+    class.preemptible = typed.preemptible.unwrap_or(class.preemptible);
+    change(&mut class.lane_share, typed.lane_share);
+    change(&mut class.headroom, typed.headroom);
+    change(&mut class.no_show_grace, typed.no_show_grace);
+    change(&mut class.hold_for, typed.hold);
+    if !typed.projects.is_empty() {
+        let projects = typed.projects.into_iter().filter_map(Limited::limit);
+        class.projects = projects.map(ProjectId).collect();
+    }
+    if !typed.tiers.is_empty() {
+        class.tiers = typed.tiers.into_iter().filter_map(Limited::limit).collect();
+    }
+    class
+}
+
+pub(super) async fn delete(desk: &Desk, typed: Delete) -> anyhow::Result<Exit> {
+    let (change, dry_run) = match typed {
+        Delete::Project { project, dry_run } => {
+            (PolicyChange { delete: vec![project], ..PolicyChange::default() }, dry_run)
+        }
+        Delete::Class { class, dry_run } => {
+            (PolicyChange { delete_classes: vec![class], ..PolicyChange::default() }, dry_run)
+        }
+    };
     carry_out(desk, change, Cut { dry_run, ignore_safety_checks: false }).await
 }
 
 pub(super) async fn apply(desk: &Desk, file: &Path, care: Cut) -> anyhow::Result<Exit> {
     let read = policy_file::read(&text(file)?);
-    let put = read.map_err(|error| {
+    let PolicyFile { projects, classes } = read.map_err(|error| {
         Mistake::new(format!("{}: {error}", file.display())).hint("nothing was changed")
     })?;
-    let change = PolicyChange { put, replace_all: true, ..PolicyChange::default() };
+    let change = PolicyChange {
+        put: projects,
+        replace_all: true,
+        replace_classes: classes.is_some(),
+        classes: classes.unwrap_or_default(),
+        ..PolicyChange::default()
+    };
     carry_out(desk, change, care).await
 }
 
 pub(super) async fn export(desk: &Desk) -> anyhow::Result<Exit> {
-    let (found, _) = all(&desk.client).await?;
+    let (found, etag) = all(&desk.client).await?;
+    let (classes, seen) = all_classes(&desk.client).await?;
+    if etag != seen {
+        anyhow::bail!("the policy changed while it was read; try again");
+    }
     let projects: Vec<Project> = found.into_iter().map(|it| it.project).collect();
-    print(policy_file::write(&projects).trim_end())?;
+    print(policy_file::write(&PolicyFile { projects, classes: Some(classes) }).trim_end())?;
     Ok(Exit::Done)
 }
 

@@ -116,8 +116,9 @@ fn projects(
         Some(file) => {
             let text = std::fs::read_to_string(file)
                 .with_context(|| format!("cannot read {}", file.display()))?;
+            // Requests of a workload are in no class, so those of the file change nothing.
             let read = policy_file::read(&text);
-            read.map_err(|error| Mistake::new(format!("{}: {error}", file.display())))?
+            read.map_err(|error| Mistake::new(format!("{}: {error}", file.display())))?.projects
         }
     };
     let asked: BTreeSet<&ProjectId> = requests.iter().map(|request| &request.project).collect();

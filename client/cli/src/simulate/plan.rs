@@ -40,7 +40,7 @@ impl PlanName {
             path: one_path.then_some(0),
         };
         Ask {
-            project: request.project.clone(),
+            owner: request.project.clone().into(),
             ways,
             shape,
             terms: Terms::default(),

@@ -13,7 +13,7 @@ use tidegate_core::{
     Answer, Ask, Command, Decision, Fault, Limits, Machine, Note, Refusal, Release, Request, Stamp,
 };
 use tidegate_core::{
-    CloseWhy, CounterOffer, Moved, Plan, PolicyAsk, Reservation, Reserved, Standing,
+    CloseWhy, CounterOffer, Edit, Moved, Plan, PolicyAsk, Reservation, Reserved, Standing,
 };
 use tidegate_policy::{Interval, Project, RequestId, ReservationId, SessionId, Span, Timestamp};
 
@@ -142,7 +142,8 @@ impl<'a> Run<'a> {
         };
         run.put_in_force()?;
         let (put, whole) = (setup.projects.to_vec(), true);
-        let policy = PolicyAsk { put, whole, ..PolicyAsk::default() };
+        let projects = Edit { put, whole, gone: Vec::new() };
+        let policy = PolicyAsk { projects, ..PolicyAsk::default() };
         run.ask(Command::ApplyPolicy(policy.into()))?;
         let agent = "simulate".parse().map_err(|error| anyhow!("{error}"))?;
         match run.ask(Command::OpenSession(agent))? {
@@ -240,7 +241,11 @@ impl<'a> Run<'a> {
     fn request(&mut self, agent: usize) -> anyhow::Result<()> {
         let Some(request) = self.setup.requests.get(agent) else { return Ok(()) };
         let standing = match self.setup.priorities {
-            true => Standing { priority: request.priority, preemptible: request.priority == 0 },
+            true => Standing {
+                priority: request.priority,
+                preemptible: request.priority == 0,
+                ..Standing::default()
+            },
             false => Standing::default(),
         };
         let ask = self.setup.plan.ask(request, self.session, standing);

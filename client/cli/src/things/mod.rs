@@ -2,6 +2,7 @@
 
 mod answered;
 mod broker;
+pub(crate) mod class;
 mod lane;
 mod overview;
 mod path;
@@ -25,7 +26,17 @@ pub(crate) use topology::{
 pub(crate) use way::words as way_words;
 pub(crate) use window::words as window_words;
 
+use crate::output::Value;
+
 /// A number of things: `1 lane`, `2 lanes`.
 pub(crate) fn counted(count: u64, one: &str) -> String {
     format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+}
+
+/// What people want to know of something.
+fn labels(labels: &std::collections::BTreeMap<String, String>) -> Value {
+    if labels.is_empty() {
+        return Value::Nothing;
+    }
+    Value::texts(labels.iter().map(|(key, value)| format!("{key}={value}")))
 }

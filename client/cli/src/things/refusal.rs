@@ -4,7 +4,7 @@ use tidegate_client::QuotaBlocker;
 use tidegate_client::refusal::{Blocker, CounterOffer, OfferKind, Refusal, RefusalReason};
 
 use crate::output::{Column, Record, Thing, Value};
-use crate::things::policy::{amount, limit};
+use crate::things::policy::{amount, limit, whose};
 use crate::things::reservation;
 
 impl Thing for Refusal {
@@ -27,6 +27,8 @@ pub(crate) fn record(it: &Refusal) -> Record {
 
 fn reason(reason: RefusalReason) -> &'static str {
     match reason {
+        RefusalReason::ClassNotAllowed => "class_not_allowed",
+        RefusalReason::NoTier => "no_tier",
         RefusalReason::AboveQuota => "above_quota",
         RefusalReason::QuotaExhausted => "quota_exhausted",
         RefusalReason::NoPath => "no_path",
@@ -52,13 +54,14 @@ fn blocker(it: &Blocker) -> Record {
 }
 
 fn quota(it: &QuotaBlocker) -> Record {
-    Record(vec![
-        ("project", Value::text(&it.project)),
+    let mut fields = whose(&it.whose);
+    fields.extend([
         ("limit", Value::text(limit(it.what))),
         ("allowed", amount(it.allowed)),
         ("used", amount(it.used)),
         ("asked", amount(it.asked)),
-    ])
+    ]);
+    Record(fields)
 }
 
 fn offer(it: &CounterOffer) -> Record {

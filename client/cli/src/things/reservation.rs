@@ -4,6 +4,7 @@ use tidegate_client::plan::{PlanWay, Promise, Segment};
 use tidegate_client::reservation::{Assurance, CloseReason, Phase, Reservation, State};
 use tidegate_policy::{BitRate, ProjectId};
 
+use super::labels;
 use crate::output::{Column, Record, Thing, Tone, Value};
 
 impl Thing for Reservation {
@@ -14,6 +15,7 @@ impl Thing for Reservation {
         Column::new("state", "state", state),
         Column::wide("held-until", "hold_until_time", hold_until),
         Column::new("rate", "rate_bps", |it| Value::Rate(it.rate)),
+        Column::wide("up-to", "ceiling_bps", |it| it.ceiling.map_or(Value::Nothing, Value::Rate)),
         Column::new("from", "source", |it| Value::maybe(it.source())),
         Column::new("to", "destination", |it| Value::maybe(it.destination())),
         Column::new("start", "start_time", |it| Value::Time(it.start)),
@@ -22,6 +24,9 @@ impl Thing for Reservation {
         Column::wide("session", "session", session),
         Column::wide("used", "used_bytes", |it| Value::Size(it.used)),
         Column::wide("project", "project", project),
+        Column::wide("class", "class", |it| Value::maybe(it.class.as_ref())),
+        Column::wide("as", "principal", |it| Value::maybe(it.principal.as_ref())),
+        Column::wide("labels", "labels", |it| labels(&it.labels)),
         Column::data("path", "path", path),
         Column::wide("assurance", "assurance", assurance),
         Column::wide("created", "create_time", |it| Value::Time(it.created)),

@@ -342,6 +342,7 @@ impl Oracle {
         let held = ask.hold_for.map(|hold| at((now + ms(hold)).min(to)));
         let made = Reservation {
             despite: None,
+            borrowed: false,
             id,
             owner: ask.owner.clone(),
             plan: Plan::single(way.route.clone(), over, BitRate::from_bps(rate).unwrap(), booked),

@@ -29,7 +29,8 @@
 //! [via H,H]`.
 //!
 //! `policy` and projects with their quotas and classes (`projects.rs` has the words), `projects`, `classes`
-//! and `rules` (all of them); a request is `for PROJECT`, or for `default`, perhaps `as PRINCIPAL`,
+//! and `rules` (all of them), `loans P` (who borrows from whom),
+//! `rehearse policy ...` (what a change would have decided otherwise of all that was asked); a request is `for PROJECT`, or for `default`, perhaps `as PRINCIPAL`,
 //! `class CLASS` and `label KEY=VALUE`.
 //!
 //! Live rates: `live S A` (a beat that says which live rate it obeys, and hears the next one), `live S A
@@ -57,6 +58,7 @@ use std::collections::BTreeMap;
 
 use tidegate_core::audit::audit;
 use tidegate_core::lane::Lane;
+use tidegate_core::rehearsal::Asked;
 use tidegate_core::{
     Answer, Ask, Command, CounterOffer, Event, Limits, Machine, Note, Obeyed, Promised, Request,
     Reservation, SessionState, Stamp, State,
@@ -90,6 +92,8 @@ pub(crate) struct World {
     /// What identifiers are called here.
     names: Vec<(String, String)>,
     last: Option<Request>,
+    /// All that was asked.
+    asked: Vec<Asked>,
     offers: Option<(Ask, Vec<CounterOffer>)>,
     serial: u32,
     /// The live rate that each holder obeys.
@@ -116,6 +120,7 @@ impl World {
             // What an explanation calls what it would make.
             names: vec![(ReservationId::from_u128(0).to_string(), "it".into())],
             last: None,
+            asked: Vec::new(),
             offers: None,
             serial: 0,
             obeyed: BTreeMap::new(),
@@ -177,6 +182,8 @@ impl World {
             ["projects"] => self.projects(),
             ["classes"] => self.classes(),
             ["rules"] => self.rules(),
+            ["rehearse", "policy", rest @ ..] => self.rehearse(rest),
+            ["loans", project] => self.loans(project),
             _ => self.request(&words),
         };
         out.push_str(&self.pass());
@@ -312,6 +319,7 @@ impl World {
         self.serial += 1;
         // The entries of a batch take the numbers in between.
         let stamp = Stamp { now: self.now, fresh: u128::from(self.serial) << 8 };
+        self.asked.push(Asked { stamp, request: request.clone() });
         let decision = match self.machine.decide(stamp, request) {
             Ok(decision) => decision,
             Err(fault) => return format!("fault: {}\n", self.tame(&fault.to_string())),

@@ -96,6 +96,7 @@ fn promised(found: &Reservation) -> String {
     }
     said.extend((priority != 0).then(|| format!("priority {priority}")));
     said.extend(preemptible.then(|| "preemptible".into()));
+    said.extend(found.borrowed.then(|| "borrowed".into()));
     said.extend((ratio != Overcommit::NONE).then(|| {
         let class = found.owner.class.as_ref().map_or(String::new(), |it| format!("{it}, "));
         format!("{class}up to {}", ratio.ceiling(found.rate()))

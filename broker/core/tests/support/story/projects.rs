@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use tidegate_core::machine::Loan;
+use tidegate_core::rehearsal::{Asked, Decided};
 use tidegate_core::{Answer, Changed, Command, Overuse, PolicyAsk, QuotaBlocker};
 use tidegate_policy::{
     BitRate, Budget, Class, ClassId, Each, Effect, Headroom, Interval, Part, Project, ProjectId,
@@ -19,7 +21,7 @@ impl World {
     /// Limits: `rate R`, `reservations N`, `rate-each R`, `duration-each SPAN`, `horizon SPAN`,
     /// `share SELECTOR=PART`, `principals N`, and of each principal `own-rate R`, `own-reservations N`,
     /// `own-share SELECTOR=PART`, `budget PERIOD=BYTES`, `own-budget PERIOD=BYTES`,
-    /// `at DAYS_HOURS=RATE`, `from T..T=RATE`, `zone ZONE`. Classes: `ratio 1:N`, `weight N`, `priority N`, `preemptible`,
+    /// `lend R`, `borrow R`, `pool R`, `at DAYS_HOURS=RATE`, `from T..T=RATE`, `zone ZONE`. Classes: `ratio 1:N`, `weight N`, `priority N`, `preemptible`,
     /// `lane-share PART`, `headroom PART longest SPAN`, `grace SPAN`, `hold SPAN`, `only P,P`,
     /// `tiers T,T`. `rule NAME [shadow] deny MESSAGE|cap R|class C|priority N when CONDITION`, the message
     /// with `_` for blanks, and `delete-rule NAME`.
@@ -64,6 +66,47 @@ impl World {
             format!("{}: {} applied, {} in shadow\n", ruling(rule), count.applied, count.shadow)
         });
         lines.collect()
+    }
+
+    /// What a change would have decided otherwise of all that was asked.
+    pub(super) fn rehearse(&self, words: &[&str]) -> String {
+        let Command::ApplyPolicy(change) = self.policy(words) else { return String::new() };
+        // The network and the policy are those of today.
+        let reserving = |it: &&Asked| {
+            !matches!(it.request.command, Command::ApplyTopology { .. } | Command::ApplyPolicy(_))
+        };
+        let asked: Vec<Asked> = self.asked.iter().filter(reserving).cloned().collect();
+        let told = match self.machine.rehearse(self.now, (&asked, &change), || true) {
+            Ok(told) => told,
+            Err(fault) => return format!("fault: {}\n", self.tame(&fault.to_string())),
+        };
+        let mut out = format!("{} decided\n", told.decided);
+        for ((before, after), count) in &told.turned {
+            out.push_str(&format!("  {count} from {before:?} to {after:?}\n"));
+        }
+        let words = |decided: &Decided| match decided {
+            Decided::Granted { rate, over: when, class } => {
+                let class = class.as_ref().map_or(String::new(), |class| format!(" {class}"));
+                format!("granted {rate} {}{class}", over(*when))
+            }
+            Decided::Refused(refusal) => format!("refused, {}", refusal.reason),
+            Decided::Wrong(fault) => format!("wrong, {fault}"),
+        };
+        for it in &told.differing {
+            let (at, before, after) = (instant(it.at), words(&it.before), words(&it.after));
+            out.push_str(&format!("  {at} {}: {before}; would be {after}\n", it.project));
+        }
+        out
+    }
+
+    /// Who borrows from whom in the tree of a project now.
+    pub(super) fn loans(&self, project: &str) -> String {
+        let loans = self.machine.loans(&id(project), self.now).into_iter();
+        let line = |loan: Loan| {
+            let amount = tidegate_policy::BitRate::from_bps(loan.amount).unwrap();
+            format!("{} borrows {amount} from {}\n", loan.borrower, loan.lender)
+        };
+        loans.map(line).collect()
     }
 
     /// Every class.
@@ -251,6 +294,9 @@ fn described(project: &Project) -> String {
     for (times, rate) in &quota.overrides {
         say("from", Some(format!("{} {rate}", over(*times))));
     }
+    say("lend", quota.lend.map(|it| it.to_string()));
+    say("borrow", quota.borrow.map(|it| it.to_string()));
+    say("pool", quota.pool.map(|it| it.to_string()));
     say("zone", (quota.zone != Zone::UTC).then(|| quota.zone.to_string()));
     for (key, value) in labels {
         say("label", Some(format!("{key}={value}")));
@@ -281,6 +327,9 @@ fn project(called: &str, words: &[&str]) -> Project {
         zone: option(words, "zone").map_or(Zone::UTC, |text| text.parse().unwrap()),
         weekly: weekly(words),
         overrides: overrides(words),
+        lend: rate("lend"),
+        borrow: rate("borrow"),
+        pool: rate("pool"),
     };
     Project { id: id(called), parent: option(words, "in").map(id), labels, quota }
 }

@@ -128,6 +128,10 @@ fn storage(wire: &v1::Storage) -> Result<StorageSpec, String> {
         capacity: capacity(wire.capacity.as_ref())?,
         served_via: words(&wire.served_via)?,
         mirrors: words(&wire.mirrors)?,
+        tier: match wire.tier.as_str() {
+            "" => None,
+            tier => Some(word(tier)?),
+        },
     })
 }
 
