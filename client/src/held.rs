@@ -428,8 +428,7 @@ impl Held {
 fn live(status: &v1::GrantStatus, plan: u64, lease: Lease) -> Result<Option<Live>, ClientError> {
     let version = wire::count("grants.live_version", status.live_version)?;
     let rate = wire::rate("grants.live_bps", status.live_bps)?;
-    let told = 0 < version && rate != BitRate::ZERO;
-    Ok(told.then(|| Live { version, rate, until: lease.live_until(), plan }))
+    Ok((0 < version).then(|| Live { version, rate, until: lease.live_until(), plan }))
 }
 
 /// The promised rate and the highest one, where they differ.

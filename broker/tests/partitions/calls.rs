@@ -116,5 +116,6 @@ impl World<'_> {
 
 fn refused() -> Refusal {
     let reason = RefusalReason::NoHeadroom;
-    Refusal { reason, blockers: Vec::new(), quotas: Vec::new(), offers: Vec::new(), held: None }
+    let (blockers, rules, quotas, offers) = Default::default();
+    Refusal { reason, blockers, rules, quotas, offers, held: None }
 }

@@ -6,7 +6,7 @@ use tidegate_policy::{BitRate, Interval, ReservationId, SessionId, Span, Timesta
 
 use super::live::{LiveRate, Obeyed, Sharing, Terms, Told};
 use super::{Machine, SILENCE_MARGIN};
-use crate::event::{Change, Event};
+use crate::event::{Change, CloseWhy, Event};
 use crate::lane::{Lane, LaneName};
 use crate::planner::shares::{Draw, Sharer, shares};
 use crate::reservation::{Reservation, State};
@@ -142,9 +142,11 @@ impl Machine {
     /// Follows what has happened to a reservation whose holder may have something afloat.
     pub(super) fn live_follow(&mut self, id: ReservationId, at: Timestamp) {
         let Some(sharing) = self.live.grants.get_mut(&id) else { return };
-        match self.state.reservations.get(&id).map(|found| (found.state, found.plan_version)) {
-            // Its holder has said that it has stopped, or must have.
-            Some((State::Closed { free_from, .. }, _)) if free_from <= at => sharing.told.clear(),
+        match self.state.reservations.get(&id).map(|found| found.state) {
+            // Its holder has said that it has stopped. At any other end it may not have heard of it.
+            Some(State::Closed { why: CloseWhy::Released, free_from, .. }) if free_from <= at => {
+                sharing.told.clear();
+            }
             None => sharing.told.clear(),
             Some(_) => {}
         }
@@ -198,22 +200,22 @@ impl Machine {
         if obeyed.version == 0 {
             return self.live_stop(id, now);
         }
+        let until = now.plus(self.usable_for());
         if !self.live.grants.contains_key(&id) {
             let Some(terms) = Terms::of(found, now) else { return };
             // Told by the process before this one, if it is more than the floor.
             let version = if terms.floor < obeyed.rate.bps() { 0 } else { obeyed.version };
-            let last = Told::of(&terms, terms.floor, (version, now));
+            let last = Told::of(&terms, terms.ceiling, (version, until));
+            let last = Told { rate: terms.floor, ..last };
             self.live.enter(id, &terms);
             self.live.grants.insert(id, Sharing::new(terms, last, Vec::new()));
         }
-        let until = now.plus(self.usable_for());
         let Some(sharing) = self.live.grants.get_mut(&id) else { return };
         let before = sharing.told.len();
         sharing.told.retain(|told| obeyed.version <= told.version);
         if sharing.last.version < obeyed.version {
-            let rate = obeyed.rate.bps().min(sharing.terms.ceiling);
-            let until = until.min(sharing.terms.end);
-            let last = Told::of(&sharing.terms, rate, (obeyed.version, until));
+            let mut last = Told::of(&sharing.terms, obeyed.rate.bps(), (obeyed.version, until));
+            last.within(&sharing.last);
             sharing.told.insert(0, last.clone());
             sharing.last = last;
             self.float(id, now);
@@ -255,7 +257,7 @@ impl Machine {
         if found.session != Some(session) || !found.is_live() {
             return None;
         }
-        let (plan_version, floor) = (found.plan_version, found.rate().bps());
+        let plan_version = found.plan_version;
         let afloat_until = now.plus(self.usable_for());
         self.refresh(id, now);
         let shares = Terms::of(self.state.reservations.get(&id)?, now).is_some();
@@ -266,7 +268,8 @@ impl Machine {
             true => sharing.share.min(self.room_for(&terms, &BTreeMap::new(), now)),
             false => 0,
         };
-        let rate = if shares { terms.floor.saturating_add(more) } else { floor };
+        // Whoever does not share has just its plan.
+        let rate = if shares { terms.floor.saturating_add(more) } else { 0 };
         let sharing = self.live.grants.get_mut(&id)?;
         let same = (sharing.last.rate, sharing.last.plan_version) == (rate, plan_version);
         let version = sharing.last.version.saturating_add(u64::from(!same));
@@ -280,6 +283,12 @@ impl Machine {
         sharing.told.push(told);
         self.float(id, now);
         Some(LiveRate { rate: BitRate::from_bps(rate)?, version })
+    }
+
+    /// What the holder of a reservation may be using of lanes beyond what is booked, from when it was told
+    /// last to when it must have stopped, in bits per second.
+    pub fn afloat(&self, id: ReservationId) -> impl Iterator<Item = (&LaneName, Interval, u64)> {
+        self.live.afloat_of(id).map(|(lane, over, amount)| (lane, *over, *amount))
     }
 
     /// The live rate that a holder was told last.
@@ -363,17 +372,32 @@ impl Machine {
         wrong.map(|(name, _)| format!("{name}: what is afloat is not what may be used")).collect()
     }
 
-    /// After a replay: whoever may have been told a live rate is taken to have been told the highest.
+    /// After a replay: whoever may have been told a live rate is taken to have been told the highest, under
+    /// the terms that stand and under earlier ones, also if it was closed since.
     pub(super) fn live_resume(&mut self, now: Timestamp) {
-        let open: Vec<ReservationId> = self.state.bound.values().flatten().copied().collect();
-        for id in open {
-            let found = self.state.reservations.get(&id);
-            let Some(terms) = found.and_then(|found| Terms::of(found, now)) else { continue };
-            let until = now.plus(self.usable_for()).min(terms.end);
+        let until = now.plus(self.usable_for());
+        let floats = self.state.reservations.values().filter_map(|found| {
+            let terms = Terms::before(found, now)?;
+            let ratio = found.standing.ratio;
+            let highest = |booked: u64| {
+                let booked = BitRate::from_bps(booked).unwrap_or(BitRate::MAX);
+                ratio.ceiling(booked).bps().saturating_add(1)
+            };
+            let mut own: BTreeMap<LaneName, u64> = BTreeMap::new();
+            let now_on = |over: &Interval| over.start() <= now && now < over.end();
+            for (lane, _, amount) in found.bookings().filter(|(_, over, _)| now_on(over)) {
+                let sum = own.entry(lane.clone()).or_default();
+                *sum = sum.saturating_add(amount);
+            }
+            own.retain(|lane, _| !lane.is_quota());
             let last = Told::of(&terms, terms.ceiling, (0, until));
+            let amounts = own.into_iter().map(|(lane, amount)| (lane, highest(amount)));
+            Some((found.id, terms, Told { amounts: amounts.collect(), ..last }))
+        });
+        let floats: Vec<_> = floats.filter(|(_, _, told)| !told.amounts.is_empty()).collect();
+        for (id, terms, last) in floats {
             self.live.enter(id, &terms);
-            let told = vec![last.clone()];
-            self.live.grants.insert(id, Sharing::new(terms, last, told));
+            self.live.grants.insert(id, Sharing::new(terms, last.clone(), vec![last]));
             self.float(id, now);
         }
     }

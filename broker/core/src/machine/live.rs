@@ -88,7 +88,8 @@ pub(super) struct Told {
 /// A live rate as its holder is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LiveRate {
-    /// The payload rate that it may send at until the lease of its last answered beat is over.
+    /// The payload rate that it may send at until the lease of its last answered beat is over; zero where
+    /// there is only its plan.
     pub rate: BitRate,
     /// Counts the rates that were told; the next beat says which one is obeyed.
     pub version: u64,
@@ -208,17 +209,28 @@ impl Terms {
     /// How a reservation shares at `now`; `None` if it has no more than its floor: a volume, a plan of
     /// several pieces, one that has not begun, one that nobody can be told of.
     pub(super) fn of(found: &Reservation, now: Timestamp) -> Option<Self> {
-        let volume =
-            matches!(found.promise.as_deref().map(|it| it.what), Some(Promised::Volume { .. }));
-        let tellable = found.session.is_some() && found.despite.is_none() && !volume;
         let running = found.state == State::Confirmed
             && found.interval.start() <= now
             && now < found.interval.end();
-        if found.standing.ratio == Overcommit::NONE || !tellable || !running {
+        if !running || found.plan.segments.len() != 1 {
+            return None;
+        }
+        Self::before(found, now).filter(|terms| terms.floor < terms.ceiling)
+    }
+
+    /// How a reservation that has begun may have shared, if it ever had more than its floor: by what its
+    /// plan has at `now`, or had last.
+    pub(super) fn before(found: &Reservation, now: Timestamp) -> Option<Self> {
+        let volume =
+            matches!(found.promise.as_deref().map(|it| it.what), Some(Promised::Volume { .. }));
+        let tellable = found.session.is_some() && found.despite.is_none() && !volume;
+        if found.standing.ratio == Overcommit::NONE || !tellable {
             return None;
         }
         let Plan { ways, segments } = &found.plan;
-        let ([way], [segment]) = (ways.as_slice(), segments.as_slice()) else { return None };
+        let begun = segments.iter().rfind(|segment| segment.over.start() <= now);
+        let segment = begun.or(segments.first())?;
+        let way = ways.get(segment.way)?;
         let booked = way.lanes.iter().zip(&segment.amounts);
         let booked = booked.filter(|(lane, _)| !lane.is_quota());
         Some(Self {
@@ -229,7 +241,6 @@ impl Terms {
             booked: booked.map(|(lane, amount)| (lane.clone(), *amount)).collect(),
             end: found.interval.end(),
         })
-        .filter(|terms| terms.floor < terms.ceiling)
     }
 
     /// What a rate beyond the floor takes of each lane, by the lane's place.
@@ -309,6 +320,14 @@ impl Sharing {
 }
 
 impl Told {
+    /// Bounds what a holder says that it has been told by what it can have been.
+    pub(super) fn within(&mut self, most: &Self) {
+        for (lane, amount) in &mut self.amounts {
+            let bound = most.amounts.iter().find(|it| it.0 == *lane).map_or(0, |it| it.1);
+            *amount = bound.min(*amount);
+        }
+    }
+
     pub(super) fn of(terms: &Terms, rate: u64, (version, until): (u64, Timestamp)) -> Self {
         let amounts = terms.amounts(rate);
         Self { version, plan_version: terms.plan_version, rate, amounts, until }
