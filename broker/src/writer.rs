@@ -228,7 +228,7 @@ impl Writer {
             }
             decided.break_off(&mut pieces);
         }
-        for asked in self.to_ask_again(now, heard) {
+        for asked in self.take_waiting(now, heard) {
             self.answer(now, asked, &mut decided)?;
             decided.break_off(&mut pieces);
         }
@@ -275,7 +275,7 @@ impl Writer {
 
     /// What waits and is asked again, in the order in which it was asked: when beats were heard some may
     /// have given way. Whoever does not wait any more is dropped.
-    fn to_ask_again(&mut self, now: Timestamp, heard: bool) -> Vec<Asked> {
+    fn take_waiting(&mut self, now: Timestamp, heard: bool) -> Vec<Asked> {
         let waiting = std::mem::take(&mut self.waiting);
         let waiting = waiting.into_iter().filter(|asked| !asked.reply.is_closed());
         let is_over = |asked: &Asked| asked.until.is_none_or(|until| until <= now);

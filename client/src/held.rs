@@ -29,7 +29,7 @@ pub struct Lease {
 #[derive(Clone, Debug)]
 pub enum Heard {
     /// It goes on, maybe under another plan.
-    GoesOn(News),
+    GoesOn(Box<News>),
     /// The broker closed it.
     Over {
         /// Why.
@@ -149,7 +149,7 @@ impl Heard {
         let ends_in = wire::length("grants.ends_in", status.ends_in)?;
         let Timing { sent, received } = lease.beat;
         let segments = plan::segments(&status.segments, status.ways.len(), lease.beat)?;
-        Ok(Self::GoesOn(News {
+        Ok(Self::GoesOn(Box::new(News {
             plan: Plan {
                 segments,
                 begun: starts_in.as_ref().is_none_or(|it| matches!(it, Ok(span) if span.is_zero())),
@@ -164,7 +164,7 @@ impl Heard {
             window: lease.window(),
             notices: status.notices.iter().map(Notice::from_wire).collect::<Result<_, _>>()?,
             live: live(status, version, lease)?,
-        }))
+        })))
     }
 }
 

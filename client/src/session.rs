@@ -332,7 +332,7 @@ fn usage(name: &str, grant: &Inner) -> v1::Usage {
 fn heard(grant: &Inner, status: &v1::GrantStatus, lease: Lease) -> Result<bool, ClientError> {
     match Heard::from_wire(status, lease)? {
         Heard::GoesOn(news) => {
-            grant.hear(news);
+            grant.hear(*news);
             Ok(true)
         }
         Heard::Over { why, version } => {

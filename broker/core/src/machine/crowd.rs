@@ -54,7 +54,19 @@ impl Machine {
         let steady = match &request.command {
             Command::Reserve(ask) => !matches!(ask.shape, Shape::Transfer { .. }),
             Command::Modify(modify) => modify.volume.is_none(),
-            _ => false,
+            // Batches are answered at once.
+            Command::ReserveAll(_)
+            | Command::Confirm(_)
+            | Command::ExtendHold(..)
+            | Command::Release(_)
+            | Command::OpenSession(_)
+            | Command::CloseSession(_)
+            | Command::ApplyTopology { .. }
+            | Command::Drain(_)
+            | Command::Undrain(_)
+            | Command::CreateMaintenance(_)
+            | Command::DeleteMaintenance(_)
+            | Command::ApplyPolicy(_) => false,
         };
         let lanes = self.only_afloat(now, refusal).filter(|_| steady);
         let Some(lanes) = lanes.filter(|_| self.live.claims() < CLAIMS_MAX) else { return false };
