@@ -1,5 +1,5 @@
-//! What quotas cost: an admission under five levels of them beside one under none, and a change of a
-//! quota above a hundred thousand live reservations.
+//! What policy costs: an admission under five levels of quotas and ten rules beside one under none, and a
+//! change of a quota above a hundred thousand live reservations.
 //!
 //! `cargo bench -p tidegate-broker --bench policy` prints one line of JSON per figure. The two
 //! contenders take turns in one run on the same network, each with as many reservations before it;
@@ -23,13 +23,15 @@ use tidegate_core::{
     TopologySpec, Until, Ways,
 };
 use tidegate_policy::{
-    BitRate, Endpoint, Name, Project, ProjectId, Quota, RequestId, Span, Timestamp,
+    BitRate, Effect, Endpoint, Name, Project, ProjectId, Quota, RequestId, Rule, RuleId, Span,
+    Timestamp,
 };
 
 const NOW_MS: i64 = 1_767_225_600_000;
 /// Switches between the storage and the host.
 const HOPS: usize = 4;
 const LEVELS: usize = 5;
+const RULES: usize = 10;
 /// The goals: an admission under quotas over one under none, and a change of one.
 const ADMISSION_PERCENT: u128 = 170;
 const CHANGE_MS: u128 = 100;
@@ -140,6 +142,11 @@ impl World {
         let ask = PolicyAsk { projects, ..PolicyAsk::default() };
         self.ask(Command::ApplyPolicy(ask.into())).1
     }
+
+    fn rule(&mut self, put: Vec<Rule>) {
+        let rules = Edit { put, ..Edit::default() };
+        self.ask(Command::ApplyPolicy(PolicyAsk { rules, ..PolicyAsk::default() }.into()));
+    }
 }
 
 fn admissions(scale: Scale) {
@@ -147,6 +154,7 @@ fn admissions(scale: Scale) {
     let levels: Vec<Project> = (0..LEVELS).map(level).collect();
     let lowest = levels.last().unwrap().id.clone();
     under.put(levels);
+    under.rule((0..RULES).map(rule).collect());
     let none = ProjectId::default_project();
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for _ in 0..scale.rounds {
@@ -158,10 +166,15 @@ fn admissions(scale: Scale) {
         all[all.len() / 2]
     });
     row("admission", "median without quotas, ns", &without.to_string(), None);
-    row("admission", "median under five levels, ns", &with.to_string(), None);
+    row("admission", "median under five levels and ten rules, ns", &with.to_string(), None);
     let percent = with * 100 / without;
     let goal = (ADMISSION_PERCENT, percent <= ADMISSION_PERCENT);
-    row("admission", "under five levels, % of without", &percent.to_string(), Some(goal));
+    row(
+        "admission",
+        "under five levels and ten rules, % of without",
+        &percent.to_string(),
+        Some(goal),
+    );
 }
 
 fn change(scale: Scale) {
@@ -183,6 +196,24 @@ fn change(scale: Scale) {
 
 fn name(text: &str) -> Name {
     text.parse().unwrap()
+}
+
+/// A rule as administrators write them, which does not hold for what is asked here.
+fn rule(number: usize) -> Rule {
+    let when = [
+        r#"request.project == "guests" && request.rate_bps > 1000000000"#,
+        r#""storage/archive" in request.sources"#,
+        r#"request.duration > duration("12h")"#,
+        r#""team" in request.labels && request.labels["team"] == "vision""#,
+        r#"project.lineage.exists(above, above == "untrusted")"#,
+    ];
+    Rule {
+        id: RuleId(name(&format!("rule-{number}"))),
+        when: when[number % when.len()].to_owned(),
+        then: Effect::Deny { message: "not like this".into() },
+        shadow: false,
+        comment: String::new(),
+    }
 }
 
 /// A level of the tree, with every quota that there is.

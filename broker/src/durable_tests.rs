@@ -9,8 +9,8 @@ use tidegate_core::{
     Changed, Losses, Maintenance, Overuse, Owner, PolicyChanges, TopologySpec, Victim, Whose,
 };
 use tidegate_policy::{
-    Budget, Class, ClassId, Each, Headroom, Limit, MaintenanceId, Mark, MarkKind, Name, Part,
-    Period, Project, ProjectId, Quota, Resource, Share, Span,
+    Budget, Class, ClassId, Each, Effect, Headroom, Limit, MaintenanceId, Mark, MarkKind, Name,
+    Part, Period, Project, ProjectId, Quota, Resource, Rule, RuleId, Share, Span,
 };
 
 pub(super) fn name(text: &str) -> Name {
@@ -86,6 +86,8 @@ fn one_of_each() -> Vec<Event> {
         terms: Terms::default(),
         hold_until: Some(at(31_000)),
         session: Some(session),
+        borrowed: false,
+        despite: None,
     };
     let plan = single(between(vec![]), "storage/swift/read");
     let unbound = Reserved { hold_until: None, session: None, plan, ..reserved.clone() };
@@ -157,6 +159,8 @@ fn one_of_each_since() -> Vec<Event> {
         terms: Terms { shared: true, streams: 8 },
         hold_until: None,
         session: None,
+        borrowed: false,
+        despite: None,
     };
     let plan = single(Route::Lanes(vec![lane.clone(), lane.clone()]), "links/l/forward");
     let named = Reserved { plan, terms: Terms::default(), ..steered.clone() };
@@ -272,7 +276,7 @@ fn policy() -> Vec<Event> {
         Changed { before: Some(before), after: None },
         Changed { before: None, after: Some(after) },
     ];
-    let changes = PolicyChanges { projects, classes: vec![] };
+    let changes = PolicyChanges { projects, ..PolicyChanges::default() };
     marked([Change::PolicyApplied { version: 2, changes, overuses: vec![overuse] }])
 }
 
@@ -299,6 +303,7 @@ pub(super) fn all_of_a_quota() -> Quota {
         weekly: vec![("mon-fri 08:00-18:00".parse().unwrap(), rate("1Gbit"))],
         overrides: vec![(Interval::new(at(1), at(90_000)).unwrap(), rate("0bit"))],
         zone: "Europe/Berlin".parse().unwrap(),
+        ..Quota::default()
     }
 }
 
@@ -347,6 +352,7 @@ fn classes() -> Vec<Event> {
             Changed { before: classes.next(), after: None },
             Changed { before: None, after: classes.next() },
         ],
+        rules: vec![],
     };
     let reserved = Reserved {
         id: ReservationId::from_u128(7),
@@ -362,6 +368,8 @@ fn classes() -> Vec<Event> {
         terms: Terms { shared: true, streams: 1 },
         hold_until: None,
         session: None,
+        borrowed: false,
+        despite: None,
     };
     // One of nobody in particular but somebody.
     let owner =
@@ -377,9 +385,61 @@ fn classes() -> Vec<Event> {
     ])
 }
 
+/// A rule of each effect.
+pub(super) fn all_rules() -> Vec<Rule> {
+    let effects = [
+        Effect::Deny { message: "no".into() },
+        Effect::Cap { rate: rate("1Gbit") },
+        Effect::Class(ClassId(name("silver"))),
+        Effect::Priority(0),
+    ];
+    let rule = |(number, then): (usize, Effect)| Rule {
+        id: RuleId(name(&format!("r{number}"))),
+        when: format!("request.streams > {number}"),
+        then,
+        shadow: number == 3,
+        comment: if number == 1 { "why".into() } else { String::new() },
+    };
+    effects.into_iter().enumerate().map(rule).collect()
+}
+
+/// What came with rules, lending and observing.
+fn rules() -> Vec<Event> {
+    let lends = Quota { lend: Some(rate("1Gbit")), ..all_of_a_quota() };
+    let lends = Quota { borrow: Some(rate("0bit")), pool: Some(rate("5Gbit")), ..lends };
+    let lab = Project { quota: lends, ..Project::new(ProjectId(name("lab"))) };
+    let mut rules = all_rules().into_iter();
+    let first = Changed { before: rules.next(), after: None };
+    let others = rules.map(|rule| Changed { before: None, after: Some(rule) });
+    let changes = PolicyChanges {
+        projects: vec![Changed { before: None, after: Some(lab) }],
+        classes: vec![],
+        rules: [first].into_iter().chain(others).collect(),
+    };
+    let reserved = Reserved {
+        id: ReservationId::from_u128(8),
+        owner: ProjectId::default_project().into(),
+        plan: single(between(vec![]), "storage/swift/read"),
+        promise: None,
+        standing: Standing::default(),
+        terms: Terms { shared: false, streams: 1 },
+        hold_until: None,
+        session: None,
+        borrowed: true,
+        despite: None,
+    };
+    let observed =
+        Reserved { borrowed: false, despite: Some(Reason::RuleDenied), ..reserved.clone() };
+    marked([
+        Change::PolicyApplied { version: 4, changes, overuses: vec![] },
+        Change::Reserved(Box::new(reserved)),
+        Change::Reserved(Box::new(observed)),
+    ])
+}
+
 #[test]
 fn every_event_reads_back_as_it_was() {
-    for events in [one_of_each(), one_of_each_since(), network(), policy(), classes()] {
+    for events in [one_of_each(), one_of_each_since(), network(), policy(), classes(), rules()] {
         assert_eq!(decode(&encode(&events)).unwrap(), events);
     }
     let whys = [
@@ -405,6 +465,7 @@ fn the_bytes_are_those_of_every_version_before() {
         (network(), include_str!("../tests/golden/events-3.hex")),
         (policy(), include_str!("../tests/golden/events-5.hex")),
         (classes(), include_str!("../tests/golden/events-6.hex")),
+        (rules(), include_str!("../tests/golden/events-7.hex")),
     ];
     for (events, golden) in golden {
         let hex: String = encode(&events).iter().map(|byte| format!("{byte:02x}")).collect();

@@ -336,3 +336,59 @@ async fn what_a_project_has_used_is_used_after_a_kill_too() {
     assert_eq!(used, Some(v1::amount::Of::RateBps(10 * GBIT)));
     stop(daemon);
 }
+
+/// Who has what in which class, and what each of several has used.
+#[tokio::test(flavor = "multi_thread")]
+async fn classes_and_principals_are_what_they_were_after_a_kill_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut daemon, mut clients) = started(dir.path(), "").await;
+    clients.apply(topology(100 * GBIT)).await;
+    clients.govern(vec![support::lab(10 * GBIT)]).await;
+    let silver = v1::Class { tiers: Vec::new(), hold_for: None, ..support::silver() };
+    let change = v1::ApplyPolicyRequest {
+        classes: vec![silver.clone()],
+        delete_classes: vec!["classes/bronze".into()],
+        request_id: support::request_id(),
+        ..v1::ApplyPolicyRequest::default()
+    };
+    let applied = clients.policy.clone().apply_policy(change).await.unwrap().into_inner();
+    let names = applied.class_changes.iter().map(|it| it.after.as_ref().map(|it| it.name.as_str()));
+    assert_eq!(names.collect::<Vec<_>>(), [None, Some("classes/silver")]);
+    let made = clients
+        .create(v1::CreateReservationRequest {
+            parent: "projects/lab".into(),
+            class: "classes/silver".into(),
+            principal: "ann@example.org".into(),
+            labels: [("run".into(), "7".into())].into(),
+            ..create(2 * GBIT, HOUR_MS)
+        })
+        .await;
+    assert_eq!((made.rate_bps, made.ceiling_bps), (GBIT, Some(2 * GBIT)));
+    assert_eq!((made.priority, made.preemptible), (3, true));
+    for _ in 0..2 {
+        daemon.kill();
+        (daemon, clients) = started(dir.path(), "").await;
+        let stands = clients.classes().await;
+        assert_eq!(stands.etag, applied.etag);
+        let names: Vec<&str> = stands.classes.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["classes/gold", "classes/silver"]);
+        assert_eq!(stands.classes[1], silver);
+        let found = &clients.list(false, 0).await[0];
+        assert_eq!(support::still(found.clone()), support::still(made.clone()));
+        let binds = v1::GetEffectivePolicyRequest { name: "projects/lab".into() };
+        let binds = clients.policy.clone().get_effective_policy(binds).await.unwrap().into_inner();
+        assert_eq!(binds.classes, ["classes/gold", "classes/silver"]);
+        let of_each = binds.limits.iter().filter(|it| it.each_principal);
+        let told =
+            of_each.map(|it| (it.limit(), it.principal.as_str(), it.used.and_then(|it| it.of)));
+        let told: Vec<_> = told.collect();
+        let ann = "ann@example.org";
+        let (rate, count) =
+            (v1::amount::Of::RateBps(2 * GBIT), v1::amount::Of::ReservationCount(1));
+        assert_eq!(told[0], (v1::Limit::Rate, ann, Some(rate)));
+        assert_eq!(told[1], (v1::Limit::Reservations, ann, Some(count)));
+        assert_eq!((told[2].0, told[2].1), (v1::Limit::Share, ann));
+        assert_eq!(told[3], (v1::Limit::BudgetDay, "", None));
+    }
+    stop(daemon);
+}

@@ -226,6 +226,8 @@ fn an_audit_finds_what_was_planted() {
         terms: model.terms,
         hold_until: None,
         session: None,
+        borrowed: false,
+        despite: None,
     };
     let change = Change::Reserved(Box::new(overbooked));
     let event = Event { at: machine.clock(), request: None, change };

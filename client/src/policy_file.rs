@@ -464,7 +464,7 @@ mod tests {
             ("[[class]]\nname = \"a\"\nratio = \"2\"", "write 1:1 to 1:100"),
             ("[[rule]]\nname = \"a\"\nwhen = \"true\"", "one of deny, cap, class and priority"),
             ("[[rule]]\nname = \"a\"\nwhen = \"true\"\ncap = \"1\"", "has no unit"),
-            ("[[class]]\nname = \"a\"\nlane_share = \"101%\"", "more than all"),
+            ("[[class]]\nname = \"a\"\nlane_share = \"101%\"", "over the largest"),
             ("[[class]]\nratio = \"1:2\"", "missing field `name`"),
             ("[[project]]\nname = \"a\"\ntime_zone = \"Berlin\"", "IANA name"),
             ("[[project]]\nname = \"a\"\nshares = [{ of = \"nics\", part = \"1%\" }]", "line 3"),

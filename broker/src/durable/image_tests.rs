@@ -1,15 +1,15 @@
 //! The form of a snapshot is pinned to the byte, as that of events is.
 
 use super::super::tests::{
-    all_of_a_class, all_of_a_quota, all_overuses, at, between, name, single, spec,
+    all_of_a_class, all_of_a_quota, all_overuses, all_rules, at, between, name, single, spec,
 };
 use super::*;
 use tidegate_core::{
-    Changed, CloseWhy, Kept, Limits, Machine, Overuse, Owner, Plan, PolicyChanges, Route, Standing,
-    Terms, Victim, Whose,
+    Changed, CloseWhy, Kept, Limits, Machine, Overuse, Owner, Plan, PolicyChanges, Reason, Route,
+    Standing, Terms, Victim, Whose,
 };
 use tidegate_policy::{
-    BitRate, ClassId, Classes, Interval, Limit, MaintenanceId, Project, ProjectId, Quota,
+    BitRate, ClassId, Classes, Interval, Limit, MaintenanceId, Period, Project, ProjectId, Quota,
     ReservationId, Resource, SessionId, Span,
 };
 
@@ -54,6 +54,8 @@ fn confirmed() -> Reservation {
         interval: Interval::new(at(1_000), at(61_000)).unwrap(),
         from: at(1_500),
         session: Some(SessionId::from_u128(2)),
+        borrowed: false,
+        despite: None,
         kept: vec![Kept {
             lane: LaneName::new("storage/swift/read"),
             over: Interval::new(at(1_500), at(9_000)).unwrap(),
@@ -129,7 +131,9 @@ fn one_of_all() -> Image {
         drained: vec![link],
         projects: vec![],
         classes: Classes::default().iter().cloned().collect(),
+        rules: vec![],
         policy_version: 0,
+        spent: vec![],
     }
 }
 
@@ -153,7 +157,7 @@ fn governed(called: &str, parent: Option<&str>) -> Project {
 fn with_projects() -> Image {
     let projects = vec![governed("lab", None), governed("vision", Some("lab"))];
     let changed = vec![Changed { before: None, after: projects.last().cloned() }];
-    let changes = PolicyChanges { projects: changed, classes: vec![] };
+    let changes = PolicyChanges { projects: changed, ..PolicyChanges::default() };
     let overuse = Overuse {
         whose: Whose::Project(ProjectId(name("lab"))),
         what: Limit::DurationEach,
@@ -177,7 +181,7 @@ fn with_classes() -> Image {
     let (classes, changes) = (all_of_a_class(), Vec::new());
     let lab = Project { quota: all_of_a_quota(), ..governed("lab", None) };
     let changed = vec![Changed { before: None, after: classes.first().cloned() }];
-    let changes = PolicyChanges { projects: changes, classes: changed };
+    let changes = PolicyChanges { projects: changes, classes: changed, rules: vec![] };
     let mut image = with_projects();
     image.projects[0] = lab;
     image.classes = classes;
@@ -198,9 +202,20 @@ fn with_classes() -> Image {
     image
 }
 
+/// The same with rules, and what was spent of budgets.
+fn with_rules() -> Image {
+    let (lab, ann) = (ProjectId(name("lab")), "ann@example.org".parse().unwrap());
+    let day = |whose| ((whose, Period::Day, at(0)), u128::MAX - 7, at(86_400_000));
+    let spent = [Whose::Project(lab.clone()), Whose::Principal(lab, ann)].map(day);
+    let mut image = Image { rules: all_rules(), spent: spent.into(), ..with_classes() };
+    image.reservations[2].borrowed = true;
+    image.reservations[1].despite = Some(Reason::NoPath);
+    image
+}
+
 #[test]
 fn projects_read_back_as_they_were() {
-    for image in [with_projects(), with_classes()] {
+    for image in [with_projects(), with_classes(), with_rules()] {
         let read = decode(&encode(&image)).unwrap();
         assert_eq!(read, image);
         let machine = Machine::from_image(Limits::default(), read).unwrap();
@@ -237,6 +252,7 @@ fn the_bytes_are_those_of_every_version_before() {
         (one_of_all(), include_str!("../../tests/golden/snapshot-1.hex")),
         (with_projects(), include_str!("../../tests/golden/snapshot-3.hex")),
         (with_classes(), include_str!("../../tests/golden/snapshot-4.hex")),
+        (with_rules(), include_str!("../../tests/golden/snapshot-5.hex")),
     ] {
         let hex: String = encode(&image).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, golden.split_whitespace().collect::<String>());

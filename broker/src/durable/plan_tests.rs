@@ -83,6 +83,8 @@ fn transfer() -> Reserved {
         terms: Terms { shared: true, streams: 8 },
         hold_until: Some(at(21_000)),
         session: Some(SessionId::from_u128(2)),
+        borrowed: false,
+        despite: None,
     }
 }
 
@@ -175,6 +177,8 @@ fn reservations() -> Vec<(Reservation, bool)> {
         interval: over(1_000, 61_000),
         from: at(1_000),
         session: None,
+        borrowed: false,
+        despite: None,
         kept: vec![],
         curtailed: false,
         last_move: Some(LastMove {

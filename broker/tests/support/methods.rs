@@ -31,6 +31,9 @@ pub(crate) const PROJECT: &str = "PolicyService/GetProject";
 pub(crate) const PROJECTS: &str = "PolicyService/ListProjects";
 pub(crate) const CLASS: &str = "PolicyService/GetClass";
 pub(crate) const CLASSES: &str = "PolicyService/ListClasses";
+pub(crate) const RULE: &str = "PolicyService/GetRule";
+pub(crate) const RULES: &str = "PolicyService/ListRules";
+pub(crate) const SIMULATE: &str = "PolicyService/SimulatePolicy";
 pub(crate) const EFFECTIVE: &str = "PolicyService/GetEffectivePolicy";
 pub(crate) const INFO: &str = "AdminService/GetServerInfo";
 pub(crate) const BACKUP: &str = "AdminService/StreamBackup";
@@ -42,7 +45,7 @@ pub(crate) const MUTATIONS: [&str; 14] = [
 ];
 
 /// All of them; those that change something in their order.
-pub(crate) const ALL: [&str; 34] = [
+pub(crate) const ALL: [&str; 37] = [
     CREATE,
     BATCH,
     EXTEND,
@@ -74,6 +77,9 @@ pub(crate) const ALL: [&str; 34] = [
     PROJECTS,
     CLASS,
     CLASSES,
+    RULE,
+    RULES,
+    SIMULATE,
     EFFECTIVE,
     INFO,
     BACKUP,

@@ -125,9 +125,12 @@ impl Clients {
 
     /// Puts projects in.
     pub(crate) async fn govern(&self, projects: Vec<v1::Project>) -> v1::ApplyPolicyResponse {
-        let request_id = request_id();
-        let request =
-            v1::ApplyPolicyRequest { projects, request_id, ..v1::ApplyPolicyRequest::default() };
+        self.rule(v1::ApplyPolicyRequest { projects, ..v1::ApplyPolicyRequest::default() }).await
+    }
+
+    /// Changes the policy.
+    pub(crate) async fn rule(&self, change: v1::ApplyPolicyRequest) -> v1::ApplyPolicyResponse {
+        let request = v1::ApplyPolicyRequest { request_id: request_id(), ..change };
         self.policy.clone().apply_policy(request).await.unwrap().into_inner()
     }
 
@@ -354,6 +357,9 @@ pub(crate) fn lab(rate_bps: i64) -> v1::Project {
                 rate_bps,
             }],
             time_zone: "Europe/Berlin".into(),
+            lend_bps: Some(0),
+            borrow_bps: Some(0),
+            pool_bps: Some(0),
         }),
         ..v1::Project::default()
     }
@@ -362,6 +368,18 @@ pub(crate) fn lab(rate_bps: i64) -> v1::Project {
 /// More than anybody moves.
 fn budget(period: v1::budget::Period) -> v1::Budget {
     v1::Budget { period: period.into(), volume_bytes: i64::MAX }
+}
+
+/// A rule that holds for nobody.
+pub(crate) fn never() -> v1::Rule {
+    v1::Rule {
+        name: "rules/never".into(),
+        when: "request.project == \"nobody\"".into(),
+        then: Some(v1::rule::Then::CapBps(1_000_000)),
+        shadow: true,
+        comment: "for tests".into(),
+        ..v1::Rule::default()
+    }
 }
 
 /// A class with everything that one can say.
@@ -376,7 +394,7 @@ pub(crate) fn silver() -> v1::Class {
         headroom: Some(v1::Headroom { part_ppm: 100_000, longest: Some(span_ms(600_000)) }),
         no_show_grace: Some(span_ms(60_000)),
         hold_for: Some(span_ms(30_000)),
-        projects: vec!["projects/lab".into(), "projects/default".into()],
+        projects: vec!["projects/default".into(), "projects/lab".into()],
         tiers: vec!["ssd".into()],
     }
 }

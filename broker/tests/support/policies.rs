@@ -1,8 +1,8 @@
 //! The rows of what administrators ask: projects and quotas.
 
 use super::{
-    CLASS, CLASSES, DAY_S, EFFECTIVE, HUGE, NOT_RATES, POLICY, PROJECT, PROJECTS, Put, Table,
-    World, text, times,
+    CLASS, CLASSES, DAY_S, EFFECTIVE, HUGE, NOT_RATES, POLICY, PROJECT, PROJECTS, Put, RULE, RULES,
+    SIMULATE, Table, World, text, times,
 };
 use tonic::Code;
 
@@ -53,6 +53,7 @@ fn apply(world: &World) -> Table {
     }
     quotas(&mut t);
     classes(&mut t);
+    rules(&mut t);
     t.fine("projects[0].quota", Put::Absent);
     t.fine("projects[0].quota", Put::Empty);
     // The broker's to say: whatever is sent is ignored.
@@ -124,6 +125,49 @@ fn quotas(t: &mut Table) {
         t.bad(&field("time_zone"), text(wrong));
     }
     t.fine(&field("time_zone"), text(""));
+    for rate in ["lend_bps", "borrow_bps", "pool_bps"] {
+        t.numbers(&field(rate), &NOT_RATES);
+        t.fine(&field(rate), Put::Absent);
+    }
+}
+
+/// What a rule says.
+fn rules(t: &mut Table) {
+    t.bad("rules", times(Put::Empty, 1001));
+    t.bad("delete_rules", times(text("x"), 1001));
+    for wrong in ["", "x", "rules/", "rules/a b", "rules/-", "projects/x", "\u{7}"] {
+        t.bad("rules[0].name", text(wrong));
+        t.names("delete_rules", times(text(wrong), 1), &["delete_rules[0]"]);
+    }
+    t.names("delete_rules", times(text("rules/nothing"), 1), &["delete_rules[0]"]);
+    t.names("rules[0].name", text("rules/other"), &["rules[0]"]);
+    let many = "request.streams > 1 && ".repeat(200) + "true";
+    for wrong in
+        ["", "x", "1", "request.projekt == \"a\"", "request.streams", "(((", "\u{0}", many.as_str()]
+    {
+        t.bad("rules[0].when", text(wrong));
+    }
+    t.bad("rules[0].when", text("x".repeat(HUGE)));
+    t.fine("rules[0].when", text("request.streams > 1"));
+    t.numbers("rules[0].cap_bps", &NOT_RATES);
+    t.bad("rules[0].cap_bps", Put::Number(0));
+    for wrong in ["", "\u{7}", &"x".repeat(257)] {
+        t.bad("rules[0].deny", text(wrong));
+    }
+    t.fine("rules[0].deny", text("no"));
+    for wrong in ["", "x", "classes/", "classes/a b", "projects/x"] {
+        t.bad("rules[0].class", text(wrong));
+    }
+    t.bad("rules[0].class", text("classes/iron"));
+    t.fine("rules[0].class", text("classes/gold"));
+    t.numbers("rules[0].priority", &[-1, 10, i32::MAX.into()]);
+    t.fine("rules[0].priority", Put::Number(0));
+    t.bad("rules[0].comment", text("x".repeat(257)));
+    t.fine("rules[0].shadow", Put::Flag(false));
+    // The broker's to say: whatever is sent is ignored.
+    t.fine("rules[0].applied_count", Put::Number(-7));
+    t.fine("rules[0].shadow_count", Put::Number(-7));
+    t.fine("replace_rules", Put::Flag(true));
 }
 
 /// What a class says.
@@ -186,7 +230,25 @@ pub(super) fn tables(world: &World) -> Vec<Table> {
     t.says("name", text("classes/iron"), Code::NotFound);
     t.fine("name", text("classes/gold"));
     tables.push(t);
-    for (rpc, nobody) in [(PROJECTS, "projects/nobody"), (CLASSES, "classes/iron")] {
+    let mut t = Table::of(RULE);
+    for wrong in ["", "x", "other", "rules/", "rules/a b", "rules/-", "projects/other"] {
+        t.bad("name", text(wrong));
+    }
+    t.malformed("name", "rules/");
+    t.says("name", text("rules/nothing"), Code::NotFound);
+    t.fine("name", text("rules/other"));
+    tables.push(t);
+    let mut t = Table::of(SIMULATE);
+    t.bad("change", Put::Absent);
+    t.numbers("request_count", &[-1, 10_001, i32::MAX.into()]);
+    t.fine("request_count", Put::Number(0));
+    t.bad("change.projects[0].quota.rate_bps", Put::Number(-1));
+    t.bad("change.projects[0].parent", text("projects/nobody"));
+    t.bad("change.etag", text("x"));
+    tables.push(t);
+    let lists =
+        [(PROJECTS, "projects/nobody"), (CLASSES, "classes/iron"), (RULES, "rules/nothing")];
+    for (rpc, nobody) in lists {
         let mut list = Table::of(rpc);
         list.page();
         list.bad("page_token", text("lanes/x"));

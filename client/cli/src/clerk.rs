@@ -3,8 +3,8 @@
 
 use tidegate_client::ask::{Along, Ask, Assurance, End, Shape, Transfer, Want, Wish};
 use tidegate_client::refusal::{Blocker, CounterOffer, OfferKind, Refusal, RefusalReason};
-use tidegate_client::reservation::State;
-use tidegate_policy::{BitRate, Endpoint, ProjectId, ReservationId};
+use tidegate_client::reservation::{Reservation, State};
+use tidegate_policy::{BitRate, Endpoint, ProjectId};
 
 /// How many lanes in the way are named one by one.
 const NAMED_MAX: usize = 8;
@@ -39,6 +39,9 @@ pub(crate) fn explain(refusal: &Refusal, ask: &Ask, typed: &Typed) -> String {
     if 0 < more {
         line(&mut text, "  ", &format!("and {more} more lanes"));
     }
+    for rule in refusal.rules.iter().take(NAMED_MAX) {
+        line(&mut text, "  ", &format!("rules/{}: {}", rule.rule, rule.message));
+    }
     for quota in refusal.quotas.iter().take(NAMED_MAX) {
         line(&mut text, "  ", &quota.to_string());
     }
@@ -69,8 +72,9 @@ pub(crate) fn explain(refusal: &Refusal, ask: &Ask, typed: &Typed) -> String {
     text
 }
 
-/// The refusal of a change, in words; `id` is that of the reservation.
-pub(crate) fn unchanged(refusal: &Refusal, id: ReservationId) -> String {
+/// The refusal of a change, in words, of the reservation as it stands.
+pub(crate) fn unchanged(refusal: &Refusal, present: &Reservation) -> String {
+    let id = present.name.id;
     let mut text = format!("refused, and unchanged: {}", refusal.reason);
     for blocker in refusal.blockers.iter().take(NAMED_MAX) {
         line(&mut text, "  ", &blocked(blocker, refusal.reason, false));
@@ -80,7 +84,7 @@ pub(crate) fn unchanged(refusal: &Refusal, id: ReservationId) -> String {
     }
     for offer in &refusal.offers {
         line(&mut text, "  ", &offered(offer));
-        let mut command = format!("tidegate modify {id} --rate {}", offer.rate);
+        let mut command = format!("tidegate modify {id} --rate {}", asked(offer.rate, present));
         if offer.kind != OfferKind::LowerRateNow {
             add(&mut command, "start", offer.start);
             add(&mut command, "until", offer.end);
@@ -88,6 +92,15 @@ pub(crate) fn unchanged(refusal: &Refusal, id: ReservationId) -> String {
         line(&mut text, "    ", &command);
     }
     text
+}
+
+/// What to ask for so that so much is promised, as of a reservation that was asked for in the same class.
+fn asked(promised: BitRate, present: &Reservation) -> BitRate {
+    let Some(ceiling) = present.ceiling else { return promised };
+    let asked = u128::from(promised.bps()) * u128::from(ceiling.bps());
+    let asked = asked.checked_div(present.rate.bps().into());
+    let asked = asked.and_then(|bps| u64::try_from(bps).ok()).and_then(BitRate::from_bps);
+    asked.unwrap_or(promised)
 }
 
 /// The highest rate that a path carries when it is empty, if that is what is in the way.
@@ -114,6 +127,7 @@ fn nothing(reason: RefusalReason) -> &'static str {
         RefusalReason::AboveQuota | RefusalReason::QuotaExhausted => {
             "`tidegate get quota PROJECT` says what binds it, and whence"
         }
+        RefusalReason::RuleDenied => "ask for what the rule allows, or whoever keeps the rules",
         RefusalReason::ClassNotAllowed | RefusalReason::NoTier => {
             "`tidegate describe class CLASS` says who may use it, and which tiers it takes"
         }

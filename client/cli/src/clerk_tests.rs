@@ -43,7 +43,8 @@ fn refused() -> (Refusal, Ask) {
         offer(OfferKind::LessInTime, "31000000001B", "2030-01-01T18:00:00Z"),
     ];
     let reason = RefusalReason::NoHeadroom;
-    (Refusal { reason, blockers: Vec::new(), quotas: Vec::new(), offers, held: None }, ask)
+    let (blockers, rules, quotas) = Default::default();
+    (Refusal { reason, blockers, rules, quotas, offers, held: None }, ask)
 }
 
 #[test]

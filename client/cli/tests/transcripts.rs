@@ -130,6 +130,7 @@ transcripts! {
     asking,
     batches,
     changing,
+    classes,
     copying,
     first_steps,
     formats,

@@ -115,6 +115,7 @@ impl Machine {
             reservation.ok_or_else(|| corrupt(format!("reservation {id} has no plan")))?;
         self.book(&reservation)?;
         self.recharge(None, Some(&reservation));
+        self.remember_account(&reservation);
         match reservation.despite {
             None => self.state.count_one(&reservation.owner, true),
             Some(_) => self.recent.count(|counts| &mut counts.observed),

@@ -262,9 +262,28 @@ impl LaneName {
     }
 }
 
+/// So many accounts are remembered.
+const ACCOUNTS_MAX: usize = 4096;
+
 impl Machine {
+    /// Remembers what an account is charged to, if that is the same on all ways.
+    pub(super) fn remember_account(&mut self, found: &Reservation) {
+        let account = self.state.quotas().account(found);
+        if self.accounts.contains_key(&account) || self.state.quotas().has_shares(&account) {
+            return;
+        }
+        let charged = self.charged(&account, &[]);
+        if ACCOUNTS_MAX <= self.accounts.len() {
+            self.accounts.clear();
+        }
+        self.accounts.insert(account, charged);
+    }
+
     /// What a reservation needs of quotas, beside what it needs of the lanes of a way.
     pub(super) fn charged(&self, account: &Account, needs: &[LaneNeed]) -> Vec<LaneNeed> {
+        if let Some(known) = self.accounts.get(account) {
+            return known.clone();
+        }
         let lanes: Vec<&LaneName> = needs.iter().map(|need| &need.lane).collect();
         let charges = self.state.quotas().charges(account, &lanes).into_iter();
         let needs = charges.filter_map(|Charge { lane, of }| match of {

@@ -54,9 +54,10 @@ use tidegate_policy::{
     ReservationId, Resource, Rule, RuleId, SessionId, Span, Timestamp, rules::Rulebook,
 };
 
-use crate::lane::{Lane, LaneName};
+use crate::lane::{Lane, LaneName, LaneNeed};
 use crate::losses::Losses;
 use crate::maintenance::Maintenance;
+use crate::owner::Account;
 use crate::plan::Segment;
 use crate::policy::{Overuse, PolicyChanges};
 use crate::refusal::Refusal;
@@ -205,6 +206,8 @@ pub struct Machine {
     rulebook: Rulebook,
     /// The projects that lend each other rates.
     lending: lending::Trees,
+    /// What accounts are charged to that have no shares.
+    accounts: BTreeMap<Account, Vec<LaneNeed>>,
     /// Room is looked for among plans that may move.
     seeks_room: bool,
 }
@@ -463,9 +466,9 @@ impl Machine {
 
     pub(crate) fn with_ledger(limits: Limits, state: LedgerState) -> Self {
         let (recent, movables, live, rulebook, lending) = Default::default();
-        let seeks_room = true;
+        let (seeks_room, accounts) = (true, BTreeMap::new());
         let mut machine =
-            Self { limits, state, recent, movables, live, rulebook, lending, seeks_room };
+            Self { limits, state, recent, movables, live, rulebook, lending, accounts, seeks_room };
         machine.lending = lending::trees(&machine.state.projects);
         machine.renumber();
         machine

@@ -177,6 +177,7 @@ impl Machine {
         let touched = reshaped.below(&self.state.projects, &projects);
         (self.state.projects, self.state.classes) = (projects, classes);
         self.lending = trees(&self.state.projects);
+        self.accounts.clear();
         self.state.policy_version = version;
         self.fit_quotas(&reshaped, &touched)?;
         self.renumber();

@@ -169,8 +169,10 @@ Examples:
   tidegate export policy | sed s/5Gbit/8Gbit/ | tidegate apply policy -";
 
 pub(super) const DIFF_POLICY: &str = "\
-Example:
-  tidegate diff policy policy.toml";
+Examples:
+  tidegate diff policy policy.toml
+  tidegate diff policy policy.toml --replay
+      and what it would have decided otherwise of the last 1000 requests";
 
 pub(super) const EXPORT_POLICY: &str = "\
 Example:
@@ -197,6 +199,25 @@ pub(super) const GET_CLASS: &str = "\
 Examples:
   tidegate get class
   tidegate get class gold -o json";
+
+pub(super) const GET_RULE: &str = "\
+Examples:
+  tidegate get rule
+  tidegate get rule guests-are-slow -o json";
+
+pub(super) const DESCRIBE_RULE: &str = "\
+Example:
+  tidegate describe rule guests-are-slow";
+
+pub(super) const SET_RULE: &str = "\
+Examples:
+  tidegate set rule guests-are-slow --when 'request.project == \"guests\"' --cap 2Gbit
+  tidegate set rule by-night --when '\"storage/archive\" in request.sources && now.getHours() >= 8' \\
+    --deny 'the archive is read by night' --shadow";
+
+pub(super) const DELETE_RULE: &str = "\
+Example:
+  tidegate delete rule by-night --dry-run";
 
 pub(super) const DESCRIBE: &str = "\
 Examples:

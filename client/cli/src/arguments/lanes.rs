@@ -125,7 +125,7 @@ pub(crate) enum Apply {
         #[command(flatten)]
         change: Change,
     },
-    /// Replace all projects, quotas and classes by those of a TOML file
+    /// Replace all projects, quotas, classes and rules by those of a TOML file
     #[command(after_help = examples::APPLY_POLICY)]
     Policy {
         /// The file; `-` reads standard input
@@ -145,12 +145,22 @@ pub(crate) enum Diff {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Compare projects, quotas and classes with those of a TOML file
+    /// Compare projects, quotas, classes and rules with those of a TOML file
     #[command(after_help = examples::DIFF_POLICY)]
     Policy {
         /// The file; `-` reads standard input
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Also say which of the last requests, 1000 if no number is said, it would have decided otherwise
+        #[arg(
+            long,
+            value_name = "COUNT",
+            num_args = 0..=1,
+            require_equals = true,
+            default_missing_value = "1000",
+            value_parser = clap::value_parser!(u16).range(1..=10_000)
+        )]
+        replay: Option<u16>,
     },
 }
 
@@ -159,7 +169,7 @@ pub(crate) enum Export {
     /// The topology, as a TOML file that can be applied
     #[command(after_help = examples::EXPORT)]
     Topology,
-    /// Projects, quotas and classes, as a TOML file that can be applied
+    /// Projects, quotas, classes and rules, as a TOML file that can be applied
     #[command(after_help = examples::EXPORT_POLICY)]
     Policy,
     /// What was asked for and granted, as a file that `tidegate simulate` replays

@@ -19,7 +19,9 @@ pub(crate) use lanes::{
     AddMaintenance, Apply, Change, Diff, Export, ExportReservations, Lanes, Maintenance, Path,
     Resource, Top,
 };
-pub(crate) use policy::{Cut, Delete, Describe, Get, Limited, Set, SetClass, SetProject, Spent};
+pub(crate) use policy::{
+    Cut, Delete, Describe, Get, Limited, Set, SetClass, SetProject, SetRule, Spent,
+};
 pub(crate) use requests::{Ls, Modify, Release, Reserve, Sessions, Together, Watch, When};
 pub(crate) use simulate::{PlanName, Reclaim, Replay, Simulate, SimulatePart};
 pub(crate) use wanted::Wanted;

@@ -1,9 +1,9 @@
-//! What may be typed about projects, quotas and classes.
+//! What may be typed about projects, quotas, classes and rules.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use tidegate_policy::{
-    BitRate, Budget, ClassId, Headroom, Interval, Name, Overcommit, Part, ProjectId, Selector,
-    Span, Weekly, Zone,
+    BitRate, Budget, ClassId, Headroom, Interval, Name, Overcommit, Part, ProjectId, RuleId,
+    Selector, Span, Weekly, Zone,
 };
 
 use super::{examples, words};
@@ -31,6 +31,13 @@ pub(crate) enum Get {
         #[arg(value_name = "CLASS", value_parser = words::class)]
         class: Option<ClassId>,
     },
+    /// List admission rules, and how often each of them applied
+    #[command(after_help = examples::GET_RULE, visible_alias = "rules")]
+    Rule {
+        /// Only this one
+        #[arg(value_name = "RULE", value_parser = words::rule)]
+        rule: Option<RuleId>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -49,6 +56,13 @@ pub(crate) enum Describe {
         #[arg(value_name = "CLASS", value_parser = words::class)]
         class: ClassId,
     },
+    /// All about an admission rule
+    #[command(after_help = examples::DESCRIBE_RULE)]
+    Rule {
+        /// Its name
+        #[arg(value_name = "RULE", value_parser = words::rule)]
+        rule: RuleId,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -59,6 +73,9 @@ pub(crate) enum Set {
     /// Make a class of service, or change it: what is not typed is as it was
     #[command(after_help = examples::SET_CLASS)]
     Class(Box<SetClass>),
+    /// Make an admission rule, or replace it
+    #[command(after_help = examples::SET_RULE)]
+    Rule(Box<SetRule>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,10 +100,23 @@ pub(crate) enum Delete {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Delete an admission rule
+    #[command(after_help = examples::DELETE_RULE)]
+    Rule {
+        /// Its name
+        #[arg(value_name = "RULE", value_parser = words::rule)]
+        rule: RuleId,
+        /// Say what would change, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// Where the help lists what is about each principal.
 const EACH: &str = "For each principal";
+
+/// Where the help lists what is lent and borrowed.
+const LENDING: &str = "Lending, to who can be preempted";
 
 /// Where the help lists what follows the calendar.
 const CALENDAR: &str = "By the calendar";
@@ -123,6 +153,30 @@ pub(crate) struct SetProject {
     /// What people want to know of it; several times, and with an empty value it is taken away
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = words::label)]
     pub(crate) labels: Vec<(String, String)>,
+    /// How much of its rate those beside it may have while it does not use it, or none
+    #[arg(
+        long,
+        value_name = "RATE",
+        value_parser = words::or_none::<BitRate>,
+        help_heading = LENDING
+    )]
+    pub(crate) lend: Option<Limited<BitRate>>,
+    /// How much beyond its rate it may have of what those beside it lend, or none
+    #[arg(
+        long,
+        value_name = "RATE",
+        value_parser = words::or_none::<BitRate>,
+        help_heading = LENDING
+    )]
+    pub(crate) borrow: Option<Limited<BitRate>>,
+    /// What those below it may borrow beside what they lend each other, or none
+    #[arg(
+        long,
+        value_name = "RATE",
+        value_parser = words::or_none::<BitRate>,
+        help_heading = LENDING
+    )]
+    pub(crate) pool: Option<Limited<BitRate>>,
     /// The rate that each may book at one instant, or none
     #[arg(
         long,
@@ -195,7 +249,7 @@ pub(crate) struct SetClass {
     #[arg(long, value_name = "RATIO", value_parser = words::parsed::<Overcommit>)]
     pub(crate) ratio: Option<Overcommit>,
     /// How much of what is left over one gets beside others: 1 to 1000
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) weight: Option<u32>,
     /// 0 to 9: higher ones may take from lower ones that can be preempted
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(0..=9))]
@@ -229,6 +283,43 @@ pub(crate) struct SetClass {
     pub(crate) tiers: Vec<Limited<Name>>,
     #[command(flatten)]
     pub(crate) care: Cut,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("then").required(true))]
+pub(crate) struct SetRule {
+    /// Its name; rules are asked in the order of their names
+    #[arg(value_name = "RULE", value_parser = words::rule)]
+    pub(crate) rule: RuleId,
+    /// The condition, in CEL over the fields that docs/rules.md lists
+    #[arg(long, value_name = "CONDITION")]
+    pub(crate) when: String,
+    /// Refuse what it holds for, with this message
+    #[arg(long, value_name = "MESSAGE", group = "then")]
+    pub(crate) deny: Option<String>,
+    /// Grant no more than this rate
+    #[arg(long, value_name = "RATE", value_parser = words::parsed::<BitRate>, group = "then")]
+    pub(crate) cap: Option<BitRate>,
+    /// Put it into this class, whatever was asked
+    #[arg(long, value_name = "CLASS", value_parser = words::class, group = "then")]
+    pub(crate) class: Option<ClassId>,
+    /// Give it this priority, whatever was asked
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        value_parser = clap::value_parser!(u8).range(0..=9),
+        group = "then"
+    )]
+    pub(crate) priority: Option<u8>,
+    /// Only count what it holds for
+    #[arg(long)]
+    pub(crate) shadow: bool,
+    /// What people want to know of it
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(crate) comment: String,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// So many bytes in a period, or no limit there.

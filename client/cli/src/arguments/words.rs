@@ -8,7 +8,7 @@ use tidegate_client::clock;
 use tidegate_client::download::source::Mount;
 use tidegate_policy::{
     BitRate, Budget, ByteCount, ClassId, Endpoint, Headroom, Interval, ParseError, Part, Principal,
-    ProjectId, Resource, Selector, SessionId, Span, TimeText, Timestamp, Weekly,
+    ProjectId, Resource, RuleId, Selector, SessionId, Span, TimeText, Timestamp, Weekly,
 };
 
 use super::policy::{Limited, Spent};
@@ -220,6 +220,12 @@ pub(crate) fn class(text: &str) -> Result<ClassId, String> {
     name.parse().map(ClassId).map_err(|error: ParseError| error.to_string())
 }
 
+/// An admission rule.
+pub(crate) fn rule(text: &str) -> Result<RuleId, String> {
+    let name = text.strip_prefix("rules/").unwrap_or(text);
+    name.parse().map(RuleId).map_err(|error: ParseError| error.to_string())
+}
+
 /// Who asks.
 pub(crate) fn principal(text: &str) -> Result<Principal, String> {
     text.parse().map_err(|error: ParseError| error.to_string())
@@ -427,6 +433,30 @@ mod tests {
         hint(time("2h"), "write +2h");
         hint(endpoint("images"), "write hosts/images or storage/images");
         hint(share("100%"), "it is no share below all");
+    }
+
+    #[test]
+    fn limits_are_read_with_what_they_are_of() {
+        let (of, part) = share_of("links/*=12.5%").unwrap();
+        assert_eq!((of.as_str(), part.limit().unwrap().ppm()), ("links/*", 125_000));
+        assert_eq!(share_of("network=none").unwrap().1, Limited::Unlimited);
+        let spent = budget("month=2PB").unwrap();
+        assert_eq!((spent.budget.bytes.to_string().as_str(), spent.unlimited), ("2PB", false));
+        assert!(budget("day=none").unwrap().unlimited);
+        let (hours, rate) = hours("mon-fri 08:00-18:00=1Gbit").unwrap();
+        assert_eq!(format!("{hours} {}", rate.limit().unwrap()), "mon-fri 08:00-18:00 1Gbit/s");
+        let (over, _) = dated("2026-12-24..2026-12-27T12:00:00Z=none").unwrap();
+        let over = format!("{} {}", over.start(), over.end());
+        assert_eq!(over, "2026-12-24T00:00:00Z 2026-12-27T12:00:00Z");
+        let left = headroom("10%:10m").unwrap().limit().unwrap();
+        assert_eq!(format!("{} {}", left.part, left.longest), "10% 10m");
+        assert_eq!(headroom("none").unwrap(), Limited::Unlimited);
+        hint(share_of("50%"), "LANES=PART");
+        hint(budget("year=1TB"), "day, week or month");
+        hint(dated("2026-12-27..2026-12-24=1Gbit"), "is not after");
+        hint(headroom("10%"), "PART:DURATION");
+        assert_eq!(class("classes/gold").unwrap(), class("gold").unwrap());
+        hint(principal("a b"), "principals do not have");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tidegate_client::{Copying, Place};
 use tidegate_policy::{BitRate, Endpoint};
 
 use super::Desk;
-use super::fetch::{agent, ask, policy};
+use super::fetch::{agent, ask, longer, policy, ratio};
 use super::progress::Meter;
 use super::reserve::refused;
 use crate::arguments;
@@ -36,6 +36,8 @@ pub(super) async fn run(desk: &Desk, typed: arguments::Cp) -> anyhow::Result<Exi
     let mut carry = Carry::new(copying, legs).on_unreachable(policy(typed.on_unreachable));
     if typed.terms.span.is_none() {
         carry = carry.sized().await.map_err(told)?;
+        let ratio = ratio(desk, &typed.terms).await?;
+        carry.legs = carry.legs.map(|ask| longer(ask, ratio));
     }
     let meter = Meter::new(&desk.printer);
     let carried = carry

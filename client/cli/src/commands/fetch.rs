@@ -6,7 +6,7 @@ use anyhow::Context;
 use tidegate_client::ask::{Ask, Between, End};
 use tidegate_client::fetch::{Fetch, FetchError, Fetched, OnExpiry};
 use tidegate_client::{Digest, Download, OnUnreachable, clock};
-use tidegate_policy::{BitRate, ByteCount, Span, TimeText};
+use tidegate_policy::{BitRate, ByteCount, Overcommit, Span, TimeText};
 
 use super::Desk;
 use super::progress::Meter;
@@ -46,6 +46,7 @@ pub(super) async fn run(desk: &Desk, typed: arguments::Fetch) -> anyhow::Result<
     let mut fetch = at.into_iter().fold(fetch, |fetch, (source, url)| fetch.at(source, url));
     if sized {
         fetch = fetch.sized().await.map_err(told)?;
+        fetch.ask = longer(fetch.ask, ratio(desk, &typed.terms).await?);
     }
     let meter = Meter::new(&desk.printer);
     let fetched = fetch
@@ -65,6 +66,27 @@ pub(super) async fn run(desk: &Desk, typed: arguments::Fetch) -> anyhow::Result<
         Err(FetchError::Refused(refusal)) => refused(desk, &refusal, &fetch.ask, &said),
         Err(error) => Err(told(error)),
     }
+}
+
+/// How much of a rate is promised in the class that was typed.
+pub(super) async fn ratio(desk: &Desk, typed: &arguments::Terms) -> anyhow::Result<Overcommit> {
+    let (Some(class), None) = (&typed.class, typed.by) else { return Ok(Overcommit::NONE) };
+    match desk.client.class(class).await {
+        Ok(class) => Ok(class.ratio),
+        // What is done then was typed, or is told where it is asked for.
+        Err(error) if error.is_unreachable() => Ok(Overcommit::NONE),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A request that lasts as long as its bytes take at what is promised of its rate.
+pub(super) fn longer(ask: Ask, ratio: Overcommit) -> Ask {
+    let Some(End::After(span)) = ask.until().filter(|_| ratio != Overcommit::NONE) else {
+        return ask;
+    };
+    let ms = u128::from(span.as_ms()) * u128::from(ratio.ppm());
+    let ms = u64::try_from(ms.div_ceil(Overcommit::NONE.ppm().into())).ok();
+    ask.lasting(ms.and_then(Span::from_ms).unwrap_or(Span::MAX))
 }
 
 /// An error whose words hold those of its causes.

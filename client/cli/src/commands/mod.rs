@@ -83,7 +83,10 @@ async fn carry_out(desk: &Desk, command: Command) -> anyhow::Result<Exit> {
             topology::apply(desk, &file, change).await
         }
         Command::Apply(Apply::Policy { file, care }) => policy::apply(desk, &file, care).await,
-        Command::Diff(Diff::Policy { file }) => {
+        Command::Diff(Diff::Policy { file, replay: Some(last) }) => {
+            policy::rehearse(desk, &file, last).await
+        }
+        Command::Diff(Diff::Policy { file, replay: None }) => {
             let care = Cut { dry_run: true, ignore_safety_checks: false };
             policy::apply(desk, &file, care).await
         }

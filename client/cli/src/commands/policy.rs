@@ -4,16 +4,21 @@ use std::path::Path;
 
 use tidegate_client::connect::Client;
 use tidegate_client::error::ClientError;
-use tidegate_client::policy::{PolicyApplied, PolicyChange, ProjectInfo};
+use tidegate_client::policy::{PolicyApplied, PolicyChange, ProjectInfo, Rehearsal, RuleInfo};
 use tidegate_client::policy_file::{self, PolicyFile};
-use tidegate_policy::{Budget, Class, Part, Project, ProjectId, Quota, Selector, Share};
+use tidegate_policy::{
+    Budget, Class, Effect, Part, Project, ProjectId, Quota, Rule, Selector, Share,
+};
 
 use super::Desk;
 use super::batch::text;
-use crate::arguments::{Cut, Delete, Describe, Get, Limited, Set, SetClass, SetProject, Spent};
+use crate::arguments::{
+    Cut, Delete, Describe, Get, Limited, Set, SetClass, SetProject, SetRule, Spent,
+};
 use crate::exit::{Exit, Mistake};
 use crate::output::{Sheet, hint, print, say};
 use crate::things::policy::{Binding, Described, applied_words, overuse_words};
+use crate::things::rehearsal_words;
 
 /// How often the policy is read anew, because it changed while it was read.
 const READS_MAX: u32 = 10;
@@ -54,6 +59,13 @@ async fn all_classes(client: &Client) -> Result<(Vec<Class>, String), ClientErro
     Ok((page.items, etag))
 }
 
+/// Every rule, and the etag of the policy.
+async fn all_rules(client: &Client) -> Result<(Vec<RuleInfo>, String), ClientError> {
+    // No more of them than a page has room for.
+    let (page, etag) = client.list_rules(1000, "").await?;
+    Ok((page.items, etag))
+}
+
 pub(super) async fn get(desk: &Desk, typed: Get) -> anyhow::Result<Exit> {
     match typed {
         Get::Project { project: None } => {
@@ -74,6 +86,14 @@ pub(super) async fn get(desk: &Desk, typed: Get) -> anyhow::Result<Exit> {
             let sheet: Sheet<Class> = desk.printer.sheet()?;
             sheet.one(&desk.client.class(&class).await?)?;
         }
+        Get::Rule { rule: None } => {
+            let sheet: Sheet<RuleInfo> = desk.printer.sheet()?;
+            sheet.list(&all_rules(&desk.client).await?.0)?;
+        }
+        Get::Rule { rule: Some(rule) } => {
+            let sheet: Sheet<RuleInfo> = desk.printer.sheet()?;
+            sheet.one(&desk.client.rule(&rule).await?)?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -83,12 +103,16 @@ async fn quota(desk: &Desk, project: &ProjectId) -> anyhow::Result<()> {
     let sheet: Sheet<Binding> = desk.printer.sheet()?;
     let found = desk.client.effective_policy(project).await?;
     let limits: Vec<Binding> = found.limits.into_iter().map(Binding).collect();
-    if limits.is_empty() && desk.printer.for_people() {
-        let lineage: Vec<String> = found.lineage.iter().map(ToString::to_string).collect();
-        say(&format!("nothing limits {}", lineage.join(" in ")));
+    if desk.printer.for_people() { bound(&sheet, &limits, project) } else { sheet.list(&limits) }
+}
+
+/// What binds a project, for people.
+fn bound(sheet: &Sheet<Binding>, limits: &[Binding], project: &ProjectId) -> anyhow::Result<()> {
+    if limits.is_empty() {
+        say(&format!("nothing limits {project}"));
         return Ok(());
     }
-    sheet.list(&limits)
+    sheet.list(limits)
 }
 
 /// What is set of each project itself.
@@ -117,11 +141,20 @@ pub(super) async fn describe(desk: &Desk, typed: Describe) -> anyhow::Result<Exi
             let sheet: Sheet<Described> = desk.printer.sheet()?;
             let info = desk.client.project(&project).await?;
             let policy = desk.client.effective_policy(&project).await?;
+            let limits: Vec<Binding> = policy.limits.iter().cloned().map(Binding).collect();
             sheet.one(&Described { info, policy })?;
+            if desk.printer.for_people() && !desk.printer.is_choosy() {
+                print("")?;
+                bound(&desk.printer.sheet_of_all(), &limits, &project)?;
+            }
         }
         Describe::Class { class } => {
             let sheet: Sheet<Class> = desk.printer.sheet()?;
             sheet.one(&desk.client.class(&class).await?)?;
+        }
+        Describe::Rule { rule } => {
+            let sheet: Sheet<RuleInfo> = desk.printer.sheet()?;
+            sheet.one(&desk.client.rule(&rule).await?)?;
         }
     }
     Ok(Exit::Done)
@@ -147,7 +180,23 @@ pub(super) async fn set(desk: &Desk, typed: Set) -> anyhow::Result<Exit> {
             let change = PolicyChange { classes, etag: Some(etag), ..PolicyChange::default() };
             carry_out(desk, change, care).await
         }
+        Set::Rule(typed) => {
+            let care = Cut { dry_run: typed.dry_run, ignore_safety_checks: false };
+            let rules = vec![ruled(*typed)?];
+            carry_out(desk, PolicyChange { rules, ..PolicyChange::default() }, care).await
+        }
     }
+}
+
+/// A rule as it was typed.
+fn ruled(typed: SetRule) -> anyhow::Result<Rule> {
+    let SetRule { rule: id, when, deny, cap, class, priority, shadow, comment, .. } = typed;
+    let deny = deny.map(|message| Effect::Deny { message });
+    let cap = cap.map(|rate| Effect::Cap { rate });
+    let then = deny.or(cap).or(class.map(Effect::Class)).or(priority.map(Effect::Priority));
+    let then =
+        then.ok_or_else(|| Mistake::new("say what it does: --deny, --cap, --class or --priority"))?;
+    Ok(Rule { id, when, then, shadow, comment })
 }
 
 /// A project with what was typed of it.
@@ -162,6 +211,9 @@ fn changed(mut project: Project, typed: SetProject) -> Project {
     change(&mut quota.duration_each, typed.duration_each);
     change(&mut quota.horizon, typed.horizon);
     change(&mut quota.principals, typed.principals);
+    change(&mut quota.lend, typed.lend);
+    change(&mut quota.borrow, typed.borrow);
+    change(&mut quota.pool, typed.pool);
     change(&mut quota.each.rate, typed.principal_rate);
     change(&mut quota.each.reservations, typed.principal_reservations);
     let shares = |shares: &mut Vec<Share>, typed: Vec<(Selector, Limited<Part>)>| {
@@ -241,23 +293,44 @@ pub(super) async fn delete(desk: &Desk, typed: Delete) -> anyhow::Result<Exit> {
         Delete::Class { class, dry_run } => {
             (PolicyChange { delete_classes: vec![class], ..PolicyChange::default() }, dry_run)
         }
+        Delete::Rule { rule, dry_run } => {
+            (PolicyChange { delete_rules: vec![rule], ..PolicyChange::default() }, dry_run)
+        }
     };
     carry_out(desk, change, Cut { dry_run, ignore_safety_checks: false }).await
 }
 
 pub(super) async fn apply(desk: &Desk, file: &Path, care: Cut) -> anyhow::Result<Exit> {
+    carry_out(desk, written(file)?, care).await
+}
+
+/// What a file would change, and what it would have decided otherwise.
+pub(super) async fn rehearse(desk: &Desk, file: &Path, last: u16) -> anyhow::Result<Exit> {
+    let (sheet, change): (Sheet<Rehearsal>, _) = (desk.printer.sheet()?, written(file)?);
+    if desk.printer.for_people() {
+        let care = Cut { dry_run: true, ignore_safety_checks: true };
+        carry_out(desk, change.clone(), care).await?;
+    }
+    let told = desk.client.simulate_policy(&change, last).await?;
+    sheet.one_as(&told, |_| rehearsal_words(&told))?;
+    Ok(Exit::Done)
+}
+
+/// The whole policy that a file says.
+fn written(file: &Path) -> anyhow::Result<PolicyChange> {
     let read = policy_file::read(&text(file)?);
-    let PolicyFile { projects, classes } = read.map_err(|error| {
+    let PolicyFile { projects, classes, rules } = read.map_err(|error| {
         Mistake::new(format!("{}: {error}", file.display())).hint("nothing was changed")
     })?;
-    let change = PolicyChange {
+    Ok(PolicyChange {
         put: projects,
         replace_all: true,
         replace_classes: classes.is_some(),
         classes: classes.unwrap_or_default(),
+        replace_rules: rules.is_some(),
+        rules: rules.unwrap_or_default(),
         ..PolicyChange::default()
-    };
-    carry_out(desk, change, care).await
+    })
 }
 
 pub(super) async fn export(desk: &Desk) -> anyhow::Result<Exit> {
@@ -266,8 +339,15 @@ pub(super) async fn export(desk: &Desk) -> anyhow::Result<Exit> {
     if etag != seen {
         anyhow::bail!("the policy changed while it was read; try again");
     }
+    let (rules, last) = all_rules(&desk.client).await?;
+    if etag != last {
+        anyhow::bail!("the policy changed while it was read; try again");
+    }
     let projects: Vec<Project> = found.into_iter().map(|it| it.project).collect();
-    print(policy_file::write(&PolicyFile { projects, classes: Some(classes) }).trim_end())?;
+    let rules: Vec<Rule> = rules.into_iter().map(|it| it.rule).collect();
+    let rules = Some(rules).filter(|rules| !rules.is_empty());
+    let file = PolicyFile { projects, classes: Some(classes), rules };
+    print(policy_file::write(&file).trim_end())?;
     Ok(Exit::Done)
 }
 

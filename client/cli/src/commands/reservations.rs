@@ -62,7 +62,7 @@ pub(super) async fn modify(desk: &Desk, typed: Modify) -> anyhow::Result<Exit> {
         }
         Outcome::Refused(refusal) => {
             if desk.printer.for_people() {
-                say(&clerk::unchanged(&refusal, name.id));
+                say(&clerk::unchanged(&refusal, &desk.client.get(&name).await?));
             } else {
                 desk.printer.sheet_of_all::<Refusal>().one(&refusal)?;
             }

@@ -50,6 +50,11 @@ impl Printer {
         self.terminal
     }
 
+    /// Whether somebody said which columns to print.
+    pub(crate) fn is_choosy(&self) -> bool {
+        !self.columns.is_empty()
+    }
+
     /// Whether the answer is for people.
     pub(crate) fn for_people(&self) -> bool {
         matches!(self.format, Format::Table | Format::Wide)

@@ -254,7 +254,7 @@ impl<'a> Run<'a> {
         let decided = self.machine.decide(stamp, &asked);
         let took = BootTime::now().since(before).as_nanos();
         self.counts.decisions_ns.push(u64::try_from(took).unwrap_or(u64::MAX));
-        let Decision { events, answer } =
+        let Decision { events, answer, .. } =
             decided.map_err(|fault| anyhow!("request {}: {fault}", request.id))?;
         match answer {
             Answer::Reservation(granted) => {
@@ -304,7 +304,7 @@ impl<'a> Run<'a> {
     fn ask(&mut self, command: Command) -> anyhow::Result<Answer> {
         let (stamp, asked) = self.asked(command);
         let decided = self.machine.decide(stamp, &asked);
-        let Decision { events, answer } = decided.map_err(|fault: Fault| anyhow!("{fault}"))?;
+        let Decision { events, answer, .. } = decided.map_err(|fault: Fault| anyhow!("{fault}"))?;
         self.follow(&events)?;
         Ok(answer)
     }

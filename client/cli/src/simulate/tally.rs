@@ -151,6 +151,7 @@ fn stated(why: CloseWhy) -> Option<&'static str> {
 /// What a refusal is called in the output.
 pub(super) fn reason(reason: Reason) -> &'static str {
     match reason {
+        Reason::RuleDenied => "rule_denied",
         Reason::ClassNotAllowed => "class_not_allowed",
         Reason::NoTier => "no_tier",
         Reason::NoPath => "no_path",

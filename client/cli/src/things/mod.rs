@@ -8,7 +8,9 @@ mod overview;
 mod path;
 pub(crate) mod policy;
 mod refusal;
+mod rehearsal;
 pub(crate) mod reservation;
+mod rule;
 mod session;
 mod told;
 mod topology;
@@ -19,6 +21,7 @@ pub(crate) use answered::Answered;
 pub(crate) use broker::words as broker_words;
 pub(crate) use overview::Overview;
 pub(crate) use path::words as path_words;
+pub(crate) use rehearsal::words as rehearsal_words;
 pub(crate) use told::{Told, words as told_words};
 pub(crate) use topology::{
     Planned, Undrained, applied_words, drained_words, losses_words, planned_words,

@@ -1,14 +1,14 @@
 //! Projects, what they may have, and what a change of that comes to.
 
 use tidegate_client::policy::{
-    Amount, ClassChange, EffectiveLimit, EffectivePolicy, Overuse, PolicyApplied, ProjectChange,
-    ProjectInfo, Whose,
+    Amount, ClassChange, EffectiveLimit, EffectivePolicy, Loan, Overuse, PolicyApplied,
+    ProjectChange, ProjectInfo, RuleChange, Whose,
 };
 use tidegate_policy::{
     BitRate, Budget, Each, Interval, Limit, Period, Project, Share, Weekly, Zone,
 };
 
-use super::{class, counted, labels};
+use super::{class, counted, labels, rule};
 use crate::output::{Column, Record, Style, Thing, Tone, Value, painted};
 
 impl Thing for ProjectInfo {
@@ -31,6 +31,9 @@ impl Thing for ProjectInfo {
         Column::new("principals", "principal_count", |it| count(it.project.quota.principals)),
         Column::new("each-principal", "each_principal", |it| each(&it.project.quota.each)),
         Column::new("budgets", "budgets", |it| budgets(&it.project.quota.budgets)),
+        Column::new("lend", "lend_bps", |it| rate(it.project.quota.lend)),
+        Column::new("borrow", "borrow_bps", |it| rate(it.project.quota.borrow)),
+        Column::new("pool", "pool_bps", |it| rate(it.project.quota.pool)),
         Column::wide("hours", "weekly", |it| hours(&it.project.quota.weekly)),
         Column::wide("overrides", "overrides", |it| overrides(&it.project.quota.overrides)),
         Column::wide("time-zone", "time_zone", |it| zone(&it.project.quota.zone)),
@@ -172,15 +175,31 @@ impl Thing for Described {
         Column::new("labels", "labels", |it| labels(&it.info.project.labels)),
         Column::new("live", "live_reservation_count", |it| Value::Count(it.info.live)),
         Column::new("classes", "classes", |it| Value::texts(&it.policy.classes)),
+        Column::new("lend", "lend_bps", |it| rate(it.info.project.quota.lend)),
+        Column::new("borrow", "borrow_bps", |it| rate(it.info.project.quota.borrow)),
+        Column::new("pool", "pool_bps", |it| rate(it.info.project.quota.pool)),
+        Column::new("loans", "loans", |it| loans(&it.policy.loans)),
         Column::new("time-zone", "time_zone", |it| zone(&it.info.project.quota.zone)),
         Column::new("hours", "weekly", |it| records(hours(&it.info.project.quota.weekly))),
         Column::new("overrides", "overrides", |it| {
             records(overrides(&it.info.project.quota.overrides))
         }),
-        Column::new("limits", "limits", |it| {
+        Column::data("limits", "limits", |it| {
             Value::Records(it.policy.limits.iter().map(binding).collect())
         }),
     ];
+}
+
+/// Who borrows from whom now.
+fn loans(list: &[Loan]) -> Value {
+    let word = |it: &Loan| format!("{} has {} of {}", it.borrower, it.amount, it.lender);
+    several(list, word, |it| {
+        Record(vec![
+            ("borrower", Value::text(&it.borrower)),
+            ("lender", Value::text(&it.lender)),
+            ("amount_bps", Value::Rate(it.amount)),
+        ])
+    })
 }
 
 /// All of what people would read a word of.
@@ -197,7 +216,8 @@ fn binding(it: &EffectiveLimit) -> Record {
         ("allowed", amount(it.allowed)),
         ("used", it.used.map_or(Value::Nothing, amount)),
         ("project", Value::text(&it.project)),
-        ("each_principal", Value::Usual(Box::new(Value::Flag(it.each_principal)))),
+        ("each_principal", Value::Flag(it.each_principal)),
+        ("selector", Value::maybe(it.selector.as_ref())),
         ("principal", Value::maybe(it.principal.as_ref())),
         ("lane", Value::maybe(it.lane.as_ref())),
         ("until_time", Value::time(it.until)),
@@ -214,6 +234,9 @@ impl Thing for PolicyApplied {
         }),
         Column::new("class-changes", "class_changes", |it| {
             Value::Records(it.class_changes.iter().map(class::change).collect())
+        }),
+        Column::new("rule-changes", "rule_changes", |it| {
+            Value::Records(it.rule_changes.iter().map(rule::change).collect())
         }),
         Column::new("overuses", "overuses", |it| {
             Value::Records(it.overuses.iter().map(overuse).collect())
@@ -286,8 +309,9 @@ fn overuse(it: &Overuse) -> Record {
 
 /// What a change does, for people.
 pub(crate) fn applied_words(applied: &PolicyApplied, dry_run: bool, style: Style) -> String {
-    let (projects, classes) = (&applied.changes, &applied.class_changes);
-    if projects.is_empty() && classes.is_empty() {
+    let (projects, classes, rules) =
+        (&applied.changes, &applied.class_changes, &applied.rule_changes);
+    if projects.is_empty() && classes.is_empty() && rules.is_empty() {
         return "nothing differs".into();
     }
     let project = |it: &ProjectChange| {
@@ -297,24 +321,31 @@ pub(crate) fn applied_words(applied: &PolicyApplied, dry_run: bool, style: Style
         let [before, after] = [&it.before, &it.after].map(|it| it.as_ref().map(class::described));
         difference(before, after, style)
     };
-    let projects_changed = projects.iter().map(project);
-    let mut lines: Vec<String> = projects_changed.chain(classes.iter().map(class)).collect();
+    let rule = |it: &RuleChange| {
+        let [before, after] = [&it.before, &it.after].map(|it| it.as_ref().map(rule::described));
+        difference(before, after, style)
+    };
+    let projects_changed = projects.iter().map(project).chain(classes.iter().map(class));
+    let mut lines: Vec<String> = projects_changed.chain(rules.iter().map(rule)).collect();
     if !applied.overuses.is_empty() {
         lines.push(overuse_words(&applied.overuses));
     }
-    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    let changed = match (number(projects.len()), number(classes.len())) {
-        (projects, 0) => counted(projects, "project"),
-        (0, classes) => some_classes(classes),
-        (projects, classes) => {
-            format!("{} and {}", counted(projects, "project"), some_classes(classes))
-        }
-    };
+    let changed = [
+        (!projects.is_empty()).then(|| counted(whole(projects.len()), "project")),
+        (!classes.is_empty()).then(|| some_classes(whole(classes.len()))),
+        (!rules.is_empty()).then(|| counted(whole(rules.len()), "rule")),
+    ];
+    let changed = changed.into_iter().flatten().collect::<Vec<_>>().join(" and ");
     lines.push(match dry_run {
         true => format!("{changed} would change; nothing was changed"),
         false => format!("{changed} changed"),
     });
     lines.join("\n")
+}
+
+/// A count as one that people are told.
+pub(super) fn whole(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 fn some_classes(count: u64) -> String {
@@ -353,6 +384,9 @@ fn described(project: &Project) -> String {
         quota.duration_each.map(|it| format!("duration-each {it}")),
         quota.horizon.map(|it| format!("horizon {it}")),
         quota.principals.map(|it| format!("principals {it}")),
+        quota.lend.map(|it| format!("lend {it}")),
+        quota.borrow.map(|it| format!("borrow {it}")),
+        quota.pool.map(|it| format!("pool {it}")),
     ];
     let shares = quota.shares.iter().map(|it| format!("share {}", share_word(it)));
     let budgets = quota.budgets.iter().map(|it| format!("budget {}", budget_word(it)));

@@ -1,6 +1,7 @@
 //! Refusals, for programs. People read them as the [`clerk`](crate::clerk) says them.
 
 use tidegate_client::QuotaBlocker;
+use tidegate_client::policy::RuleBlocker;
 use tidegate_client::refusal::{Blocker, CounterOffer, OfferKind, Refusal, RefusalReason};
 
 use crate::output::{Column, Record, Thing, Value};
@@ -19,14 +20,16 @@ pub(crate) fn record(it: &Refusal) -> Record {
     Record(vec![
         ("reason", Value::text(reason(it.reason))),
         ("blockers", Value::Records(it.blockers.iter().map(blocker).collect())),
+        ("rules", Value::Records(it.rules.iter().map(rule).collect())),
         ("quotas", Value::Records(it.quotas.iter().map(quota).collect())),
         ("offers", Value::Records(it.offers.iter().map(offer).collect())),
         ("held", it.held.as_ref().map_or(Value::Nothing, |held| reservation::brief(held))),
     ])
 }
 
-fn reason(reason: RefusalReason) -> &'static str {
+pub(super) fn reason(reason: RefusalReason) -> &'static str {
     match reason {
+        RefusalReason::RuleDenied => "rule_denied",
         RefusalReason::ClassNotAllowed => "class_not_allowed",
         RefusalReason::NoTier => "no_tier",
         RefusalReason::AboveQuota => "above_quota",
@@ -51,6 +54,10 @@ fn blocker(it: &Blocker) -> Record {
         ("missing_bps", Value::Rate(it.missing)),
         ("first_free_time", Value::time(it.first_free)),
     ])
+}
+
+fn rule(it: &RuleBlocker) -> Record {
+    Record(vec![("rule", Value::text(&it.rule)), ("message", Value::text(&it.message))])
 }
 
 fn quota(it: &QuotaBlocker) -> Record {

@@ -5,6 +5,7 @@ use tidegate_client::reservation::{Assurance, CloseReason, Phase, Reservation, S
 use tidegate_policy::{BitRate, ProjectId};
 
 use super::labels;
+use super::refusal::reason;
 use crate::output::{Column, Record, Thing, Tone, Value};
 
 impl Thing for Reservation {
@@ -39,6 +40,14 @@ impl Thing for Reservation {
         }),
         Column::alone("preemptible", "preemptible", |it| {
             Value::Mark(it.preemptible, "yes: a higher priority may take its lanes", Tone::Plain)
+        }),
+        Column::alone("borrowed", "borrowed", |it| {
+            Value::Mark(it.borrowed, "yes: its owner may have it again", Tone::Plain)
+        }),
+        Column::alone("observed", "observed_reason", |it| {
+            let why =
+                |why| Value::word(reason(why), format!("would be refused: {why}"), Tone::Warning);
+            it.observed.map_or(Value::Nothing, why)
         }),
         Column::alone("closed", "close_time", |it| Value::time(it.closed)),
         Column::alone("steering", "steers", steers),
