@@ -236,6 +236,10 @@ impl Shared {
         if let Some(name) = inner.name() {
             self.lock().grants.insert(name.to_string(), Arc::downgrade(inner));
         }
+        if inner.may_have_more() {
+            // How much others leave is told in the answer to a beat that names it.
+            self.urgent.notify_one();
+        }
         // Looked at after the insertion: an end in between is noticed by one of the two.
         if self.is_over() {
             inner.end(GrantEnd::SessionOver);

@@ -150,6 +150,11 @@ impl Inner {
         self.lock().held.as_ref().map_or(0, Held::obeyed)
     }
 
+    /// Whether it may have more than its promise while others leave it.
+    pub(crate) fn may_have_more(&self) -> bool {
+        self.reservation().is_some_and(|told| told.ceiling.is_some())
+    }
+
     /// The live rate that is followed: its version, and the rate.
     pub(crate) fn live_obeyed(&self) -> (u64, BitRate) {
         self.lock().held.as_ref().map_or((0, BitRate::ZERO), Held::live_obeyed)

@@ -197,7 +197,8 @@ impl Machine {
         if found.session != Some(session) {
             return;
         }
-        if obeyed.version == 0 {
+        // Where refusals are only observed, nobody would wait for what is afloat.
+        if obeyed.version == 0 || self.limits.observe {
             return self.live_stop(id, now);
         }
         let until = now.plus(self.usable_for());
