@@ -478,3 +478,7 @@ fn is_volume(reservation: &Reservation) -> bool {
 #[cfg(test)]
 #[path = "held_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "live_tests.rs"]
+mod live_tests;

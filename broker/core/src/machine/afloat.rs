@@ -254,7 +254,7 @@ impl Machine {
         session: SessionId,
         id: ReservationId,
     ) -> Option<LiveRate> {
-        let found = self.state.reservations.get(&id)?;
+        let found = self.live.grants.get(&id).and(self.state.reservations.get(&id))?;
         if found.session != Some(session) || !found.is_live() {
             return None;
         }
