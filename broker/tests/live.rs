@@ -15,7 +15,7 @@ fn class(name: &str, weight: i32) -> v1::Class {
     v1::Class {
         name: format!("classes/{name}"),
         ratio_ppm: 4_000_000,
-        weight: weight.try_into().unwrap(),
+        weight,
         ..v1::Class::default()
     }
 }
