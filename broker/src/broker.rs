@@ -129,6 +129,8 @@ impl Broker {
             recorder: decided,
             effort: Effort::starting(clock::uptime()),
             history: Arc::clone(&history),
+            waiting: Vec::new(),
+            pokes: view.pokes().clone(),
         };
         let stop = CancellationToken::new();
         let watching = Watching::start(config.limits.watchers, Arc::clone(&view), stop.clone());

@@ -93,6 +93,11 @@ pub(crate) fn has_passed(deadline: tokio::time::Instant) -> bool {
     deadline <= deadline_in(Duration::ZERO)
 }
 
+/// How long it is until a deadline.
+pub(crate) fn left(deadline: tokio::time::Instant) -> Duration {
+    deadline.saturating_duration_since(deadline_in(Duration::ZERO))
+}
+
 fn read(clock: ClockId) -> i64 {
     let time = clock_gettime(clock);
     time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000)

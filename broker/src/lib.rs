@@ -41,6 +41,6 @@ pub use recorder::RecorderError;
 pub mod law {
     pub use crate::clock::Steady;
     pub use crate::convert::reply::{reservation, session};
-    pub use crate::convert::request::Beat;
+    pub use crate::convert::request::{Beat, Usage};
     pub use crate::writer::{Beaten, Heard, hear};
 }

@@ -11,7 +11,7 @@ use tidegate_core::event::RequestMark;
 use tidegate_core::{
     Answer, Corrupt, Decision, Event, Fault, Machine, Note, Refusal, Request, Stamp,
 };
-use tidegate_policy::Timestamp;
+use tidegate_policy::{SessionId, Span, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,9 +19,10 @@ use uuid::Uuid;
 
 use crate::clock::{self, Clock};
 use crate::convert::reply;
-use crate::convert::request::{Beat, Mutation};
+use crate::convert::request::{Beat, Mutation, Usage};
 use crate::effort::Effort;
 use crate::history::History;
+use crate::pokes::Pokes;
 use crate::recorder::{self, Decided};
 use crate::status::Failure;
 use tidegate_proto::v1;
@@ -49,6 +50,39 @@ pub(crate) struct Answered {
     pub(crate) now: Timestamp,
     /// What was asked.
     pub(crate) mutation: Box<Mutation>,
+}
+
+/// A mutation, and who waits for its answer.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    mutation: Box<Mutation>,
+    deadline: Instant,
+    reply: Reply<Answered>,
+    /// Until when it waits for live rates to give way; `None` if it has not begun to.
+    until: Option<Timestamp>,
+}
+
+/// What became of a mutation.
+enum Outcome {
+    Answered(Result<Box<Answered>, Failure>),
+    /// Live rates are in its way, and give way.
+    Waits(Box<Mutation>),
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        Self::Answered(Err(failure))
+    }
+}
+
+/// How long a mutation waits at most for live rates to give way: holders that are connected take two
+/// round trips, and of others an answer says when it fits.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// How long one waits that has to be answered by then: half of what is left.
+fn waits_for(deadline: Instant) -> Span {
+    let wait = clock::left(deadline).checked_div(2).unwrap_or_default().min(WAIT_MAX);
+    u64::try_from(wait.as_millis()).ok().and_then(Span::from_ms).unwrap_or(Span::ZERO)
 }
 
 /// The answer to a beat.
@@ -123,6 +157,10 @@ pub(crate) struct Writer {
     pub(crate) effort: Effort,
     /// What was asked lately.
     pub(crate) history: Arc<History>,
+    /// What waits for live rates to give way.
+    pub(crate) waiting: Vec<Asked>,
+    /// Who is told at once that a rate has changed.
+    pub(crate) pokes: Pokes,
 }
 
 impl Writer {
@@ -155,8 +193,9 @@ impl Writer {
     /// How long until something is due.
     fn nap(&self) -> Duration {
         let now = self.clock.now();
-        let due = self.machine.next_due().map(|due| due.since(now).to_duration());
-        due.unwrap_or(NAP_MAX).min(NAP_MAX)
+        let until = self.waiting.iter().map(|asked| asked.until);
+        let next = self.machine.next_due().into_iter().chain(until.flatten()).min();
+        next.map_or(NAP_MAX, |next| next.since(now).to_duration()).min(NAP_MAX)
     }
 
     /// Everything that is due and everything that was asked, in pieces that each fit into one
@@ -173,20 +212,27 @@ impl Writer {
             self.apply(due, &mut decided)?;
             decided.break_off(&mut pieces);
         }
+        let mut heard = false;
         for work in works.drain(..) {
             match work {
                 Work::Mutate { mutation, deadline, reply } => {
                     decided.break_off_before(&mutation.request.command, &mut pieces);
-                    let result = self.mutate(now, mutation, deadline, &mut decided)?;
-                    decided.answer(move || drop(reply.send(result)));
+                    let asked = Asked { mutation, deadline, reply, until: None };
+                    self.answer(now, asked, &mut decided)?;
                 }
                 Work::Beat { beat, reply } => {
+                    heard = true;
                     let result = self.beat(now, &beat, &mut decided)?;
                     decided.answer(move || drop(reply.send(result)));
                 }
             }
             decided.break_off(&mut pieces);
         }
+        for asked in self.take_waiting(now, heard) {
+            self.answer(now, asked, &mut decided)?;
+            decided.break_off(&mut pieces);
+        }
+        self.machine.reshare(now).into_iter().for_each(|session| self.pokes.poke(session));
         if !decided.is_empty() {
             pieces.push(decided);
         }
@@ -206,28 +252,67 @@ impl Writer {
         decided.notes.push(note);
     }
 
+    /// Answers, or lets it wait.
+    fn answer(
+        &mut self,
+        now: Timestamp,
+        asked: Asked,
+        decided: &mut Decided,
+    ) -> Result<(), Corrupt> {
+        let Asked { mutation, deadline, reply, until } = asked;
+        let may_wait = until.is_none_or(|until| now < until);
+        let result = match self.mutate(now, mutation, (deadline, may_wait), decided)? {
+            Outcome::Answered(result) => result.map(|answered| *answered),
+            Outcome::Waits(mutation) => {
+                let until = Some(until.unwrap_or_else(|| now.plus(waits_for(deadline))));
+                self.waiting.push(Asked { mutation, deadline, reply, until });
+                return Ok(());
+            }
+        };
+        decided.answer(move || drop(reply.send(result)));
+        Ok(())
+    }
+
+    /// What waits and is asked again, in the order in which it was asked: when beats were heard some may
+    /// have given way. Whoever does not wait any more is dropped.
+    fn take_waiting(&mut self, now: Timestamp, heard: bool) -> Vec<Asked> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let waiting = waiting.into_iter().filter(|asked| !asked.reply.is_closed());
+        let is_over = |asked: &Asked| asked.until.is_none_or(|until| until <= now);
+        let (again, on) = waiting.partition(|asked| heard || is_over(asked));
+        self.waiting = on;
+        again
+    }
+
     fn mutate(
         &mut self,
         now: Timestamp,
         mutation: Box<Mutation>,
-        deadline: Instant,
+        (deadline, may_wait): (Instant, bool),
         decided: &mut Decided,
-    ) -> Result<Result<Answered, Failure>, Corrupt> {
+    ) -> Result<Outcome, Corrupt> {
         // Checked as late as can be: what nobody waits for any more must not be granted.
         if clock::has_passed(deadline) {
-            return Ok(Err(Failure::DeadlinePassed));
+            return Ok(Failure::DeadlinePassed.into());
         }
         let stamp = Stamp { now, fresh: Uuid::now_v7().as_u128() };
         let Request { mark, .. } = mutation.request;
         let decision = match self.decide(stamp, &mutation.request, decided) {
             Ok(decision) => decision,
-            Err(fault) => return Ok(Err(mutation.called.fault(fault).into())),
+            Err(fault) => return Ok(Failure::from(mutation.called.fault(fault)).into()),
         };
         if !recorder::fits(&decision.events) {
             let what = "bytes in what one request brings about";
-            return Ok(Err(Fault::Full { what, limit: recorder::DECISION_MAX }.into()));
+            let fault = Fault::Full { what, limit: recorder::DECISION_MAX };
+            return Ok(Failure::from(fault).into());
         }
         if !mutation.validate_only {
+            if let Answer::Refusal(refusal) = &decision.answer
+                && self.machine.claim(now, &mutation.request, refusal)
+                && may_wait
+            {
+                return Ok(Outcome::Waits(mutation));
+            }
             self.history.keep(stamp, &mutation.request);
             if !decision.hits.is_empty() {
                 self.note(Note::Ruled(decision.hits.clone()), decided);
@@ -237,7 +322,8 @@ impl Writer {
             }
             self.apply(decision.events, decided)?;
         }
-        Ok(Ok(Answered { answer: decision.answer, now, mutation }))
+        let answered = Answered { answer: decision.answer, now, mutation };
+        Ok(Outcome::Answered(Ok(answered.into())))
     }
 
     /// Decides, and looks for room among plans that may move as long as there is time for it.
@@ -271,7 +357,8 @@ impl Writer {
             let missing = Fault::NotFound { what: reply::session_name(beat.session) };
             return Ok(Err(missing.into()));
         };
-        let Heard { beaten, notes, events } = heard;
+        let Heard { beaten, notes, events, news } = heard;
+        news.into_iter().for_each(|session| self.pokes.poke(session));
         decided.notes.extend(notes);
         decided.happened(events);
         Ok(Ok(beaten))
@@ -287,10 +374,12 @@ pub struct Heard {
     pub notes: Vec<Note>,
     /// What happened.
     pub events: Vec<Event>,
+    /// Other sessions whose live rates are to change: they are told to beat at once.
+    pub news: Vec<SessionId>,
 }
 
-/// Lets the machine follow a beat: a sign of life, bytes that were moved, plans that are obeyed.
-/// `None` if there is no such session.
+/// Lets the machine follow a beat: a sign of life, bytes that were moved, plans and live rates that are
+/// obeyed. `None` if there is no such session.
 ///
 /// # Errors
 /// [`Corrupt`] if an event of the machine does not follow from its state.
@@ -300,18 +389,25 @@ pub fn hear(machine: &mut Machine, now: Timestamp, beat: &Beat) -> Result<Option
     let mut notes = vec![Note::Heard { session: id, at: now }];
     notes.iter().for_each(|note| machine.note(note));
     let mut events = Vec::new();
-    let mut grants = Vec::with_capacity(beat.usage.len());
-    for (reservation, bytes, plan) in &beat.usage {
-        let used = Note::Used { session: id, reservation: *reservation, bytes: *bytes, at: now };
+    for Usage { reservation, bytes, plan, live } in beat.usage.iter().copied() {
+        let used = Note::Used { session: id, reservation, bytes, at: now };
         machine.note(&used);
         notes.push(used);
-        if let Some(settled) = machine.settle(now, id, (*reservation, *plan)) {
+        if let Some(settled) = machine.settle(now, id, (reservation, plan)) {
             machine.apply(&settled)?;
             events.push(settled);
         }
-        grants.push(reply::grant_status((*reservation, *plan), machine, now));
+        machine.live_heard(now, id, (reservation, live));
     }
-    Ok(Some(Heard { beaten: Beaten { session, grants }, notes, events }))
+    let mut news = machine.reshare(now);
+    news.retain(|session| *session != id);
+    // Told once all that it says is known.
+    let told = |Usage { reservation, plan, .. }: &Usage| {
+        let live = machine.live_tell(now, id, *reservation);
+        reply::grant_status((*reservation, *plan), live, (machine, now))
+    };
+    let grants = beat.usage.iter().map(told).collect();
+    Ok(Some(Heard { beaten: Beaten { session, grants }, notes, events, news }))
 }
 
 /// The refusals of an answer, each under the mark that it is remembered by.

@@ -321,7 +321,7 @@ impl Agent {
     async fn obeys(&mut self, reservation: &str, plan_version: i64) -> v1::GrantStatus {
         self.sequence += 1;
         let (reservation, used_bytes) = (reservation.into(), 0);
-        let usage = vec![v1::Usage { reservation, used_bytes, plan_version }];
+        let usage = vec![v1::Usage { reservation, used_bytes, plan_version, ..Default::default() }];
         let beat = v1::KeepAliveRequest { usage, ..beat(&self.session, self.sequence) };
         self.beats.send(beat).await.unwrap();
         let answer = self.hear().await;

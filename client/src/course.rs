@@ -137,6 +137,19 @@ impl Course {
         edges.filter(move |edge| now < *edge)
     }
 
+    /// The same plan, of which `rate` may be sent until then: what others leave beyond the promise. A plan
+    /// of several segments has no more than them.
+    pub(crate) fn lifted(&self, rate: BitRate, until: BootTime) -> Self {
+        let [only] = self.segments.as_slice() else { return self.clone() };
+        if rate <= only.rate {
+            return self.clone();
+        }
+        // They join, so the boundary costs no gap.
+        let first = Segment { rate, ends_at: until.min(only.ends_at), ..*only };
+        let rest = Segment { start: only.end, starts_at: until.max(only.starts_at), ..*only };
+        Self { segments: vec![first, rest] }
+    }
+
     /// What keeps to this and to what a change that is under way would leave.
     pub(crate) fn within(&self, narrowed: &Narrowed) -> Self {
         let ways = u64::try_from(self.ways().count()).unwrap_or(u64::MAX).max(1);

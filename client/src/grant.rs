@@ -251,6 +251,28 @@ impl Grant {
         self.inner.reservation()
     }
 
+    /// What is promised: the floor under its rate, whatever others do, in payload bits per second.
+    /// `None` where there is only best effort.
+    #[must_use]
+    pub fn floor(&self) -> Option<BitRate> {
+        self.reservation().map(|reservation| reservation.rate)
+    }
+
+    /// The most that it may have while others leave it, which is the floor itself where all that was
+    /// asked for is promised. `None` where there is only best effort.
+    #[must_use]
+    pub fn ceiling(&self) -> Option<BitRate> {
+        self.reservation().map(|reservation| reservation.ceiling.unwrap_or(reservation.rate))
+    }
+
+    /// What it may send at now: from its floor to its ceiling, as its session heard last; zero where its
+    /// plan has a gap. [`Grant::limiter`] follows it by itself. `None` once the grant is over, and where
+    /// there is only best effort.
+    #[must_use]
+    pub fn live_rate(&self) -> Option<BitRate> {
+        self.inner.live_rate()
+    }
+
     /// Whether the broker stands behind the rate now: not for best effort, and not once the grant
     /// is over.
     #[must_use]

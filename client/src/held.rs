@@ -29,7 +29,7 @@ pub struct Lease {
 #[derive(Clone, Debug)]
 pub enum Heard {
     /// It goes on, maybe under another plan.
-    GoesOn(News),
+    GoesOn(Box<News>),
     /// The broker closed it.
     Over {
         /// Why.
@@ -48,6 +48,17 @@ pub struct News {
     confirmed: bool,
     window: Window,
     pub(crate) notices: Vec<Notice>,
+    live: Option<Live>,
+}
+
+/// What may be sent beyond the promise while others leave it.
+#[derive(Clone, Copy, Debug)]
+struct Live {
+    version: u64,
+    rate: BitRate,
+    until: BootTime,
+    /// The plan that it goes with.
+    plan: u64,
 }
 
 /// What a grant stands on.
@@ -62,6 +73,12 @@ pub struct Held {
     /// The version of the plan that the limiter follows.
     obeyed: u64,
     known: Known,
+    /// The live rate that was heard last.
+    live: Option<Live>,
+    /// The version and the rate of the one that the limiter follows.
+    live_obeyed: (u64, BitRate),
+    /// The promised rate and the highest one, as an answer told them together.
+    scale: Option<(BitRate, BitRate)>,
 }
 
 /// Instants of the broker that are known on this clock as well, as an answer told them together:
@@ -132,7 +149,7 @@ impl Heard {
         let ends_in = wire::length("grants.ends_in", status.ends_in)?;
         let Timing { sent, received } = lease.beat;
         let segments = plan::segments(&status.segments, status.ways.len(), lease.beat)?;
-        Ok(Self::GoesOn(News {
+        Ok(Self::GoesOn(Box::new(News {
             plan: Plan {
                 segments,
                 begun: starts_in.as_ref().is_none_or(|it| matches!(it, Ok(span) if span.is_zero())),
@@ -146,7 +163,8 @@ impl Heard {
             confirmed,
             window: lease.window(),
             notices: status.notices.iter().map(Notice::from_wire).collect::<Result<_, _>>()?,
-        }))
+            live: live(status, version, lease)?,
+        })))
     }
 }
 
@@ -167,7 +185,9 @@ impl Held {
             policy,
         };
         let (obeyed, known) = (reservation.plan_version, Known::of(&reservation));
-        Self { reservation, terms, asked: None, unknown: None, obeyed, known }
+        let (asked, unknown, live, live_obeyed) = (None, None, None, (1, BitRate::ZERO));
+        let scale = scale(&reservation);
+        Self { reservation, terms, asked, unknown, obeyed, known, live, live_obeyed, scale }
     }
 
     /// The reservation as last heard of.
@@ -180,6 +200,19 @@ impl Held {
     #[must_use]
     pub fn obeyed(&self) -> u64 {
         self.obeyed
+    }
+
+    /// The version of the live rate that the limiter follows, and that rate: nothing is sent at those
+    /// told before it.
+    #[must_use]
+    pub fn live_obeyed(&self) -> (u64, BitRate) {
+        self.live_obeyed
+    }
+
+    /// What may be sent at `now`, if the plan is on.
+    #[must_use]
+    pub fn live_rate(&self, now: BootTime) -> BitRate {
+        self.kept(now).course.rate(now)
     }
 
     /// What a change says of its asker: the session that holds it, and the plan that it obeys.
@@ -197,20 +230,29 @@ impl Held {
         if let State::Closed { why } = self.reservation.state {
             return Order::Stop(why);
         }
-        self.kept().order(now)
+        self.kept(now).order(now)
     }
 
-    /// The terms that are kept: the present ones, and those of changes that may have come about.
-    fn kept(&self) -> Terms {
-        let narrowed = self.asked.iter().chain(&self.unknown);
-        narrowed.fold(self.terms.clone(), |terms, narrowed| terms.within(narrowed))
+    /// The terms that are kept: the present ones with what others leave, and those of changes that may
+    /// have come about, which know of no more than promises.
+    fn kept(&self, now: BootTime) -> Terms {
+        let terms = self.terms.clone();
+        if self.is_narrowed() {
+            let narrowed = self.asked.iter().chain(&self.unknown);
+            return narrowed.fold(terms, |terms, narrowed| terms.within(narrowed));
+        }
+        let goes_on = |live: &&Live| now < live.until && live.plan == self.reservation.plan_version;
+        match self.live.as_ref().filter(goes_on) {
+            Some(live) => Terms { course: terms.course.lifted(live.rate, live.until), ..terms },
+            None => terms,
+        }
     }
 
     /// When next after `now` less may be sent than now: a limiter lets nothing pass from then on
     /// until it is told anew.
     #[must_use]
     pub fn falls_at(&self, now: BootTime) -> Option<BootTime> {
-        self.course().fall_but(&[], now)
+        self.course(now).fall_but(&[], now)
     }
 
     /// Whether the broker waits for word of what is left of a volume.
@@ -219,9 +261,9 @@ impl Held {
         self.terms.reports_at().is_some_and(|at| at <= now)
     }
 
-    /// What is kept of the plan: which way at which rate when.
-    pub(crate) fn course(&self) -> Course {
-        self.kept().course
+    /// What is kept of the plan from `now` on: which way at which rate when.
+    pub(crate) fn course(&self, now: BootTime) -> Course {
+        self.kept(now).course
     }
 
     /// Whether it keeps to more than its terms, because the outcome of a change is not known.
@@ -233,11 +275,21 @@ impl Held {
     /// The limiter does what was ordered last: only now is it true.
     pub fn obey(&mut self) {
         self.obeyed = self.reservation.plan_version;
+        if let Some(live) = self.live {
+            self.live_obeyed = (live.version, live.rate);
+        }
     }
 
     /// Takes in what its session heard.
     pub fn hear(&mut self, news: &News) {
         self.follow(&news.plan, &news.ways);
+        let later = |live: &Live| {
+            let known = self.live.map_or(self.live_obeyed.0, |known| known.version);
+            known <= live.version && live.plan == self.reservation.plan_version
+        };
+        if let Some(live) = news.live.filter(later) {
+            self.live = Some(live);
+        }
         // An answer from before the confirmation does not take it back.
         self.terms.confirmed |= news.confirmed;
         self.terms.window = Some(news.window);
@@ -258,6 +310,7 @@ impl Held {
         self.terms.movable = told.movable;
         self.terms.volume = is_volume(&told);
         self.known = Known::of(&told);
+        self.scale = scale(&told);
         self.reservation = told;
     }
 
@@ -319,6 +372,7 @@ impl Held {
         let before = (told.starts_at, told.ends_at);
         told.movable = plan.movable;
         told.rate = plan.rate;
+        told.ceiling = self.scale.map(|scale| scaled(plan.rate, scale));
         if !plan.segments.is_empty() {
             told.segments.clone_from(&plan.segments);
             told.ways = ways.to_vec();
@@ -354,12 +408,39 @@ impl Held {
         // Without a session the lanes of the plan before are free at once, and what is left of a
         // volume is planned in a way that only the answer tells: nothing is sent until then.
         let blind = self.terms.volume && self.reservation.session.is_none();
+        // What is asked for is the highest rate, of which as much is promised as before, or a little more.
+        let promised = change.rate.map(|asked| match self.scale {
+            Some((rate, ceiling)) => {
+                let above = BitRate::from_bps(ceiling.bps().saturating_add(1)).unwrap_or(ceiling);
+                scaled(asked, (above, rate))
+            }
+            None => asked,
+        });
         Narrowed {
-            rate: if blind { Some(BitRate::ZERO) } else { change.rate },
+            rate: if blind { Some(BitRate::ZERO) } else { promised },
             starts_at: change.start.map(|to| shifted(start, to)),
             ends_at: change.end.map(|to| shifted(end, to)),
         }
     }
+}
+
+/// The live rate of an answer, if it tells one.
+fn live(status: &v1::GrantStatus, plan: u64, lease: Lease) -> Result<Option<Live>, ClientError> {
+    let version = wire::count("grants.live_version", status.live_version)?;
+    let rate = wire::rate("grants.live_bps", status.live_bps)?;
+    Ok((0 < version).then(|| Live { version, rate, until: lease.live_until(), plan }))
+}
+
+/// The promised rate and the highest one, where they differ.
+fn scale(told: &Reservation) -> Option<(BitRate, BitRate)> {
+    told.ceiling.map(|ceiling| (told.rate, ceiling))
+}
+
+/// As much of a rate as `to` is of `from`, rounded down.
+fn scaled(rate: BitRate, (from, to): (BitRate, BitRate)) -> BitRate {
+    let product = u128::from(rate.bps()).saturating_mul(to.bps().into());
+    let bps = product.checked_div(from.bps().into()).and_then(|bps| u64::try_from(bps).ok());
+    bps.and_then(BitRate::from_bps).unwrap_or(BitRate::MAX)
 }
 
 /// The segments of a reservation; one of all of it where the broker told none.
@@ -397,3 +478,7 @@ fn is_volume(reservation: &Reservation) -> bool {
 #[cfg(test)]
 #[path = "held_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "live_tests.rs"]
+mod live_tests;

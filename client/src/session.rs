@@ -236,6 +236,10 @@ impl Shared {
         if let Some(name) = inner.name() {
             self.lock().grants.insert(name.to_string(), Arc::downgrade(inner));
         }
+        if inner.may_have_more() {
+            // How much others leave is told in the answer to a beat that names it.
+            self.urgent.notify_one();
+        }
         // Looked at after the insertion: an end in between is noticed by one of the two.
         if self.is_over() {
             inner.end(GrantEnd::SessionOver);
@@ -318,7 +322,10 @@ impl Shared {
 }
 
 fn usage(name: &str, grant: &Inner) -> v1::Usage {
+    let (live_version, live) = grant.live_obeyed();
     v1::Usage {
+        live_version: i64::try_from(live_version).unwrap_or(i64::MAX),
+        live_bps: wire::to_rate(live),
         reservation: name.to_owned(),
         used_bytes: wire::to_bytes(grant.moved()),
         plan_version: i64::try_from(grant.obeyed()).unwrap_or(i64::MAX),
@@ -329,7 +336,7 @@ fn usage(name: &str, grant: &Inner) -> v1::Usage {
 fn heard(grant: &Inner, status: &v1::GrantStatus, lease: Lease) -> Result<bool, ClientError> {
     match Heard::from_wire(status, lease)? {
         Heard::GoesOn(news) => {
-            grant.hear(news);
+            grant.hear(*news);
             Ok(true)
         }
         Heard::Over { why, version } => {

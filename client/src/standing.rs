@@ -150,6 +150,23 @@ impl Inner {
         self.lock().held.as_ref().map_or(0, Held::obeyed)
     }
 
+    /// Whether it may have more than its promise while others leave it.
+    pub(crate) fn may_have_more(&self) -> bool {
+        self.reservation().is_some_and(|told| told.ceiling.is_some())
+    }
+
+    /// The live rate that is followed: its version, and the rate.
+    pub(crate) fn live_obeyed(&self) -> (u64, BitRate) {
+        self.lock().held.as_ref().map_or((0, BitRate::ZERO), Held::live_obeyed)
+    }
+
+    /// What may be sent now under a promise; `None` where there is none.
+    pub(crate) fn live_rate(&self) -> Option<BitRate> {
+        let state = self.lock();
+        let held = state.held.as_ref().filter(|_| state.end.is_none())?;
+        Some(held.live_rate(BootTime::now()))
+    }
+
     pub(crate) fn ended(&self) -> Option<GrantEnd> {
         self.lock().end
     }
@@ -163,11 +180,19 @@ impl Inner {
         self.notices.subscribe()
     }
 
-    /// What the session heard; the limiter follows before this returns.
+    /// What the session heard; the limiter follows before this returns. Where less may be sent than
+    /// before, others wait to hear that it is so.
     pub(crate) fn hear(&self, news: News) {
-        if let Some(held) = &mut self.lock().held {
+        let now = BootTime::now();
+        let mut state = self.lock();
+        let mut less = false;
+        if let Some(held) = &mut state.held {
+            let before = held.live_rate(now);
             held.hear(&news);
+            less = held.live_rate(now) < before;
         }
+        let urgent = state.urgent.clone().filter(|_| less);
+        drop(state);
         let notices = news.notices;
         self.notices.send_if_modified(|known| {
             let news = *known != notices;
@@ -175,6 +200,8 @@ impl Inner {
             news
         });
         self.reviewed();
+        // Only now is it true.
+        urgent.iter().for_each(|urgent| urgent.notify_one());
     }
 
     /// What a call answered about it.
@@ -332,7 +359,7 @@ fn targets(
     now: BootTime,
 ) -> Vec<Target> {
     // What is not promised goes by no plan.
-    let course = held.course();
+    let course = held.course(now);
     let planned = promised && rate != BitRate::ZERO;
     let known = &held.reservation().ways;
     let mut taken = Vec::new();

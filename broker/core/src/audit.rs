@@ -25,6 +25,7 @@ pub fn audit(machine: &Machine, now: Timestamp) -> Vec<String> {
     maintenance(machine, &mut faults);
     sessions(machine, &mut faults);
     counts(machine, &mut faults);
+    faults.extend(machine.floating_faults());
     faults
 }
 

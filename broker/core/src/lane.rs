@@ -1,16 +1,19 @@
-//! One capacity over time, and how a payload rate becomes an amount on it.
+//! One capacity over time, what is booked of it, and what is afloat.
 
 mod name;
+mod need;
 
 use std::collections::BTreeMap;
 
-use tidegate_policy::{BitRate, Interval, MaintenanceId, Overcommit, Part, Span, Timestamp};
+use tidegate_policy::{Interval, MaintenanceId, Part, Span, Timestamp};
 
 use crate::maintenance::{self, Window};
 use crate::planner::board::{self, Free, Profile, area};
 use crate::timeline::{Imbalance, Timeline};
 
 pub use name::{Holder, LaneName, QuotaLane};
+pub(crate) use need::{Factor, PPM};
+pub use need::{LaneNeed, Terms};
 
 /// What a lane can carry, by declaration.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,7 +56,7 @@ pub struct Spread {
 }
 
 /// A lane as it stands: what it can carry and what is booked.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Lane {
     /// What it can carry; `None` once it left the topology, while bookings of the past remain.
     pub def: Option<LaneDef>,
@@ -63,10 +66,23 @@ pub struct Lane {
     windows: BTreeMap<MaintenanceId, Window>,
     /// What they take away.
     cuts: Timeline,
-    /// Both together, kept only while something is taken away.
+    /// What live rates may be using beyond what is booked: known only while the process runs.
+    afloat: Timeline,
+    /// All of it together, kept only while something is taken away or afloat.
     load: Option<Timeline>,
     drained: bool,
 }
+
+/// Lanes are the same if what replay restores is: what is afloat is no part of that.
+impl PartialEq for Lane {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { def, timeline, windows, cuts, afloat: _, load: _, drained } = self;
+        (def, timeline, windows, cuts, drained)
+            == (&other.def, &other.timeline, &other.windows, &other.cuts, &other.drained)
+    }
+}
+
+impl Eq for Lane {}
 
 impl Lane {
     /// A lane on which nothing is booked.
@@ -219,15 +235,45 @@ impl Lane {
 
     /// Lets maintenance take away this much and nothing else.
     pub(crate) fn set_cuts(&mut self, cuts: Timeline) -> Result<(), Imbalance> {
-        let load = if cuts.is_empty() {
-            None
-        } else {
-            let mut load = self.timeline.clone();
-            load.add(&cuts)?;
-            Some(load)
-        };
-        (self.cuts, self.load) = (cuts, load);
+        self.load = loaded(&self.timeline, &cuts, &self.afloat)?;
+        self.cuts = cuts;
         Ok(())
+    }
+
+    /// Lets live rates have `amount` more over `over`, beyond what is booked: nobody else gets it then.
+    ///
+    /// # Errors
+    /// [`Imbalance`] if a level would pass 64 bits; nothing has changed then.
+    pub(crate) fn float(&mut self, over: Interval, amount: u64) -> Result<(), Imbalance> {
+        let load = self.load.get_or_insert_with(|| self.timeline.clone());
+        load.book(over, amount)?;
+        self.afloat.book(over, amount)
+    }
+
+    /// What was afloat is so no more.
+    ///
+    /// # Errors
+    /// [`Imbalance`] if less than that is afloat somewhere; nothing has changed then.
+    pub(crate) fn land(&mut self, over: Interval, amount: u64) -> Result<(), Imbalance> {
+        self.afloat.free(over, amount)?;
+        if self.afloat.is_empty() && self.cuts.is_empty() {
+            self.load = None;
+        }
+        match &mut self.load {
+            Some(load) => load.free(over, amount),
+            None => Ok(()),
+        }
+    }
+
+    /// What live rates may be using beyond what is booked.
+    #[must_use]
+    pub fn afloat(&self) -> &Timeline {
+        &self.afloat
+    }
+
+    /// The most that is booked, taken away or afloat at one instant of `over`.
+    pub(crate) fn load_peak(&self, over: Interval) -> u64 {
+        self.load().peak(over)
     }
 
     /// As large as another one, with what is taken away of that, and what is booked on this one.
@@ -293,11 +339,8 @@ impl Lane {
 
     /// Whether what is kept for speed is what it stands for.
     pub(crate) fn is_sound(&self) -> bool {
-        let mut load = self.timeline.clone();
-        let added = load.add(&self.cuts).is_ok();
-        added
-            && self.load.as_ref().unwrap_or(&self.timeline) == &load
-            && self.load.is_none() == self.cuts.is_empty()
+        let load = loaded(&self.timeline, &self.cuts, &self.afloat);
+        load.is_ok_and(|load| load == self.load)
     }
 
     /// What can be booked by something new, were nothing booked.
@@ -310,153 +353,19 @@ impl Lane {
     }
 }
 
-/// What a request says about how its bytes are carried.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Terms {
-    /// It may share what is there with others: it books nothing on firm lanes.
-    pub shared: bool,
-    /// Over how many parallel streams its bytes are spread.
-    pub streams: u16,
-}
-
-impl Default for Terms {
-    fn default() -> Self {
-        Self { shared: false, streams: 1 }
+/// What is booked, taken away and afloat together; `None` if that is just what is booked.
+fn loaded(
+    booked: &Timeline,
+    cuts: &Timeline,
+    afloat: &Timeline,
+) -> Result<Option<Timeline>, Imbalance> {
+    if cuts.is_empty() && afloat.is_empty() {
+        return Ok(None);
     }
-}
-
-/// What a path needs of one lane.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LaneNeed {
-    /// The lane.
-    pub lane: LaneName,
-    /// Headers on top of the payload, in parts per million of it.
-    pub overhead_ppm: u32,
-    /// How often the path crosses it: a lane named twice carries the bytes twice.
-    pub times: u32,
-    /// It is a firm lane: what shares books nothing there.
-    pub firm: bool,
-    /// It is one link of a bundle.
-    pub spread: Option<Spread>,
-}
-
-/// Parts per million of one.
-pub(crate) const PPM: u128 = 1_000_000;
-
-/// All of something, in parts per million of it.
-const ALL: u64 = 1_000_000;
-
-impl LaneNeed {
-    /// What a path that crosses a lane so often needs of it.
-    #[must_use]
-    pub fn of(lane: &LaneName, def: &LaneDef, times: u32) -> Self {
-        let LaneDef { overhead_ppm, firm, spread, .. } = *def;
-        Self { lane: lane.clone(), overhead_ppm, times, firm, spread }
-    }
-
-    /// What is needed of a quota of a rate: the payload that was asked for, of which only a part is
-    /// booked on the lanes of the way.
-    #[must_use]
-    pub fn payload(lane: LaneName, ratio: Overcommit) -> Self {
-        let overhead_ppm = ratio.ppm().saturating_sub(Overcommit::NONE.ppm());
-        Self { lane, overhead_ppm, times: 1, firm: false, spread: None }
-    }
-
-    /// Whether a request under these terms books the lane at all.
-    #[must_use]
-    pub fn applies(&self, terms: Terms) -> bool {
-        !(self.firm && terms.shared)
-    }
-
-    /// The amount booked for a payload rate, rounded up.
-    #[must_use]
-    pub fn amount(&self, rate: BitRate, terms: Terms) -> u64 {
-        self.factor(terms).map_or(0, |factor| factor.amount(rate))
-    }
-
-    /// The highest payload rate whose amount fits into `free`, rounded down: the inverse of
-    /// [`Self::amount`].
-    #[must_use]
-    pub fn rate_within(&self, free: u64, terms: Terms) -> BitRate {
-        self.factor(terms).map_or(BitRate::MAX, |factor| factor.rate_within(free))
-    }
-
-    /// What a payload rate books of it under these terms; `None` if nothing.
-    pub(crate) fn factor(&self, terms: Terms) -> Option<Factor> {
-        let share = match self.spread {
-            Some(spread) if spread.streams_min <= terms.streams => spread.share_ppm.into(),
-            Some(_) | None => ALL,
-        };
-        let wire = ALL.saturating_add(self.overhead_ppm.into());
-        // Where nothing is shared, small numbers do.
-        let (wire, payload) = match share {
-            ALL => (wire, ALL),
-            share => (wire.saturating_mul(share), UNIT),
-        };
-        self.applies(terms).then_some(Factor { wire, payload, times: self.times })
-    }
-}
-
-/// What a payload rate books on a lane: headers and the share of a bundle's link in one product,
-/// so that both together round once, times how often the lane is crossed.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Factor {
-    /// So many bits on the wire
-    wire: u64,
-    /// for so many of payload.
-    payload: u64,
-    times: u32,
-}
-
-const UNIT: u64 = ALL.pow(2);
-
-impl Factor {
-    /// What a quota of a rate counts of a booking: the payload that was asked for.
-    pub(crate) fn asked(ratio: Overcommit) -> Self {
-        Self { wire: ratio.ppm().into(), payload: ALL, times: 1 }
-    }
-
-    /// The amount booked for a payload rate, rounded up: the only place where bookings round.
-    pub(crate) fn amount(self, rate: BitRate) -> u64 {
-        let once = match rate.bps().checked_mul(self.wire) {
-            _ if self.wire == self.payload => rate.bps(),
-            Some(product) => product.div_ceil(self.payload.max(1)),
-            None => {
-                let product = u128::from(rate.bps()).saturating_mul(self.wire.into());
-                u64::try_from(product.div_ceil(self.payload.max(1).into())).unwrap_or(u64::MAX)
-            }
-        };
-        once.saturating_mul(self.times.into())
-    }
-
-    /// The highest payload rate whose amount fits into `free`, rounded down: the only place where
-    /// headroom rounds.
-    pub(crate) fn rate_within(self, free: u64) -> BitRate {
-        let once = match self.times {
-            1 => free,
-            times => free.checked_div(times.into()).unwrap_or(0),
-        };
-        let bps = match once.checked_mul(self.payload) {
-            _ if self.wire == self.payload => Some(once),
-            Some(product) => Some(product.checked_div(self.wire).unwrap_or(0)),
-            None => {
-                let product = u128::from(once).saturating_mul(self.payload.into());
-                u64::try_from(product.checked_div(self.wire.into()).unwrap_or(0)).ok()
-            }
-        };
-        bps.and_then(BitRate::from_bps).unwrap_or(BitRate::MAX)
-    }
-
-    /// How often the lane is crossed.
-    pub(crate) fn times(self) -> u32 {
-        self.times
-    }
-
-    /// The payload that fits into `free` if the lane is crossed once, rounded down, in bits per
-    /// second.
-    pub(crate) fn carries(self, free: u64) -> u64 {
-        Self { times: 1, ..self }.rate_within(free).bps()
-    }
+    let mut load = booked.clone();
+    load.add(cuts)?;
+    load.add(afloat)?;
+    Ok(Some(load))
 }
 
 #[cfg(test)]

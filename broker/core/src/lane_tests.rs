@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use tidegate_policy::BitRate;
 
 fn at(ms: i64) -> Timestamp {
     Timestamp::from_ms(ms).unwrap()

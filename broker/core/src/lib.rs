@@ -46,7 +46,7 @@ pub use fault::{Fault, FieldFault};
 pub use image::Image;
 pub use lane::Terms;
 pub use losses::{Losses, Victim};
-pub use machine::{Answer, Decision, Limits, Machine, Note, Outcome, Stamp};
+pub use machine::{Answer, Decision, Limits, LiveRate, Machine, Note, Obeyed, Outcome, Stamp};
 pub use maintenance::{Maintenance, MaintenanceAsk};
 pub use owner::{Account, Owner};
 pub use plan::{Plan, PlanWay, Segment};

@@ -4,7 +4,7 @@ use prost_types::{Duration, Timestamp as WireTimestamp};
 use tidegate_core::reservation::{Phase, State};
 use tidegate_core::topology::{How, Steer};
 use tidegate_core::{
-    Ask, Blocker, CloseWhy, CounterOffer, Machine, MoveWhy, OfferKind, Reason, Refusal,
+    Ask, Blocker, CloseWhy, CounterOffer, LiveRate, Machine, MoveWhy, OfferKind, Reason, Refusal,
     Reservation, Route, Session, SessionState, Terms,
 };
 use tidegate_policy::{
@@ -199,11 +199,11 @@ pub(crate) fn why_closed(why: CloseWhy) -> v1::CloseReason {
 }
 
 /// How a reservation stands that a beat named, of which its holder obeys the plan of the version
-/// `obeyed`; one that is unknown is closed.
+/// `obeyed`, and the live rate that it is told; one that is unknown is closed.
 pub(crate) fn grant_status(
     (id, obeyed): (ReservationId, u64),
-    machine: &Machine,
-    now: Timestamp,
+    live: Option<LiveRate>,
+    (machine, now): (&Machine, Timestamp),
 ) -> v1::GrantStatus {
     let closed = v1::GrantStatus {
         reservation: name_in(machine, id),
@@ -223,6 +223,8 @@ pub(crate) fn grant_status(
         ways: plan::ways(&found.plan),
         movable: found.is_movable(),
         offer: instead(found, machine, now),
+        live_bps: live.map_or(0, |live| int(live.rate.bps())),
+        live_version: live.map_or(0, |live| int(live.version)),
         ..closed
     }
 }

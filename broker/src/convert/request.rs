@@ -3,7 +3,7 @@
 use prost::Message;
 use sha2::{Digest, Sha256};
 use tidegate_core::event::RequestMark;
-use tidegate_core::{Ask, Command, Modify, Release, Request, Target};
+use tidegate_core::{Ask, Command, Modify, Obeyed, Release, Request, Target};
 use tidegate_policy::{
     BitRate, ByteCount, Name, ProjectId, RequestId, ReservationId, SessionId, Span, Timestamp,
 };
@@ -336,8 +336,21 @@ pub struct Beat {
     pub session: SessionId,
     /// Repeated in the answer.
     pub sequence: i64,
-    /// Of each grant: bytes moved, and the plan that is obeyed.
-    pub usage: Vec<(ReservationId, ByteCount, u64)>,
+    /// What it says of each grant.
+    pub usage: Vec<Usage>,
+}
+
+/// What a beat says of one grant.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// Which.
+    pub reservation: ReservationId,
+    /// The bytes moved since its start.
+    pub bytes: ByteCount,
+    /// The version of the plan that is obeyed.
+    pub plan: u64,
+    /// The live rate that is.
+    pub live: Obeyed,
 }
 
 /// The most grants that one beat names.
@@ -356,14 +369,27 @@ pub(crate) fn beat(message: &v1::KeepAliveRequest) -> Checked<Beat> {
         let id =
             reservation(&mut fields, &format!("usage[{index}].reservation"), &used.reservation);
         let bytes = fields.bytes(&format!("usage[{index}].used_bytes"), used.used_bytes);
-        let plan = u64::try_from(used.plan_version).ok();
-        if plan.is_none() {
-            let why = format!("it is {}; repeat the plan_version of the answer", used.plan_version);
-            fields.fault(&format!("usage[{index}].plan_version"), why);
+        let plan = version(&mut fields, (index, "plan_version"), used.plan_version);
+        let live = version(&mut fields, (index, "live_version"), used.live_version);
+        let rate = fields.rate(&format!("usage[{index}].live_bps"), used.live_bps);
+        let live = live.zip(rate).map(|(version, rate)| Obeyed { version, rate });
+        if let (Some((_, reservation)), Some(bytes), Some(plan), Some(live)) =
+            (id, bytes, plan, live)
+        {
+            usage.push(Usage { reservation, bytes, plan, live });
         }
-        usage.extend(id.zip(bytes).zip(plan).map(|(((_, id), bytes), plan)| (id, bytes, plan)));
     }
     fields.finish(session.map(|session| Beat { session, sequence: message.sequence, usage }))
+}
+
+/// A version that a beat repeats.
+fn version(fields: &mut Fields, (index, name): (usize, &str), value: i64) -> Option<u64> {
+    let version = u64::try_from(value).ok();
+    if version.is_none() {
+        let why = format!("it is {value}; repeat the {name} of the answer");
+        fields.fault(&format!("usage[{index}].{name}"), why);
+    }
+    version
 }
 
 /// A page of a list: how many, and what was last shown before it.

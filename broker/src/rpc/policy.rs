@@ -15,7 +15,7 @@ use crate::status::Failure;
 
 /// Whether it is time to answer: what was rehearsed has to be told yet.
 fn is_near(deadline: Instant) -> bool {
-    deadline.saturating_duration_since(Instant::now()) < Duration::from_millis(500)
+    crate::clock::left(deadline) < Duration::from_millis(500)
 }
 
 /// What is said of a project or class that there is not.

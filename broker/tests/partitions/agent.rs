@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tidegate_broker::law::Usage;
 use tidegate_client::clock::BootTime;
 use tidegate_client::law::{Heard, Held, Lease, Order, Timing, Unanswered, Window};
 use tidegate_client::{ClientError, OnUnreachable, Outcome, Reservation};
-use tidegate_core::Request;
-use tidegate_policy::{BitRate, ReservationId, SessionId};
+use tidegate_core::{Obeyed, Request};
+use tidegate_policy::{BitRate, ByteCount, ReservationId, SessionId};
 use tidegate_proto::v1;
 
 pub(crate) struct Agent {
@@ -116,22 +117,33 @@ impl Agent {
         i64::try_from(reading.since(self.boot).as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
     }
 
-    /// The grants that a beat has to name, with the plan that each obeys.
-    pub(crate) fn usage(&self) -> Vec<(ReservationId, u64)> {
+    /// The grants that a beat has to name, with the plan and the live rate that each obeys.
+    pub(crate) fn usage(&self) -> Vec<Usage> {
         let Some(session) = &self.session else { return Vec::new() };
-        let farewells = session.farewells.iter().map(|(id, version)| (*id, *version));
+        let bytes = ByteCount::ZERO;
+        let farewells = session.farewells.iter().map(|(id, version)| Usage {
+            reservation: *id,
+            bytes,
+            plan: *version,
+            live: Obeyed::default(),
+        });
         let own = self.grants.iter().filter(|(_, grant)| grant.session == Some(session.id));
-        farewells.chain(own.map(|(id, grant)| (*id, grant.held.obeyed()))).collect()
+        let own = own.map(|(id, grant)| {
+            let (version, rate) = grant.held.live_obeyed();
+            let live = Obeyed { version, rate };
+            Usage { reservation: *id, bytes, plan: grant.held.obeyed(), live }
+        });
+        farewells.chain(own).collect()
     }
 
-    /// Takes in the answer to a beat. Returns the grants that went on, or `None` if the session
-    /// is over.
+    /// Takes in the answer to a beat. Returns the grants that went on, and whether less may be sent under
+    /// one of them; or `None` if the session is over.
     pub(crate) fn hear(
         &mut self,
         answer: &v1::KeepAliveResponse,
         sent: BootTime,
         received: BootTime,
-    ) -> Option<Vec<ReservationId>> {
+    ) -> Option<(Vec<ReservationId>, bool)> {
         let told = answer.session.as_ref().unwrap();
         if told.state() != v1::session::State::Open {
             self.end_session();
@@ -140,7 +152,7 @@ impl Agent {
         let session = self.session.as_mut().unwrap();
         let lease = Lease::from_wire(told, Timing { sent, received }).unwrap();
         session.lease = lease;
-        let mut on = Vec::new();
+        let (mut on, mut less) = (Vec::new(), false);
         for status in &answer.grants {
             let id = status.reservation.rsplit('/').next().unwrap().parse().unwrap();
             let Some(grant) = self.grants.get_mut(&id) else {
@@ -149,7 +161,9 @@ impl Agent {
             };
             match Heard::from_wire(status, lease).unwrap() {
                 Heard::GoesOn(news) => {
+                    let before = grant.held.live_rate(received);
                     grant.held.hear(&news);
+                    less |= grant.held.live_rate(received) < before;
                     grant.is_carried = true;
                     on.push(id);
                 }
@@ -161,7 +175,7 @@ impl Agent {
                 }
             }
         }
-        Some(on)
+        Some((on, less))
     }
 
     /// The session is over: nothing moves under it any more.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate_client::reservation::State as Known;
 use tidegate_core::lane::{Lane, LaneName};
 use tidegate_core::{Answer, Fault, Machine, Reservation, State, Terms};
-use tidegate_policy::{BitRate, ReservationId, Timestamp};
+use tidegate_policy::{BitRate, Interval, Overcommit, ReservationId, Timestamp};
 
 use crate::agent::{Agent, Grant};
 use crate::server::{CAPACITY, LANES, needs};
@@ -53,7 +53,12 @@ impl World<'_> {
                 let may = grant.may(agent.clock(self.time));
                 if may != BitRate::ZERO && !self.watchman.untold.contains(id) {
                     let found = found.unwrap_or_else(|| panic!("{id} is forgotten and is used"));
-                    let old = load.add(found, (grant, may), now, index);
+                    let floating = self.broker.machine.afloat(*id);
+                    let floating: Vec<_> = floating.filter(|it| is_on(it.1, now)).collect();
+                    let (old, above) = load.add(found, &floating, (grant, may), (now, index));
+                    if above {
+                        self.tally.count("sent above the floor");
+                    }
                     if old {
                         self.tally.count("sent under earlier terms");
                     }
@@ -72,10 +77,14 @@ impl World<'_> {
                     && let Some(planned) = self.is_promised(agent, grant, found)
                 {
                     let known = grant.held.reservation();
-                    assert_eq!(
-                        (may, known.rate),
-                        (planned, found.rate()),
-                        "agent {index} is connected and may not send at the rate of {id}"
+                    let most = match found.standing.ratio {
+                        Overcommit::NONE => planned,
+                        ratio => ratio.ceiling(planned),
+                    };
+                    assert!(
+                        planned <= may && may <= most && known.rate == found.rate(),
+                        "agent {index} is connected and may send at {may} under {id}, which promises \
+                         {planned} and has {most} at most"
                     );
                     self.tally.count("full rate asserted");
                     if 1 < found.plan.segments.len() {
@@ -146,47 +155,55 @@ impl World<'_> {
 }
 
 impl Load {
-    /// Adds what may be sent under a grant, which has to be booked. Returns whether it is only
-    /// because of what earlier terms left.
+    /// Adds what may be sent under a grant, which has to be booked, or afloat as what it was told.
+    /// Returns whether it is only because of what earlier terms left, and whether any of it is afloat.
     fn add(
         &mut self,
         found: &Reservation,
+        floating: &[(&LaneName, Interval, u64)],
         (grant, may): (&Grant, BitRate),
-        now: Timestamp,
-        agent: usize,
-    ) -> bool {
-        let mut old = false;
+        (now, agent): (Timestamp, usize),
+    ) -> (bool, bool) {
+        let (mut old, mut above) = (false, false);
         for (lane, need) in needs().iter().enumerate().filter(|it| grant.lanes >> it.0 & 1 == 1) {
             let amount = need.amount(may, Terms::default());
             let (mut booked, mut present) = (0, 0);
             for (name, over, part) in found.bookings() {
-                if *name == need.lane && over.start() <= now && now < over.end() {
+                if *name == need.lane && is_on(over, now) {
                     booked += part;
                 }
             }
+            let afloat = floating.iter().filter(|(name, ..)| **name == need.lane);
+            let afloat: u64 = afloat.map(|(_, _, amount)| amount).sum();
             if found.is_live() && found.from <= now && now < found.interval.end() {
-                let on = found.plan.bookings().filter(|(lane, over, _)| {
-                    **lane == need.lane && over.start() <= now && now < over.end()
-                });
+                let on = found
+                    .plan
+                    .bookings()
+                    .filter(|(lane, over, _)| **lane == need.lane && is_on(*over, now));
                 present = on.map(|(_, _, amount)| amount).sum();
             }
             assert!(
-                amount <= booked,
-                "agent {agent} may send {amount} bit/s on {} at {}, of which {booked} are booked: \
-                 {found:?}, known as {:?}",
+                amount <= booked + afloat,
+                "agent {agent} may send {amount} bit/s on {} at {}, of which {booked} are booked and \
+                 {afloat} afloat: {found:?}, known as {:?}",
                 need.lane,
                 now.as_ms(),
                 grant.held
             );
             self.amounts[lane] += amount;
-            if amount <= present {
+            above |= booked < amount;
+            if amount.min(booked) <= present {
                 self.youngest[lane] = self.youngest[lane].max(Some(found.created));
             } else {
                 old = true;
             }
         }
-        old
+        (old, above)
     }
+}
+
+fn is_on(over: Interval, now: Timestamp) -> bool {
+    over.start() <= now && now < over.end()
 }
 
 /// An answer in short.

@@ -6,11 +6,11 @@ use tidegate_client::reservation::State as Known;
 use tidegate_client::{Change, OnUnreachable};
 use tidegate_core::lane::LaneName;
 use tidegate_core::{
-    Answer, Ask, Command, MaintenanceAsk, Modify, Release, Shape, Standing, State, Target, Terms,
-    Until, Ways,
+    Answer, Ask, Command, MaintenanceAsk, Modify, Owner, Release, Shape, Standing, State, Target,
+    Terms, Until, Ways,
 };
 use tidegate_policy::{
-    BitRate, ByteCount, ProjectId, ReservationId, Resource, SessionId, Span, Timestamp,
+    BitRate, ByteCount, ClassId, ProjectId, ReservationId, Resource, SessionId, Span, Timestamp,
 };
 
 use crate::agent::About;
@@ -133,8 +133,10 @@ impl World<'_> {
         let standing =
             Standing { priority, preemptible: self.rng.chance(25), ..Standing::default() };
         let held = self.rng.chance(20);
+        let class = self.rng.pick(&[None, Some("bronze"), Some("bronze"), Some("silver")]);
+        let class = class.map(|class| ClassId(class.parse().unwrap()));
         let ask = Ask {
-            owner: ProjectId::default_project().into(),
+            owner: Owner { class, ..ProjectId::default_project().into() },
             ways: Ways::Lanes(named),
             shape,
             terms: Terms::default(),

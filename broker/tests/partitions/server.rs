@@ -182,6 +182,7 @@ impl Server {
         loop {
             let due = self.machine.due(now);
             if due.is_empty() {
+                concerned.extend(self.machine.reshare(now));
                 return (concerned, all);
             }
             self.apply(&due, &mut concerned);
@@ -200,22 +201,30 @@ impl Server {
         let stamp = Stamp { now, fresh: self.fresh(now) };
         let decision = self.machine.decide(stamp, request)?;
         if let Answer::Refusal(refusal) = &decision.answer {
+            if self.machine.claim(now, request, refusal) {
+                self.happened.push(("live rates asked to give way", None));
+            }
             let (mark, refusal) = (request.mark, refusal.clone());
             self.machine.note(&Note::Refused { mark, refusal, at: now });
         }
         self.apply(&decision.events, concerned);
+        concerned.extend(self.machine.reshare(now));
         Ok((decision.answer, now))
     }
 
     /// Answers a beat; `None` if there is no such session.
-    pub(crate) fn beat(&mut self, time: i64, beat: &Beat) -> Option<(v1::KeepAliveResponse, bool)> {
+    pub(crate) fn beat(
+        &mut self,
+        time: i64,
+        beat: &Beat,
+    ) -> Option<(v1::KeepAliveResponse, bool, Vec<SessionId>)> {
         let now = self.now(time);
         let heard = law::hear(&mut self.machine, now, beat).unwrap()?;
         let settled = !heard.events.is_empty();
         self.journal.extend(heard.events);
         let session = Some(law::session(&heard.beaten.session, &self.machine, &self.session));
         let (sequence, grants) = (beat.sequence, heard.beaten.grants);
-        Some((v1::KeepAliveResponse { sequence, session, grants }, settled))
+        Some((v1::KeepAliveResponse { sequence, session, grants }, settled, heard.news))
     }
 
     /// A reservation as it is answered.

@@ -7,7 +7,7 @@ use std::fmt;
 pub(crate) struct Tally(BTreeMap<&'static str, u64>);
 
 /// What has to have happened, and in how many of a thousand runs at least, on average.
-const WORTH: [(&str, u64); 38] = [
+const WORTH: [(&str, u64); 41] = [
     ("grants", 3000),
     ("refusals", 300),
     ("holds confirmed", 100),
@@ -46,6 +46,9 @@ const WORTH: [(&str, u64); 38] = [
     ("sent under a plan that was moved", 1000),
     ("sent under a plan that was moved away", 100),
     ("no-shows", 5),
+    ("sent above the floor", 1000),
+    ("live rates that fell", 100),
+    ("live rates asked to give way", 20),
 ];
 
 impl Tally {

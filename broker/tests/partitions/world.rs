@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidegate_broker::law::Beat;
 use tidegate_client::law::Unanswered;
 use tidegate_core::Answer;
-use tidegate_policy::{ByteCount, ReservationId, SessionId, Timestamp};
+use tidegate_policy::{ReservationId, SessionId, Timestamp};
 use tidegate_proto::v1;
 
 use crate::agent::{Agent, Call, Session, Told};
@@ -284,7 +284,6 @@ impl<'t> World<'t> {
         let now = self.agents[agent].clock(time);
         let Some(session) = &mut self.agents[agent].session else { return };
         let Some(number) = session.stream else { return };
-        let usage = usage.into_iter().map(|(id, plan)| (id, ByteCount::ZERO, plan)).collect();
         let beat = Beat { session: session.id, sequence: session.unanswered.next(), usage };
         session.unanswered.sent(now, extra);
         let Some(arrival) = self.arrival(agent, true, Some(number)) else { return };
@@ -321,7 +320,7 @@ impl<'t> World<'t> {
         let Some(session) = self.on(stream, agent) else { return };
         let Some(sent) = session.unanswered.answered(answer.sequence) else { return };
         let received = self.agents[agent].clock(self.time);
-        let Some(on) = self.agents[agent].hear(answer, sent, received) else {
+        let Some((on, less)) = self.agents[agent].hear(answer, sent, received) else {
             self.tell(|| format!("agent {agent}: hears that its session is over"));
             self.tally.count("sessions lost");
             return;
@@ -330,7 +329,14 @@ impl<'t> World<'t> {
         for id in on {
             self.review(agent, id);
         }
-        let again = self.on(stream, agent).is_some_and(|it| it.unanswered.poked_again());
+        if less {
+            self.tally.count("live rates that fell");
+        }
+        let again = self.on(stream, agent).is_some_and(|it| {
+            // Others wait to hear that less is sent.
+            let told = less && it.unanswered.poked();
+            told || it.unanswered.poked_again()
+        });
         if again {
             self.send_beat(agent, true);
         }
@@ -352,7 +358,8 @@ impl<'t> World<'t> {
         let Some(stream) = self.streams.get(&number).filter(|_| self.broker.is_up) else { return };
         let agent = stream.agent;
         self.happen_due();
-        let Some((answer, settled)) = self.broker.beat(self.time, beat) else { return };
+        let Some((answer, settled, news)) = self.broker.beat(self.time, beat) else { return };
+        self.poke(&news);
         if settled {
             self.tally.count("what was kept, settled");
         }

@@ -2,8 +2,9 @@
 
 use super::super::support::{GBIT, request_id};
 use super::{
-    ADMIT, BEAT, CLOSE, CONFIRM, Expect, GET_SESSION, HUGE, LIST_SESSIONS, NOT_SIZES, OPEN, Put,
-    RELEASE, Row, Table, UNKNOWN, UPDATE, WATCH, World, create, related, steps, text, times,
+    ADMIT, BEAT, CLOSE, CONFIRM, Expect, GET_SESSION, HUGE, LIST_SESSIONS, NOT_RATES, NOT_SIZES,
+    OPEN, Put, RELEASE, Row, Table, UNKNOWN, UPDATE, WATCH, World, create, related, steps, text,
+    times,
 };
 use tonic::Code;
 
@@ -68,7 +69,11 @@ fn sessions(world: &World) -> Vec<Table> {
     beat.numbers("usage[0].plan_version", &NOT_SIZES);
     for version in [0, i64::MAX] {
         beat.fine("usage[0].plan_version", Put::Number(version));
+        beat.fine("usage[0].live_version", Put::Number(version));
     }
+    beat.numbers("usage[0].live_version", &NOT_SIZES);
+    beat.numbers("usage[0].live_bps", &NOT_RATES);
+    beat.fine("usage[0].live_bps", Put::Number(0));
     let both = [("usage[1].reservation", text("x")), ("usage[0].used_bytes", Put::Number(-1))];
     let fields = both.iter().map(|(path, _)| (*path).to_owned()).collect();
     beat.row(&both, Expect::Bad(fields));

@@ -18,6 +18,12 @@ impl Machine {
     /// # Errors
     /// [`Corrupt`] where it does not follow from the state: the caller stops.
     pub fn apply(&mut self, event: &Event) -> Result<(), Corrupt> {
+        self.follow(event)?;
+        self.live_after(event);
+        Ok(())
+    }
+
+    fn follow(&mut self, event: &Event) -> Result<(), Corrupt> {
         self.pass_time(event.at)?;
         let mark = event.request;
         match &event.change {
@@ -292,6 +298,7 @@ impl Machine {
         for (name, over, amount) in reservation.bookings() {
             let imbalance = |_| corrupt(format!("{name} overflows"));
             self.lane_mut(name)?.book(over, amount).map_err(imbalance)?;
+            self.live.touch(name);
         }
         Ok(())
     }
@@ -299,6 +306,7 @@ impl Machine {
     fn free(&mut self, reservation: &Reservation) -> Result<(), Corrupt> {
         for (name, over, amount) in reservation.bookings() {
             let imbalance = |_| corrupt(format!("{name} is not booked that much"));
+            self.live.touch(name);
             let lane = self.lane_mut(name)?;
             lane.unbook(over, amount).map_err(imbalance)?;
             if lane.timeline.is_empty() && (lane.def.is_none() || !name.lasts_empty()) {

@@ -6,8 +6,10 @@
 //!   `charges`, what rules and a class make of a request in `rules` and `class`);
 //! - `apply` follows an event and cannot refuse (in `apply`);
 //! - `due` says what time alone brings about (in `due`): no timer mutates anything;
-//! - `recent` is what is remembered only while the process runs: beats, usage, refusals.
+//! - `recent` is what is remembered only while the process runs: beats, usage, refusals; so is what is
+//!   afloat on lanes beyond what is booked (in `live`, `afloat` and `crowd`).
 
+mod afloat;
 mod answer;
 pub(crate) mod apply;
 mod batch;
@@ -15,10 +17,12 @@ pub(crate) mod budgets;
 mod capacity;
 mod charges;
 mod class;
+mod crowd;
 mod decide;
 mod drain;
 pub(crate) mod due;
 mod lending;
+mod live;
 mod look;
 mod maintenance;
 mod modify;
@@ -67,6 +71,7 @@ use budgets::{Charged, Spent};
 pub use answer::{Answer, Decision};
 pub use drain::{Drained, LISTED_MAX};
 pub use lending::Loan;
+pub use live::{LiveRate, Obeyed};
 pub use look::{Availability, Explanation, Holder, LaneCheck, Query, WayCheck, Window, Windows};
 pub use maintenance::COMMENT_MAX;
 pub use recent::Counts;
@@ -196,6 +201,7 @@ pub struct Machine {
     state: LedgerState,
     recent: recent::Recent,
     movables: movables::Movables,
+    live: live::Live,
     /// The rules as they were read.
     rulebook: Rulebook,
     /// The projects that lend each other rates.
@@ -459,10 +465,10 @@ impl Machine {
     }
 
     pub(crate) fn with_ledger(limits: Limits, state: LedgerState) -> Self {
-        let (recent, movables, rulebook, lending) = Default::default();
+        let (recent, movables, live, rulebook, lending) = Default::default();
         let (seeks_room, accounts) = (true, BTreeMap::new());
         let mut machine =
-            Self { limits, state, recent, movables, rulebook, lending, accounts, seeks_room };
+            Self { limits, state, recent, movables, live, rulebook, lending, accounts, seeks_room };
         machine.lending = lending::trees(&machine.state.projects);
         machine.renumber();
         machine

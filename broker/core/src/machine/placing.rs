@@ -45,6 +45,13 @@ impl Machine {
             let around = self.around_budgets(sight, (ways, wish), short, as_one);
             return around.map(|plan| (plan, Vec::new())).ok_or(refusal);
         }
+        // Nobody moves or goes for what is only afloat.
+        if let (Wish::Steady(wanted), false) = (wish, self.nothing_floats()) {
+            let refusal = sight.refuse_steady(ways, wanted);
+            if self.is_crowded(stamp.now, &refusal) {
+                return Err(refusal);
+            }
+        }
         if let Some((plan, changes)) =
             self.room_or_preempt(stamp.now, sight, (ways, wish), ask.standing)
             && self.lends_enough(sight, &changes, &plan)

@@ -294,6 +294,7 @@ impl Machine {
         for session in open {
             self.recent.hear(session, now);
         }
+        self.live_resume(now);
     }
 
     /// From when it has begun, or from `now`, something has to move under a grant whose holder

@@ -7,6 +7,7 @@ use std::iter::Peekable;
 use tidegate_policy::{BitRate, Interval, ProjectId, ReservationId, Timestamp};
 
 use super::lending::Trees;
+use super::live::Live;
 use super::wanted::Wanted;
 use super::{LedgerState, Machine};
 use crate::event::{Moved, Route};
@@ -22,6 +23,7 @@ use crate::timeline::Timeline;
 #[derive(Clone)]
 pub(super) struct Sight<'a> {
     state: &'a LedgerState,
+    live: &'a Live,
     /// Those that differ from the ledger's.
     changed: BTreeMap<LaneName, Lane>,
     /// Rates of projects that lend each other some, as who asks sees them.
@@ -59,6 +61,7 @@ impl<'a> Sight<'a> {
     pub(super) fn of(machine: &'a Machine) -> Self {
         Self {
             state: &machine.state,
+            live: &machine.live,
             changed: BTreeMap::new(),
             lent: BTreeMap::new(),
             own: BTreeMap::new(),
@@ -224,8 +227,15 @@ impl<'a> Sight<'a> {
             .insert(found.id, left.unwrap_or(Plan { ways: Vec::new(), segments: Vec::new() }));
     }
 
-    /// Sees nothing of what a reservation books from `now` on.
+    /// Sees nothing of what a reservation books from `now` on, nor of what it has afloat:
+    /// its holder has it already.
     pub(super) fn without(mut self, own: &Reservation, now: Timestamp) -> Self {
+        for (name, over, amount) in self.live.afloat_of(own.id) {
+            if let Some(lane) = self.lane_mut(name) {
+                let taken = lane.land(*over, *amount);
+                debug_assert!(taken.is_ok(), "what is afloat stands on the lane");
+            }
+        }
         let mut drained: BTreeMap<&LaneName, Timeline> = BTreeMap::new();
         // What is past a quota may stay, and shrink.
         let mut quotas: BTreeMap<&LaneName, Timeline> = BTreeMap::new();

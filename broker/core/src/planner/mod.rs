@@ -8,7 +8,8 @@
 //! - [`prices`] says what lanes are worth to many jobs together;
 //! - [`put`] finds one plan its first place, over the cheapest ways;
 //! - [`replan`] finds many plans new places, all of them or none, [`round`] by round, in an ever
-//!   wider [`circle`].
+//!   wider [`circle`];
+//! - [`shares`] says what is fair of what lanes have left.
 //!
 //! Nothing here knows reservations, sessions or names: lanes are places in a list.
 
@@ -21,6 +22,7 @@ pub(crate) mod prices;
 pub(crate) mod put;
 pub(crate) mod replan;
 mod round;
+pub(crate) mod shares;
 pub(crate) mod split;
 mod thin;
 

@@ -33,6 +33,9 @@
 //! `rehearse policy ...` (what a change would have decided otherwise of all that was asked); a request is `for PROJECT`, or for `default`, perhaps `as PRINCIPAL`,
 //! `class CLASS` and `label KEY=VALUE`.
 //!
+//! Live rates: `live S A` (a beat that says which live rate it obeys, and hears the next one), `live S A
+//! deaf` (it does not hear the answer), `afloat LANE`.
+//!
 //! Bounds: `limit moves N`, `limit segments N`, before anything else; `observe` is a world in which
 //! nothing is refused.
 //!
@@ -42,6 +45,7 @@
 //! `explain REQUEST`, `when` and the request (its windows).
 
 mod draft;
+mod live;
 mod look;
 mod names;
 mod plan;
@@ -56,7 +60,7 @@ use tidegate_core::audit::audit;
 use tidegate_core::lane::Lane;
 use tidegate_core::rehearsal::Asked;
 use tidegate_core::{
-    Answer, Ask, Command, CounterOffer, Event, Limits, Machine, Note, Promised, Request,
+    Answer, Ask, Command, CounterOffer, Event, Limits, Machine, Note, Obeyed, Promised, Request,
     Reservation, SessionState, Stamp, State,
 };
 use tidegate_core::{TopologySpec, event::RequestMark};
@@ -92,6 +96,8 @@ pub(crate) struct World {
     asked: Vec<Asked>,
     offers: Option<(Ask, Vec<CounterOffer>)>,
     serial: u32,
+    /// The live rate that each holder obeys.
+    obeyed: BTreeMap<ReservationId, Obeyed>,
 }
 
 impl World {
@@ -117,6 +123,7 @@ impl World {
             asked: Vec::new(),
             offers: None,
             serial: 0,
+            obeyed: BTreeMap::new(),
         }
     }
 
@@ -152,6 +159,8 @@ impl World {
                 String::new()
             }
             ["obey", session, id, version] => self.obey(session, id, version.parse().unwrap()),
+            ["live", session, id, rest @ ..] => self.live(session, id, rest == ["deaf"]),
+            ["afloat", lane] => self.afloat(lane),
             ["usage", id] => {
                 let id = self.reservation(id);
                 format!("{}\n", self.machine.used(id))
@@ -329,6 +338,12 @@ impl World {
         let instead = decision.events.iter().find_map(|event| self.offered_instead(event));
         self.offers = instead.map(|(ask, offer)| (ask, vec![offer])).or(self.offers.take());
         out.push_str(&self.answer(&decision.answer));
+        if let Answer::Refusal(refusal) = &decision.answer
+            && self.machine.claim(self.now, request, refusal)
+        {
+            out.push_str("live rates give way\n");
+        }
+        out.push_str(&self.news());
         out
     }
 
