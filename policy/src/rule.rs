@@ -80,11 +80,11 @@ impl Rule {
         match &self.then {
             Effect::Deny { message } if message.trim().is_empty() => {
                 let why = "it is empty; write what the asker may do instead";
-                fault("message", Some(why.into()));
+                fault("deny", Some(why.into()));
             }
-            Effect::Deny { message } => fault("message", no_text(message)),
+            Effect::Deny { message } => fault("deny", no_text(message)),
             Effect::Cap { rate } if *rate == BitRate::ZERO => {
-                fault("rate", Some("nothing has a rate of zero; deny it instead".into()));
+                fault("cap_bps", Some("nothing has a rate of zero; deny it instead".into()));
             }
             Effect::Priority(priority) if PRIORITY_MAX < *priority => {
                 fault("priority", Some(format!("{priority} is too high; write 0 to 9")));
@@ -139,10 +139,10 @@ mod tests {
             assert_eq!(faults(good, &"c".repeat(TEXT_MAX)), []);
         }
         let table = [
-            (deny(" "), "message", "what the asker may do"),
-            (deny(&"a".repeat(TEXT_MAX + 1)), "message", "257 characters; write at most 256"),
-            (deny("a\nb"), "message", "control character"),
-            (Effect::Cap { rate: BitRate::ZERO }, "rate", "deny it instead"),
+            (deny(" "), "deny", "what the asker may do"),
+            (deny(&"a".repeat(TEXT_MAX + 1)), "deny", "257 characters; write at most 256"),
+            (deny("a\nb"), "deny", "control character"),
+            (Effect::Cap { rate: BitRate::ZERO }, "cap_bps", "deny it instead"),
             (Effect::Priority(10), "priority", "write 0 to 9"),
         ];
         for (then, field, why) in table {
@@ -151,6 +151,6 @@ mod tests {
             assert!(found[0].1.contains(why), "{found:?}");
         }
         let both = faults(deny(""), "\u{7}");
-        assert_eq!(both.iter().map(|it| it.0).collect::<Vec<_>>(), ["message", "comment"]);
+        assert_eq!(both.iter().map(|it| it.0).collect::<Vec<_>>(), ["deny", "comment"]);
     }
 }

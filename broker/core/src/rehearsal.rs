@@ -137,6 +137,7 @@ impl Machine {
         (asked, change): (&[Asked], &PolicyAsk),
         mut go_on: impl FnMut() -> bool,
     ) -> Result<Rehearsal, Fault> {
+        self.is_seen(change.version)?;
         let begin = asked.first().map_or(now, |first| first.stamp.now.min(now));
         let mut before = self.stage(begin);
         let change = PolicyAsk { accept_overuse: true, version: None, ..change.clone() };

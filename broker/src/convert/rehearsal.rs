@@ -37,7 +37,7 @@ pub(crate) fn told(told: &Rehearsal, now: Timestamp) -> v1::SimulatePolicyRespon
     let turned = turned.iter().map(|((before, after), count)| v1::TurnedDecisions {
         before: Some(verdict(*before)),
         after: Some(verdict(*after)),
-        count: reply::int(*count),
+        request_count: reply::int(*count),
     });
     v1::SimulatePolicyResponse {
         decided_count: reply::int(*decided),
@@ -59,7 +59,7 @@ fn verdict(verdict: Verdict) -> v1::Verdict {
 
 fn differing(it: &Differing, now: Timestamp) -> v1::DifferingDecision {
     v1::DifferingDecision {
-        request_id: it.request.to_string(),
+        decided_request_id: it.request.to_string(),
         request_time: Some(reply::time(it.at)),
         project: policy::name(&it.project),
         before: Some(decided(&it.before, now)),

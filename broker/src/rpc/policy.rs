@@ -138,7 +138,10 @@ impl PolicyService for Rpc {
     ) -> Result<Response<v1::SimulatePolicyResponse>, Status> {
         let deadline = deadline::of(&request);
         let (change, last) = rehearsal::simulate(request.get_ref()).map_err(Failure::from)?;
-        let permit = self.rehearsals.clone().try_acquire_owned().map_err(|_| Failure::Shed)?;
+        // Those that wait hold no copy of anything yet.
+        let turn = self.rehearsals.clone().acquire_owned();
+        let turn = tokio::time::timeout_at(deadline, turn).await.map_err(|_| Failure::Shed)?;
+        let permit = turn.map_err(|_| Failure::Stopped)?;
         let (view, history, clock) = (self.view.clone(), self.history.clone(), self.clock.clone());
         let rehearsed = tokio::task::spawn_blocking(move || {
             let (asked, now) = (history.last(last), clock.now());

@@ -118,9 +118,10 @@ impl Target {
         let clients = &served.clients;
         clients.apply(support::topology(100 * GBIT)).await;
         let empty = v1::Project { name: "projects/empty".into(), ..v1::Project::default() };
-        let other = v1::Rule { name: "rules/other".into(), ..support::never() };
+        let rules = ["rules/other", "rules/kept"];
+        let rules = rules.map(|name| v1::Rule { name: name.into(), ..support::never() }).into();
         let projects = vec![support::lab(GBIT), empty];
-        let change = v1::ApplyPolicyRequest { projects, rules: vec![other], ..Default::default() };
+        let change = v1::ApplyPolicyRequest { projects, rules, ..Default::default() };
         clients.rule(change).await;
         let session = clients.open("agent-1").await.name;
         let confirmed = support::create(GBIT, 3_600_000);
@@ -168,7 +169,7 @@ impl Target {
         let World { held, session, window, .. } = &self.world;
         let bytes = self.asked(rpc);
         let (lab, gold) = ("projects/lab".to_owned(), "classes/gold".to_owned());
-        let other = "rules/other".to_owned();
+        let kept = "rules/kept".to_owned();
         let mut good = DynamicMessage::decode(self.method(rpc).input(), bytes.as_slice()).unwrap();
         let named = match rpc {
             table::EXTEND | table::GET => Some(("name", held)),
@@ -176,7 +177,7 @@ impl Target {
             table::UNMAINTAIN => Some(("name", window)),
             table::PROJECT | table::EFFECTIVE => Some(("name", &lab)),
             table::CLASS => Some(("name", &gold)),
-            table::RULE => Some(("name", &other)),
+            table::RULE => Some(("name", &kept)),
             _ => None,
         };
         let ends = [("source", "storage/swift"), ("destination", "hosts/compute-1")];
@@ -240,20 +241,10 @@ impl Target {
                 ..Default::default()
             }
             .encode_to_vec(),
-            table::POLICY => v1::ApplyPolicyRequest {
-                projects: vec![support::lab(2 * GBIT)],
-                delete: vec!["projects/empty".into()],
-                classes: vec![support::silver()],
-                delete_classes: vec!["classes/bronze".into()],
-                rules: vec![support::never()],
-                delete_rules: vec!["rules/other".into()],
-                ..v1::ApplyPolicyRequest::default()
-            }
-            .encode_to_vec(),
+            table::POLICY => changed_policy().encode_to_vec(),
             table::SIMULATE => {
-                let projects = vec![support::lab(2 * GBIT)];
-                let change = v1::ApplyPolicyRequest { projects, ..Default::default() };
-                v1::SimulatePolicyRequest { change: Some(change), request_count: 7 }.encode_to_vec()
+                let change = Some(changed_policy());
+                v1::SimulatePolicyRequest { change, request_count: 7 }.encode_to_vec()
             }
             table::APPLY => v1::ApplyTopologyRequest {
                 topology: Some(support::topology(100 * GBIT)),
@@ -269,6 +260,19 @@ impl Target {
             }
             _ => Vec::new(),
         }
+    }
+}
+
+/// Of everything that a policy is made of, something is put in and something goes.
+fn changed_policy() -> v1::ApplyPolicyRequest {
+    v1::ApplyPolicyRequest {
+        projects: vec![support::lab(2 * GBIT)],
+        delete: vec!["projects/empty".into()],
+        classes: vec![support::silver()],
+        delete_classes: vec!["classes/bronze".into()],
+        rules: vec![support::never()],
+        delete_rules: vec!["rules/other".into()],
+        ..v1::ApplyPolicyRequest::default()
     }
 }
 

@@ -95,7 +95,11 @@ impl Rehearsal {
     fn from_wire(wire: v1::SimulatePolicyResponse) -> Result<Self, ClientError> {
         let turned = wire.turned.into_iter().map(|it| {
             let verdict = |it: Option<v1::Verdict>| Verdict::from_wire(it.unwrap_or_default());
-            Ok((verdict(it.before), verdict(it.after), wire::count("turned.count", it.count)?))
+            Ok((
+                verdict(it.before),
+                verdict(it.after),
+                wire::count("turned.request_count", it.request_count)?,
+            ))
         });
         let differing = wire.differing.into_iter().map(Differing::from_wire);
         let start = wire::instant("start_time", wire.start_time)?;
@@ -124,7 +128,7 @@ impl Differing {
     fn from_wire(wire: v1::DifferingDecision) -> Result<Self, ClientError> {
         let at = wire::instant("request_time", wire.request_time)?;
         Ok(Self {
-            request: wire.request_id,
+            request: wire.decided_request_id,
             at: at.ok_or_else(|| ClientError::bad("request_time", "it is missing"))?,
             project: project_id("project", &wire.project)?,
             before: Decided::from_wire(wire.before)?,

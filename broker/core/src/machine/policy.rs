@@ -41,11 +41,18 @@ impl Machine {
         self.state.policy_version
     }
 
-    pub(crate) fn apply_policy(&self, stamp: Stamp, ask: &PolicyAsk) -> Result<Decision, Fault> {
+    /// Whether who changes the policy has seen what stands.
+    pub(crate) fn is_seen(&self, seen: Option<u64>) -> Result<(), Fault> {
         let version = self.state.policy_version;
-        if ask.version.is_some_and(|seen| seen != version) {
-            return Err(Fault::StalePolicy { version });
+        match seen {
+            Some(seen) if seen != version => Err(Fault::StalePolicy { version }),
+            Some(_) | None => Ok(()),
         }
+    }
+
+    pub(crate) fn apply_policy(&self, stamp: Stamp, ask: &PolicyAsk) -> Result<Decision, Fault> {
+        self.is_seen(ask.version)?;
+        let version = self.state.policy_version;
         let (projects, classes) = self.edited(ask)?;
         let rules = self.edited_rules(&ask.rules, &classes)?;
         let before = self.state.projects.differences(&projects);

@@ -116,7 +116,7 @@ fn every_fault_is_told_at_once() {
     let told: Vec<_> = faults.iter().map(|it| (it.rule.0.as_str(), it.field)).collect();
     let expected = [
         ("a", "when"),
-        ("b", "message"),
+        ("b", "deny"),
         ("b", ""),
         ("g", "priority"),
         ("h", "when"),
