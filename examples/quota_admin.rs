@@ -9,6 +9,7 @@ use anyhow::{Context, bail, ensure};
 use comfy_table::{Table, presets};
 use tidegate_broker::Broker;
 use tidegate_broker::config::{Config, JournalPlace};
+use tidegate_client::ask::Between;
 use tidegate_client::policy::{Amount, Decided, PolicyApplied, PolicyChange, Verdict};
 use tidegate_client::policy_file;
 use tidegate_client::refusal::RefusalReason;
@@ -149,8 +150,13 @@ async fn the_shop(client: &Client, session: &Session) -> anyhow::Result<()> {
     let lent = ask("shop", "1Gbit")?.bound_to(session.id()).preemptible();
     let lent = granted("one more, that can be taken back", &client.reserve(&lent).await?)?;
     ensure!(lent.borrowed, "it is the lab's");
-    let bob = ask("lab", "1Gbit")?.principal("bob@example.org".parse()?);
-    granted("bob of the lab wants it", &client.reserve(&bob).await?)?;
+    // At once it is not free: who has it is told first, and may send until it has heard.
+    let between = Between::new("storage/images".parse()?, "hosts/compute-1".parse()?);
+    let (rate, hour) = ("1Gbit".parse()?, Span::from_secs(3600));
+    let soon = lent.end.plus(Span::from_secs(600));
+    let bob = Ask::flexible(between, rate..=rate, hour, soon);
+    let bob = bob.project(ProjectId("lab".parse()?)).principal("bob@example.org".parse()?);
+    granted("bob of the lab wants it soon", &client.reserve(&bob).await?)?;
     let gone = client.get(&lent.name).await?;
     let taken = State::Closed { why: CloseReason::Preempted };
     ensure!(gone.state == taken, "what was lent is {:?}", gone.state);
