@@ -204,12 +204,8 @@ async fn a_cut_is_tried(client: &Client) -> anyhow::Result<()> {
 
     let told = client.simulate_policy(&cut, 0).await?;
     for (before, after, count) in &told.turned {
-        println!(
-            "  {count} of {}: {} would be {}",
-            told.decided,
-            verdict(*before),
-            verdict(*after)
-        );
+        let (before, after) = (verdict(*before), verdict(*after));
+        println!("  {count} of {}: {before} -> {after}", told.decided);
     }
     for it in told.differing.iter().filter(|it| matches!(it.after, Decided::Refused(_))) {
         if let (Decided::Granted { rate, .. }, Decided::Refused(why)) = (&it.before, &it.after) {
@@ -286,7 +282,7 @@ fn tell_applied(what: &str, applied: &PolicyApplied) {
 fn verdict(verdict: Verdict) -> String {
     match verdict {
         Verdict::Granted => "granted".into(),
-        Verdict::Refused(reason) => format!("refused, because {reason}"),
+        Verdict::Refused(reason) => format!("refused ({reason})"),
         Verdict::Wrong => "wrong".into(),
     }
 }

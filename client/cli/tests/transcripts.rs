@@ -138,6 +138,7 @@ transcripts! {
     operating,
     projects,
     reserving,
+    rules,
     transfers,
     watching,
 }

@@ -86,7 +86,7 @@ pub(crate) fn words(told: &Rehearsal) -> String {
         lines.push(format!("  and {} more", whole(more)));
     }
     if told.cut_short {
-        lines.push("there was no time for all of them; ask about fewer with --replay N".into());
+        lines.push("there was no time for all of them; ask about fewer with --replay=N".into());
     }
     lines.join("\n")
 }
