@@ -69,7 +69,8 @@ pub struct Refusal {
     /// Every limit of a quota that is in the way and no lane. The quota of a rate is a lane,
     /// `projects/PROJECT/rate`, and a share of a lane is one as well: both are among the blockers.
     pub quotas: Vec<QuotaBlocker>,
-    /// The best offer, held, if [`Ask::hold_best_offer`] was asked for. Confirm it, or let it lapse.
+    /// The best offer, held, if [`Ask::hold_best_offer`](crate::ask::Ask::hold_best_offer)
+    /// was asked for. Confirm it, or let it lapse.
     pub held: Option<Box<Reservation>>,
 }
 

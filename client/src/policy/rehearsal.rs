@@ -74,8 +74,8 @@ impl Client {
     /// `last` of them, 1 to 10,000, and 1000 if that is 0. Nothing changes.
     ///
     /// # Errors
-    /// What [`Client::apply_policy`] fails with if the change itself is wrong;
-    /// [`ClientError::Overloaded`] while another rehearsal runs.
+    /// What [`Client::apply_policy`] fails with if the change itself is wrong. Rehearsals run one
+    /// after the other; [`ClientError::Shed`] if no turn came within the deadline.
     pub async fn simulate_policy(
         &self,
         change: &PolicyChange,
