@@ -236,32 +236,27 @@ fn rehearsed(world: &World) -> Table {
 
 pub(super) fn tables(world: &World) -> Vec<Table> {
     let mut tables = vec![apply(world)];
-    for rpc in [PROJECT, EFFECTIVE] {
+    let named = [
+        (PROJECT, "projects", "lab", "default"),
+        (EFFECTIVE, "projects", "lab", "default"),
+        (CLASS, "classes", "gold", "gold"),
+        (RULE, "rules", "other", "kept"),
+    ];
+    for (rpc, things, bare, there) in named {
         let mut t = Table::of(rpc);
-        for wrong in ["", "x", "lab", "projects/", "projects/a b", "projects/-", "sessions/lab"] {
+        for wrong in ["", "x", bare, "sessions/lab"] {
             t.bad("name", text(wrong));
         }
-        t.malformed("name", "projects/");
-        t.says("name", text("projects/nobody"), Code::NotFound);
-        t.fine("name", text("projects/default"));
+        let other = if things == "projects" { "classes" } else { "projects" };
+        t.bad("name", text(format!("{other}/{bare}")));
+        for wrong in ["", "a b", "-"] {
+            t.bad("name", text(format!("{things}/{wrong}")));
+        }
+        t.malformed("name", &format!("{things}/"));
+        t.says("name", text(format!("{things}/nobody")), Code::NotFound);
+        t.fine("name", text(format!("{things}/{there}")));
         tables.push(t);
     }
-    let mut t = Table::of(CLASS);
-    for wrong in ["", "x", "gold", "classes/", "classes/a b", "classes/-", "projects/gold"] {
-        t.bad("name", text(wrong));
-    }
-    t.malformed("name", "classes/");
-    t.says("name", text("classes/iron"), Code::NotFound);
-    t.fine("name", text("classes/gold"));
-    tables.push(t);
-    let mut t = Table::of(RULE);
-    for wrong in ["", "x", "other", "rules/", "rules/a b", "rules/-", "projects/other"] {
-        t.bad("name", text(wrong));
-    }
-    t.malformed("name", "rules/");
-    t.says("name", text("rules/nothing"), Code::NotFound);
-    t.fine("name", text("rules/kept"));
-    tables.push(t);
     tables.push(rehearsed(world));
     let lists =
         [(PROJECTS, "projects/nobody"), (CLASSES, "classes/iron"), (RULES, "rules/nothing")];
