@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -9,10 +10,10 @@ use uuid::Uuid;
 use crate::error::ParseError;
 
 /// A name that a person chose: 1 to 63 letters, digits, `.`, `_` or `-`, with a letter or digit
-/// at both ends.
+/// at both ends. A copy shares the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Name(Box<str>);
+pub struct Name(Arc<str>);
 
 /// Longest name, in characters.
 const NAME_MAX: usize = 63;
@@ -60,7 +61,7 @@ impl FromStr for Name {
 
 impl From<Name> for String {
     fn from(name: Name) -> Self {
-        name.0.into()
+        name.0.as_ref().into()
     }
 }
 
@@ -106,7 +107,7 @@ impl fmt::Display for ClassId {
 /// Who asks: a user or a service, as its identity provider calls it; 1 to 128 letters, digits or any of
 /// `._-@:+`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Principal(Box<str>);
+pub struct Principal(Arc<str>);
 
 /// Longest name of a principal, in characters.
 const PRINCIPAL_MAX: usize = 128;

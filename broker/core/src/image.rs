@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_policy::{
-    Class, Classes, Period, Project, Projects, RequestId, Resource, Rule, Span, Timestamp,
+    Class, Classes, Interval, Period, Project, Projects, RequestId, Resource, Rule, Span, Timestamp,
 };
 
 use crate::event::Corrupt;
@@ -50,7 +50,7 @@ pub struct Image {
     /// What was promised of budgets in periods that are not over, and is shown by no reservation any
     /// more: whose, of which kind of period and its start, how much in bits per second times
     /// milliseconds, and the end of the period.
-    pub spent: Vec<((Whose, Period, Timestamp), u128, Timestamp)>,
+    pub spent: Vec<((Whose, Period, Interval), u128)>,
 }
 
 /// What a request was answered, for whoever asks again.
@@ -118,7 +118,7 @@ impl Machine {
             classes: classes.iter().cloned().collect(),
             rules: rules.into_values().collect(),
             policy_version,
-            spent: spent.into_iter().map(|(key, (volume, end))| (key, volume, end)).collect(),
+            spent: spent.into_iter().collect(),
         }
     }
 
@@ -175,7 +175,7 @@ impl Machine {
             live_of: BTreeMap::new(),
             live_by: BTreeMap::new(),
             charged: BTreeMap::new(),
-            spent: spent.into_iter().map(|(key, volume, end)| (key, (volume, end))).collect(),
+            spent: spent.into_iter().collect(),
             clock,
         };
         for session in sessions {

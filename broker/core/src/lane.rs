@@ -9,7 +9,7 @@ use tidegate_policy::{Interval, MaintenanceId, Part, Span, Timestamp};
 
 use crate::maintenance::{self, Window};
 use crate::planner::board::{self, Free, Profile, area};
-use crate::timeline::{Imbalance, Timeline};
+use crate::timeline::{Edge, Imbalance, Timeline};
 
 pub use name::{Holder, LaneName, QuotaLane};
 pub(crate) use need::{Factor, PPM};
@@ -191,6 +191,17 @@ impl Lane {
             Some(load) => load.free(over, amount),
             None => Ok(()),
         }
+    }
+
+    /// Books and frees a lot at once.
+    ///
+    /// # Errors
+    /// [`Imbalance`] if less is booked somewhere than is freed, or a level would pass 64 bits.
+    pub(crate) fn change(&mut self, edges: Vec<Edge>) -> Result<(), Imbalance> {
+        if let Some(load) = &mut self.load {
+            load.change(edges.clone())?;
+        }
+        self.timeline.change(edges)
     }
 
     /// The maintenance windows that it lies in.

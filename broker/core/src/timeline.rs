@@ -20,6 +20,14 @@ pub struct Timeline {
     levels: Chunks,
 }
 
+/// By how much a level changes at an instant.
+pub(crate) type Edge = (Timestamp, i128);
+
+/// The edges of an amount that is booked over some time, or freed if it is negative.
+pub(crate) fn edges(over: Interval, amount: i128) -> [Edge; 2] {
+    [(over.start(), amount), (over.end(), amount.saturating_neg())]
+}
+
 /// An amount that cannot be booked or freed: the caller's ledger and this one disagree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Imbalance;
@@ -66,8 +74,9 @@ impl Timeline {
         ceiling: u64,
     ) -> Result<(), Imbalance> {
         let inside = self.inside(over);
-        let high = inside.extent(&self.levels).high.checked_add(amount);
-        high.filter(|high| *high <= ceiling).ok_or(Imbalance)?;
+        let fits = |high: u64| high.checked_add(amount).is_some_and(|high| high <= ceiling);
+        let fits = fits(self.levels.top()) || fits(inside.extent(&self.levels).high);
+        fits.then_some(()).ok_or(Imbalance)?;
         self.shift(over, inside, amount);
         Ok(())
     }
@@ -80,19 +89,53 @@ impl Timeline {
         let inside = self.inside(over);
         inside.extent(&self.levels).low.checked_sub(amount).ok_or(Imbalance)?;
         self.shift(over, inside, amount.wrapping_neg());
+        self.levels.sink();
         Ok(())
     }
 
     /// Books all of `other` on top.
     ///
     /// # Errors
-    /// [`Imbalance`] if a level would pass 64 bits; what fitted is booked then.
+    /// [`Imbalance`] if a level would pass 64 bits; nothing has changed then.
     pub fn add(&mut self, other: &Self) -> Result<(), Imbalance> {
-        let edges = other.steps().zip(other.steps().skip(1));
-        for ((from, level), (to, _)) in edges {
-            let over = Interval::new(from, to).filter(|_| level != 0);
-            over.map_or(Ok(()), |over| self.book(over, level))?;
+        let mut before = 0;
+        let edges = other.steps().map(|(instant, level)| {
+            let more = i128::from(level).saturating_sub(before);
+            before = level.into();
+            (instant, more)
+        });
+        self.change(edges.collect())
+    }
+
+    /// Books and frees a lot at once, in the time that it takes to sort the edges and to look at all
+    /// breakpoints once.
+    ///
+    /// # Errors
+    /// [`Imbalance`] if a level would sink below zero or pass 64 bits; nothing has changed then.
+    pub(crate) fn change(&mut self, mut edges: Vec<Edge>) -> Result<(), Imbalance> {
+        edges.sort_unstable_by_key(|(instant, _)| *instant);
+        let mut edges = edges.into_iter().peekable();
+        let mut steps = self.steps().peekable();
+        let (mut level, mut more, mut last) = (0, 0_i128, 0);
+        let mut levels = Chunks::default();
+        loop {
+            let next = [steps.peek().map(|step| step.0), edges.peek().map(|edge| edge.0)];
+            let Some(instant) = next.into_iter().flatten().min() else { break };
+            if let Some((_, there)) = steps.next_if(|step| step.0 == instant) {
+                level = there;
+            }
+            while let Some((_, by)) = edges.next_if(|edge| edge.0 == instant) {
+                more = more.saturating_add(by);
+            }
+            let sum = more.saturating_add(level.into());
+            let sum = u64::try_from(sum).map_err(|_| Imbalance)?;
+            if sum != last {
+                levels.push(instant, sum);
+                last = sum;
+            }
         }
+        drop(steps);
+        self.levels = levels;
         Ok(())
     }
 
@@ -106,6 +149,9 @@ impl Timeline {
         span: Span,
         ceiling: u64,
     ) -> Option<Timestamp> {
+        if self.levels.top() <= ceiling {
+            return (after <= latest).then_some(after);
+        }
         // One pass: a level above the ceiling rules out every start up to its end, and the first
         // start that no such level reaches within its span is the answer. Chunks in which nothing
         // changes about that are passed over.

@@ -205,7 +205,8 @@ fn with_classes() -> Image {
 /// The same with rules, and what was spent of budgets.
 fn with_rules() -> Image {
     let (lab, ann) = (ProjectId(name("lab")), "ann@example.org".parse().unwrap());
-    let day = |whose| ((whose, Period::Day, at(0)), u128::MAX - 7, at(86_400_000));
+    let over = Interval::new(at(0), at(86_400_000)).unwrap();
+    let day = |whose| ((whose, Period::Day, over), u128::MAX - 7);
     let spent = [Whose::Project(lab.clone()), Whose::Principal(lab, ann)].map(day);
     let mut image = Image { rules: all_rules(), spent: spent.into(), ..with_classes() };
     image.reservations[2].borrowed = true;

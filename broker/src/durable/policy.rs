@@ -2,7 +2,7 @@
 
 use tidegate_core::lane::LaneName;
 use tidegate_core::{Change, Changed, Overuse, PolicyChanges, Whose};
-use tidegate_policy::{Class, Classes, Period, Project, ProjectId, Rule, Timestamp};
+use tidegate_policy::{Class, Classes, Interval, Period, Project, ProjectId, Rule};
 use tidegate_proto::journal::v1 as wire;
 use tidegate_proto::v1;
 
@@ -117,10 +117,10 @@ pub(super) fn classes(from: Option<&wire::KeptClasses>) -> Result<Vec<Class>, Un
     }
 }
 
-/// What was promised of a budget: whose and in which period, how much, and when that ends.
-type Spent = ((Whose, Period, Timestamp), u128, Timestamp);
+/// What was promised of a budget: whose and in which period, and how much.
+type Spent = ((Whose, Period, Interval), u128);
 
-pub(super) fn spent_to_wire(((whose, period, start), volume, end): &Spent) -> wire::KeptSpent {
+pub(super) fn spent_to_wire(((whose, period, over), volume): &Spent) -> wire::KeptSpent {
     let (project, principal) = match whose {
         Whose::Project(project) => (project.to_string(), String::new()),
         Whose::Principal(project, principal) => (project.to_string(), principal.to_string()),
@@ -131,8 +131,8 @@ pub(super) fn spent_to_wire(((whose, period, start), volume, end): &Spent) -> wi
         project,
         principal,
         period: quota::period_to_wire(*period).into(),
-        start_ms: start.as_ms(),
-        end_ms: end.as_ms(),
+        start_ms: over.start().as_ms(),
+        end_ms: over.end().as_ms(),
         volume_high: u64::try_from(volume >> 64).unwrap_or(u64::MAX),
         volume_low: u64::try_from(volume & u128::from(u64::MAX)).unwrap_or(u64::MAX),
     }
@@ -147,5 +147,6 @@ pub(super) fn spent(from: &wire::KeptSpent) -> Result<Spent, Unreadable> {
     let period = quota::period(from.period).ok_or(Unreadable::Unknown)?;
     let (start, end) = (instant("start_ms", from.start_ms)?, instant("end_ms", from.end_ms)?);
     let volume = u128::from(from.volume_high) << 64 | u128::from(from.volume_low);
-    Ok(((whose, period, start), volume, end))
+    let over = Interval::new(start, end).ok_or(Unreadable::Unknown)?;
+    Ok(((whose, period, over), volume))
 }

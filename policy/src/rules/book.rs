@@ -1,10 +1,12 @@
 //! All rules together: read once, asked for every request.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::condition::{self, Condition, Failure};
 use super::facts::{ENTRIES_MAX, Facts, SCHEMA, View};
+use super::lead::Lead;
 use crate::ids::{ClassId, RuleId};
 use crate::rule::{Effect, RULES_MAX, Rule, RuleFault};
 use crate::units::BitRate;
@@ -26,6 +28,7 @@ pub struct Rulebook(Arc<Vec<Entry>>);
 #[derive(Debug)]
 struct Entry {
     rule: Rule,
+    lead: Lead,
     condition: Condition,
 }
 
@@ -93,7 +96,8 @@ impl Rulebook {
                 match Condition::parse(&rule.when, &SCHEMA) {
                     Ok(condition) => {
                         cost = cost.saturating_add(condition.cost().of(ENTRIES_MAX));
-                        entries.insert(rule.id.clone(), Entry { rule: rule.clone(), condition });
+                        let (id, lead) = (rule.id.clone(), Lead::of(&condition));
+                        entries.insert(id, Entry { rule: rule.clone(), lead, condition });
                     }
                     Err(why) => faults.push(RuleFault::new(&rule.id, "when", why)),
                 }
@@ -128,9 +132,10 @@ impl Rulebook {
     pub fn judge(&self, facts: &Facts<'_>) -> Verdict {
         let mut verdict = Verdict::default();
         let view = View::new(facts);
-        let context = condition::context(&view);
-        for Entry { rule, condition } in self.0.iter() {
-            match condition.holds_in(&context) {
+        let context = LazyCell::new(|| condition::context(&view));
+        for Entry { rule, lead, condition } in self.0.iter() {
+            let holds = lead.holds(&view).map_or_else(|| condition.holds_in(&context), Ok);
+            match holds {
                 Ok(false) => {}
                 Ok(true) | Err(_) if rule.shadow => verdict.shadow.push(rule.id.clone()),
                 Ok(true) => verdict.apply(rule),

@@ -315,7 +315,7 @@ impl<'a> Checker<'a> {
 
 /// The names that `a.b.c` consists of, and the first as a part; none of another expression. Not
 /// recursive: a name may be long.
-fn names(part: &IdedExpr) -> Option<(Vec<&str>, &IdedExpr)> {
+pub(super) fn names(part: &IdedExpr) -> Option<(Vec<&str>, &IdedExpr)> {
     let (mut names, mut part) = (Vec::new(), part);
     loop {
         match inner(part) {

@@ -107,9 +107,13 @@ impl Condition {
 
     /// Whether it holds in a context that several conditions share.
     pub(super) fn holds_in(&self, context: &Context<'_, '_>) -> Result<bool, Failure> {
-        let value = Value::resolve_val(self.program.expression(), context)?;
+        let value = Value::resolve_val(self.expression(), context)?;
         let holds = value.downcast_ref::<CelBool>().map(|it| *it.inner());
         holds.ok_or_else(|| Failure::Other("it is neither true nor false".into()))
+    }
+
+    pub(super) fn expression(&self) -> &IdedExpr {
+        self.program.expression()
     }
 
     /// What evaluating it costs at most.

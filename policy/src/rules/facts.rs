@@ -1,5 +1,6 @@
 //! What a rule sees of a request, and under which names.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
@@ -8,7 +9,7 @@ use cel::common::types::{CelInt, CelList, CelString, MAP_TYPE, Type};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use cel::{ExecutionError, Value};
-use chrono::DateTime;
+use chrono::{DateTime, Duration, FixedOffset};
 
 use super::schema::{Extra, Kind, Schema};
 use crate::endpoint::Endpoint;
@@ -81,36 +82,86 @@ pub struct Facts<'a> {
     pub session: bool,
 }
 
-const SHAPES: &[&str] = &["rigid", "flexible", "transfer", "offer"];
+impl ShapeKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Rigid => "rigid",
+            Self::Flexible => "flexible",
+            Self::Transfer => "transfer",
+            Self::Offer => "offer",
+        }
+    }
+}
 
-const FIELDS: [(&str, Kind); 22] = [
-    ("now", Kind::Time),
-    ("project.name", Kind::Text),
-    ("project.lineage", Kind::Texts),
-    ("project.labels", Kind::Labels),
-    ("request.project", Kind::Text),
-    ("request.principal", Kind::Text),
-    ("request.class", Kind::Text),
-    ("request.shape", Kind::Choice(SHAPES)),
-    ("request.rate_bps", Kind::Int),
-    ("request.min_bps", Kind::Int),
-    ("request.volume_bytes", Kind::Int),
-    ("request.duration", Kind::Span),
-    ("request.start_time", Kind::Time),
-    ("request.end_time", Kind::Time),
-    ("request.priority", Kind::Int),
-    ("request.labels", Kind::Labels),
-    ("request.sources", Kind::Texts),
-    ("request.destination", Kind::Text),
-    ("request.streams", Kind::Int),
-    ("request.held", Kind::Bool),
-    ("request.movable", Kind::Bool),
-    ("request.session", Kind::Bool),
+const SHAPES: &[&str] = &[
+    ShapeKind::Rigid.name(),
+    ShapeKind::Flexible.name(),
+    ShapeKind::Transfer.name(),
+    ShapeKind::Offer.name(),
 ];
+
+/// A field of a request.
+#[derive(Clone, Copy)]
+pub(super) enum Fact<'v> {
+    Flag(bool),
+    /// No condition holds more than 2^63 - 1.
+    Number(u64),
+    Text(&'v str),
+    Texts(&'v [Cow<'v, str>]),
+    Labels(&'v BTreeMap<String, String>),
+    /// Nothing where a calendar does not reach.
+    Time(Option<DateTime<FixedOffset>>),
+    Span(Option<Duration>),
+}
+
+/// Looks up a field.
+pub(super) type Look = for<'v> fn(&'v View<'_>) -> Fact<'v>;
+
+/// Every field: its name, what it is, and where it is.
+const FIELDS: [(&str, Kind, Look); 22] = [
+    ("now", Kind::Time, |it| instant(it.facts.now)),
+    ("project.name", Kind::Text, |it| Fact::Text(it.facts.project.0.as_str())),
+    ("project.lineage", Kind::Texts, |it| Fact::Texts(it.lineage())),
+    ("project.labels", Kind::Labels, |it| {
+        let project = it.facts.projects.get(it.facts.project);
+        Fact::Labels(project.map_or(&NO_LABELS, |it| &it.labels))
+    }),
+    ("request.project", Kind::Text, |it| Fact::Text(it.facts.project.0.as_str())),
+    ("request.principal", Kind::Text, |it| Fact::Text(it.facts.principal)),
+    ("request.class", Kind::Text, |it| Fact::Text(it.facts.class.map_or("", |it| it.0.as_str()))),
+    ("request.shape", Kind::Choice(SHAPES), |it| Fact::Text(it.facts.shape.name())),
+    ("request.rate_bps", Kind::Int, |it| Fact::Number(it.facts.rate.bps())),
+    ("request.min_bps", Kind::Int, |it| Fact::Number(it.facts.min.bps())),
+    ("request.volume_bytes", Kind::Int, |it| Fact::Number(it.facts.volume.bytes())),
+    ("request.duration", Kind::Span, |it| {
+        let ms = i64::try_from(it.facts.duration.as_ms()).ok();
+        Fact::Span(ms.and_then(Duration::try_milliseconds))
+    }),
+    ("request.start_time", Kind::Time, |it| instant(it.facts.start)),
+    ("request.end_time", Kind::Time, |it| instant(it.facts.end)),
+    ("request.priority", Kind::Int, |it| Fact::Number(it.facts.priority.into())),
+    ("request.labels", Kind::Labels, |it| Fact::Labels(it.facts.labels)),
+    ("request.sources", Kind::Texts, |it| Fact::Texts(it.sources())),
+    ("request.destination", Kind::Text, |it| Fact::Text(it.destination())),
+    ("request.streams", Kind::Int, |it| Fact::Number(it.facts.streams.into())),
+    ("request.held", Kind::Bool, |it| Fact::Flag(it.facts.held)),
+    ("request.movable", Kind::Bool, |it| Fact::Flag(it.facts.movable)),
+    ("request.session", Kind::Bool, |it| Fact::Flag(it.facts.session)),
+];
+
+const NAMES: [(&str, Kind); FIELDS.len()] = {
+    let mut names = [("", Kind::Bool); FIELDS.len()];
+    let mut place = 0;
+    while place < FIELDS.len() {
+        names[place] = (FIELDS[place].0, FIELDS[place].1);
+        place += 1;
+    }
+    names
+};
 
 /// What the condition of a rule may ask for, as `docs/rules.md` lists it.
 pub const SCHEMA: Schema =
-    Schema { fields: &FIELDS, withheld: &[], extras: &[Extra::Division, Extra::Calendar] };
+    Schema { fields: &NAMES, withheld: &[], extras: &[Extra::Division, Extra::Calendar] };
 
 static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
 
@@ -118,72 +169,62 @@ static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
 /// for first.
 pub(super) struct View<'a> {
     facts: &'a Facts<'a>,
-    lineage: OnceLock<CelList<'a>>,
-    sources: OnceLock<CelList<'a>>,
+    lineage: OnceLock<Vec<Cow<'a, str>>>,
+    sources: OnceLock<Vec<Cow<'a, str>>>,
+    destination: OnceLock<String>,
 }
 
 impl<'a> View<'a> {
     pub(super) fn new(facts: &'a Facts<'a>) -> Self {
-        Self { facts, lineage: OnceLock::new(), sources: OnceLock::new() }
+        let (lineage, sources) = (OnceLock::new(), OnceLock::new());
+        Self { facts, lineage, sources, destination: OnceLock::new() }
     }
 
-    fn lineage(&self) -> CelList<'a> {
-        let lineage = self.facts.projects.lineage(self.facts.project);
-        let texts = lineage.map(|it: &'a Project| boxed(CelString::from(it.id.0.as_str())));
-        texts.collect::<Vec<_>>().into()
+    fn lineage(&self) -> &[Cow<'a, str>] {
+        self.lineage.get_or_init(|| {
+            let lineage = self.facts.projects.lineage(self.facts.project);
+            lineage.map(|it: &'a Project| it.id.0.as_str().into()).collect()
+        })
     }
 
-    fn sources(&self) -> CelList<'a> {
-        let sources = self.facts.sources.iter().take(SOURCES_MAX);
-        let texts = sources.map(|it| boxed(CelString::from(it.to_string())));
-        texts.collect::<Vec<_>>().into()
+    fn sources(&self) -> &[Cow<'a, str>] {
+        self.sources.get_or_init(|| {
+            let sources = self.facts.sources.iter().take(SOURCES_MAX);
+            sources.map(|it| it.to_string().into()).collect()
+        })
+    }
+
+    fn destination(&self) -> &str {
+        let destination = self.facts.destination;
+        self.destination.get_or_init(|| destination.map(ToString::to_string).unwrap_or_default())
     }
 }
 
 impl VariableResolver for View<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
-        let it = self.facts;
-        match variable {
-            "now" => instant(it.now),
-            "project.name" | "request.project" => text(it.project.0.as_str()),
-            "project.lineage" => {
-                Some(CowVal::Borrowed(self.lineage.get_or_init(|| self.lineage())))
+        look(variable)?(self).into_value()
+    }
+}
+
+/// The field of a name.
+pub(super) fn look(name: &str) -> Option<Look> {
+    FIELDS.iter().find(|(field, ..)| *field == name).map(|(.., look)| *look)
+}
+
+impl<'v> Fact<'v> {
+    /// As conditions hold it; nothing if none can.
+    fn into_value(self) -> Option<CowVal<'v, 'v>> {
+        match self {
+            Self::Flag(flag) => value(flag.into()),
+            Self::Number(number) => Some(CowVal::owned(CelInt::from(i64::try_from(number).ok()?))),
+            Self::Text(text) => Some(CowVal::owned(CelString::from(text))),
+            Self::Texts(texts) => {
+                let texts = texts.iter().map(|it| boxed(CelString::from(&**it)));
+                Some(CowVal::owned(CelList::from(texts.collect::<Vec<_>>())))
             }
-            "project.labels" => {
-                let project = it.projects.get(it.project);
-                labels(project.map_or(&NO_LABELS, |it| &it.labels))
-            }
-            "request.principal" => text(it.principal),
-            "request.class" => text(it.class.map_or("", |it| it.0.as_str())),
-            "request.shape" => text(match it.shape {
-                ShapeKind::Rigid => "rigid",
-                ShapeKind::Flexible => "flexible",
-                ShapeKind::Transfer => "transfer",
-                ShapeKind::Offer => "offer",
-            }),
-            "request.rate_bps" => number(it.rate.bps()),
-            "request.min_bps" => number(it.min.bps()),
-            "request.volume_bytes" => number(it.volume.bytes()),
-            "request.duration" => {
-                let ms = i64::try_from(it.duration.as_ms()).ok()?;
-                value(Value::Duration(chrono::Duration::try_milliseconds(ms)?))
-            }
-            "request.start_time" => instant(it.start),
-            "request.end_time" => instant(it.end),
-            "request.priority" => number(it.priority.into()),
-            "request.labels" => labels(it.labels),
-            "request.sources" => {
-                Some(CowVal::Borrowed(self.sources.get_or_init(|| self.sources())))
-            }
-            "request.destination" => match it.destination {
-                None => text(""),
-                Some(it) => Some(CowVal::owned(CelString::from(it.to_string()))),
-            },
-            "request.streams" => number(it.streams.into()),
-            "request.held" => value(it.held.into()),
-            "request.movable" => value(it.movable.into()),
-            "request.session" => value(it.session.into()),
-            _ => None,
+            Self::Labels(labels) => Some(CowVal::owned(Labels(labels))),
+            Self::Time(time) => value(Value::Timestamp(time?)),
+            Self::Span(span) => value(Value::Duration(span?)),
         }
     }
 }
@@ -192,28 +233,13 @@ fn boxed<'a>(text: CelString<'a>) -> Box<dyn Val + 'a> {
     Box::new(text)
 }
 
-fn text<'b>(text: &'b str) -> Option<CowVal<'b, 'b>> {
-    Some(CowVal::owned(CelString::from(text)))
-}
-
-/// Nothing if no condition can hold it.
-fn number<'b>(number: u64) -> Option<CowVal<'b, 'b>> {
-    let number = i64::try_from(number).ok()?;
-    Some(CowVal::owned(CelInt::from(number)))
-}
-
-fn instant<'b>(time: Timestamp) -> Option<CowVal<'b, 'b>> {
-    let time = DateTime::from_timestamp_millis(time.as_ms())?;
-    value(Value::Timestamp(time.fixed_offset()))
+fn instant<'v>(time: Timestamp) -> Fact<'v> {
+    Fact::Time(DateTime::from_timestamp_millis(time.as_ms()).map(|it| it.fixed_offset()))
 }
 
 fn value<'b>(value: Value) -> Option<CowVal<'b, 'b>> {
     let value: Box<dyn Val> = value.try_into().ok()?;
     Some(CowVal::Owned(value))
-}
-
-fn labels<'b>(labels: &'b BTreeMap<String, String>) -> Option<CowVal<'b, 'b>> {
-    Some(CowVal::owned(Labels(labels)))
 }
 
 /// Labels where they stand: no copy, and no order of hashes.

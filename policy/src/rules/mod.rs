@@ -9,6 +9,7 @@ mod check;
 mod condition;
 mod constant;
 mod facts;
+mod lead;
 mod schema;
 
 pub use book::{DENIALS_MAX, Denial, FAULTS_MAX, Rulebook, Verdict};

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::facts::{ENTRIES_MAX, View};
+use super::lead::Lead;
 use super::*;
 use crate::{
     BitRate, ByteCount, ClassId, Endpoint, Name, Project, ProjectId, Projects, Span, Timestamp,

@@ -21,12 +21,10 @@ use crate::policy::{Overuse, Whose};
 use crate::refusal::QuotaBlocker;
 use crate::reservation::Reservation;
 
-/// A budget in the period that begins then.
-pub(crate) type Key = (Whose, Period, Timestamp);
-/// What is promised of budgets by what is remembered, in bits per second times milliseconds.
+/// A budget in a period. That of another zone is another one if it begins or ends otherwise.
+pub(crate) type Key = (Whose, Period, Interval);
+/// What is charged to budgets, in bits per second times milliseconds.
 pub(crate) type Charged = BTreeMap<Key, u128>;
-/// What was promised and is shown by no plan any more, and when its period ends.
-pub(crate) type Spent = BTreeMap<Key, (u128, Timestamp)>;
 
 /// So often a plan is tried around what a budget has no more of.
 const TRIES_MAX: usize = 32;
@@ -81,8 +79,8 @@ impl LedgerState {
     }
 
     fn used_of(&self, key: &Key) -> u128 {
-        let charged = self.charged.get(key).copied().unwrap_or(0);
-        charged.saturating_add(self.spent.get(key).map_or(0, |(volume, _)| *volume))
+        let of = |charged: &Charged| charged.get(key).copied().unwrap_or(0);
+        of(&self.charged).saturating_add(of(&self.spent))
     }
 }
 
@@ -101,8 +99,8 @@ impl Machine {
         zone: &Zone,
         at: Timestamp,
     ) -> ByteCount {
-        let start = period.containing(zone, at).start();
-        plan::bytes(self.state.used_of(&(whose.clone(), period, start)))
+        let over = period.containing(zone, at);
+        plan::bytes(self.state.used_of(&(whose.clone(), period, over)))
     }
 
     /// What a reservation books of each budget within some time.
@@ -133,7 +131,7 @@ impl Machine {
                 let booked = parts.fold(0, u128::saturating_add).saturating_mul(PPM);
                 let promised = booked.checked_div(PPM.saturating_add(margin)).unwrap_or(0);
                 if promised != 0 {
-                    charged.insert((whose.clone(), budget.period, over.start()), promised);
+                    charged.insert((whose.clone(), budget.period, over), promised);
                 }
             }
         }
@@ -157,24 +155,8 @@ impl Machine {
                 self.state.charged.remove(&key);
             }
         }
-        let zones = before.map(|before| self.ends_of(before)).unwrap_or_default();
-        for (key, volume) in gone {
-            let Some(end) = zones.get(&key).copied() else { continue };
-            let (sum, _) = self.state.spent.entry(key).or_insert((0, end));
-            *sum = sum.saturating_add(volume);
-        }
-        self.state.spent.retain(|_, (_, end)| clock < *end);
-    }
-
-    /// When the periods end in which a reservation is charged.
-    fn ends_of(&self, found: &Reservation) -> BTreeMap<Key, Timestamp> {
-        let charged = self.charges_of(found, Interval::ALL);
-        let budgets = self.state.budgets(&found.owner);
-        let ends = budgets.flat_map(|(whose, zone, budget)| {
-            let of_it = charged.keys().filter(move |key| key.0 == whose && key.1 == budget.period);
-            of_it.map(|key| (key.clone(), key.1.containing(zone, key.2).end()))
-        });
-        ends.collect()
+        add(&mut self.state.spent, gone);
+        self.state.spent.retain(|(.., over), _| clock < over.end());
     }
 
     /// What lies behind of what a reservation had, and is shown no more by what it has.
@@ -213,7 +195,7 @@ impl Machine {
 
     /// The budgets that would be further below what is charged to them than they are.
     pub(super) fn over_budgets(&self, now: Timestamp, after: &Projects) -> Vec<Overuse> {
-        let limit = |projects: &Projects, (whose, period, start): &Key| {
+        let limit = |projects: &Projects, (whose, period, over): &Key| {
             let (id, each) = match whose {
                 Whose::Project(id) => (id, false),
                 Whose::Principal(id, _) => (id, true),
@@ -223,20 +205,19 @@ impl Machine {
             let budgets = if each { &quota.each.budgets } else { &quota.budgets };
             let budget = budgets.iter().find(|budget| budget.period == *period)?;
             // What was spent in a period of another zone is of none of this.
-            let over = Some(period.containing(&quota.zone, *start));
-            let over = over.filter(|over| over.start() == *start)?;
-            Some((plan::volume(budget.bytes), over.end()))
+            let there = period.containing(&quota.zone, over.start()) == *over;
+            there.then(|| plan::volume(budget.bytes))
         };
         let mut charged = self.charged_under(after);
         for key in self.state.spent.keys() {
             charged.entry(key.clone()).or_default();
         }
         let over = charged.into_iter().filter_map(|(key, charged)| {
-            let spent = self.state.spent.get(&key).map_or(0, |(volume, _)| *volume);
-            let (allowed, until) = limit(after, &key)?;
+            let spent = self.state.spent.get(&key).copied().unwrap_or(0);
+            let (allowed, until) = (limit(after, &key)?, key.2.end());
             let used = charged.saturating_add(spent);
             let before = limit(&self.state.projects, &key);
-            let was = before.map_or(0, |(limit, _)| self.state.used_of(&key).saturating_sub(limit));
+            let was = before.map_or(0, |limit| self.state.used_of(&key).saturating_sub(limit));
             let [limit, used_bytes] = [allowed, used].map(|volume| plan::bytes(volume).bytes());
             let what = Limit::Budget(key.1);
             let told = Overuse { whose: key.0, what, of: None, limit, used: used_bytes, until };
@@ -277,7 +258,7 @@ impl Machine {
             add(&mut granted, self.charges_of(&moved, Interval::ALL));
         }
         let mut short: BTreeMap<Key, Short> = BTreeMap::new();
-        for (whose, zone, budget) in changes.iter().flat_map(|it| self.state.budgets(&it.1.owner)) {
+        for (whose, _, budget) in changes.iter().flat_map(|it| self.state.budgets(&it.1.owner)) {
             let of_it = |(key, _): &(&Key, &u128)| key.0 == whose && key.1 == budget.period;
             for (key, asked) in more.iter().filter(of_it) {
                 let own = less.get(key).copied().unwrap_or(0);
@@ -291,9 +272,8 @@ impl Machine {
                     let asked = plan::bytes_up(*asked).bytes();
                     let whose = whose.clone();
                     let blocker = QuotaBlocker { whose, what, limit: allowed, used: taken, asked };
-                    let over = budget.period.containing(zone, key.2);
                     let left = limit.saturating_sub(used);
-                    short.insert(key.clone(), Short { blocker, over, left });
+                    short.insert(key.clone(), Short { blocker, over: key.2, left });
                 }
             }
         }

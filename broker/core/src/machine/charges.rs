@@ -210,7 +210,8 @@ impl<'a> Quotas<'a> {
 
 impl Owner {
     pub(super) fn account(&self, ratio: Overcommit, long: bool) -> Account {
-        let Self { project, principal, class, labels: _ } = self.clone();
+        let Self { project, principal, class, labels: _ } = self;
+        let (project, principal, class) = (project.clone(), principal.clone(), class.clone());
         Account { project, principal, class, ratio, long, borrows: false }
     }
 }

@@ -66,7 +66,7 @@ use crate::session::Session;
 use crate::topology::Topology;
 
 pub use crate::topology::shape::LaneChange;
-use budgets::{Charged, Spent};
+use budgets::Charged;
 
 pub use answer::{Answer, Decision};
 pub use drain::{Drained, LISTED_MAX};
@@ -249,7 +249,7 @@ pub(crate) struct LedgerState {
     /// What is promised of budgets by what is remembered.
     pub(crate) charged: Charged,
     /// What was promised of them in periods that are not over, and is forgotten or given up.
-    pub(crate) spent: Spent,
+    pub(crate) spent: Charged,
     /// The time of the last event.
     pub(crate) clock: Timestamp,
 }
@@ -318,7 +318,7 @@ impl Default for LedgerState {
             live_of: BTreeMap::new(),
             live_by: BTreeMap::new(),
             charged: Charged::new(),
-            spent: Spent::new(),
+            spent: Charged::new(),
             clock: Timestamp::EPOCH,
         }
     }

@@ -7,11 +7,11 @@ use tidegate_policy::{Interval, ReservationId, SessionId, Span, Timestamp};
 
 use super::decide::{boxed, happens, unchanged};
 use super::placing::out_of_budget;
-use super::sight::{Sight, Way};
+use super::sight::{Placed, Sight, Way};
 use super::wanted::Wanted;
 use super::{Answer, Decision, Machine, Stamp};
 use crate::command::{Modify, Ways};
-use crate::event::{Change, Event, Kept, Modified, Route};
+use crate::event::{Booked, Change, Event, Kept, Modified, Route};
 use crate::fault::{Fault, FieldFault};
 use crate::lane::LaneName;
 use crate::owner::Account;
@@ -62,7 +62,8 @@ impl Machine {
         }
         let ways = self.ways_of(found, interval.span());
         let sight = Sight::of(self).without(found, stamp.now).opened(&ways);
-        let Some(placed) = sight.place(&ways, &wanted) else {
+        let placed = of_its_own(found, &ways, &wanted).or_else(|| sight.place(&ways, &wanted));
+        let Some(placed) = placed else {
             let mut refusal = sight.refuse_steady(&ways, &wanted);
             // Only what the same reservation could be changed to: at another time it is another.
             refusal.offers = sight.offers(&ways, &wanted);
@@ -209,6 +210,20 @@ impl Reservation {
         }
         after
     }
+}
+
+/// Where it is already, if what is wanted is nowhere more than its plan has there: it needs no room,
+/// however little a lane that lost capacity still has.
+fn of_its_own<'w>(found: &Reservation, ways: &'w [Way], wanted: &Wanted) -> Option<Placed<'w>> {
+    let over = wanted.starting(wanted.first).filter(|_| wanted.first == wanted.latest)?;
+    let old: Vec<_> = found.plan.bookings().collect();
+    let own = summed(&old, over);
+    let has = |it: &Booked| {
+        let own = own.get(&it.lane).map(|own| own.pieces(over));
+        own.is_some_and(|mut own| own.all(|(_, level)| it.amount <= level))
+    };
+    let way = ways.iter().find(|way| way.booked(wanted.max).iter().all(has))?;
+    Some(Placed { way, rate: wanted.max, over })
 }
 
 /// What has to stay booked beyond the new terms from `now` to `stops`: on each lane, what the old

@@ -5,6 +5,7 @@
 //! that stays, and nothing more is granted until there is room again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tidegate_policy::{
     Class, ClassId, Classes, Project, ProjectId, Projects, Quota, ReservationId,
@@ -19,8 +20,10 @@ use crate::event::{Change, Corrupt, Event};
 use crate::fault::{Fault, FieldFault};
 use crate::lane::{Lane, LaneName};
 use crate::owner::Account;
+use crate::plan::PlanWay;
 use crate::policy::{Changed, Edit, Overuse, PolicyAsk, PolicyChanges};
 use crate::reservation::Reservation;
+use crate::timeline::{Edge, edges};
 
 impl Machine {
     /// Every project.
@@ -205,19 +208,13 @@ impl Machine {
         }
         self.state.resize_quotas()?;
         if !touched.is_empty() || !reshaped.classes.is_empty() {
-            let is_touched = |found: &&Reservation| {
-                let class = found.owner.class.as_ref();
-                let below = touched.contains(&found.owner.project)
-                    || class.is_some_and(|class| reshaped.classes.contains(class));
-                // What only observed books nothing, whatever quotas there are.
-                below && found.despite.is_none()
-            };
-            let found = self.state.reservations.values().filter(is_touched);
-            let ids: Vec<ReservationId> = found.map(|found| found.id).collect();
-            let mut known = BTreeMap::new();
-            for id in ids {
-                self.refit_quotas(id, &mut known)?;
-            }
+            // Out of the way while their lanes change.
+            let mut reservations = std::mem::take(&mut self.state.reservations);
+            let refitted = self.refit_all(reshaped, touched, &mut reservations);
+            self.state.reservations = reservations;
+            refitted?;
+        }
+        if reshaped.moves {
             (self.state.live_of, self.state.live_by) = self.state.count_live();
         }
         self.charge_all();
@@ -228,62 +225,81 @@ impl Machine {
         Ok(())
     }
 
-    /// Lets a reservation book on exactly the quotas that it is charged to. Of accounts that have no
-    /// shares these are the same on all ways: they are `known` after the first.
-    fn refit_quotas(
+    /// Lets all that a change touches book on exactly the quotas that they are charged to.
+    fn refit_all(
         &mut self,
-        id: ReservationId,
-        known: &mut BTreeMap<Account, Vec<Charge>>,
+        reshaped: &Reshaped<'_>,
+        touched: &BTreeSet<ProjectId>,
+        reservations: &mut BTreeMap<ReservationId, Reservation>,
     ) -> Result<(), Corrupt> {
-        let found = self.known(id)?;
-        let account = self.state.quotas().account(found);
-        let mut charges = Vec::with_capacity(found.plan.ways.len());
-        let mut fits = true;
-        for way in &found.plan.ways {
-            let lanes: Vec<&LaneName> = way.lanes.iter().filter(|lane| !lane.is_quota()).collect();
-            let charged = match known.get(&account) {
-                Some(charged) => charged.clone(),
-                None => {
-                    let charged = self.state.quotas().charges(&account, &lanes);
-                    if !self.state.quotas().has_shares(&account) {
-                        known.insert(account.clone(), charged.clone());
-                    }
-                    charged
-                }
-            };
-            let quotas = way.lanes.get(lanes.len()..).unwrap_or_default();
-            fits = fits && quotas.iter().eq(charged.iter().map(|charge| &charge.lane));
-            charges.push(charged);
+        let mut known = KnownCharges::default();
+        let mut moved: BTreeMap<LaneName, Vec<Edge>> = BTreeMap::new();
+        for found in reservations.values_mut() {
+            let class = found.owner.class.as_ref();
+            let below = touched.contains(&found.owner.project)
+                || class.is_some_and(|class| reshaped.classes.contains(class));
+            // What only observed books nothing, whatever quotas there are.
+            if below && found.despite.is_none() {
+                refit(found, self.state.quotas(), &mut known, &mut moved);
+            }
         }
-        let on = |lane: &LaneName| charges.iter().flatten().any(|charge| charge.lane == *lane);
-        let stays = found.kept.iter().all(|part| !part.lane.is_quota() || on(&part.lane));
-        if fits && stays { Ok(()) } else { self.put_on(id, &charges, &account) }
-    }
-
-    fn put_on(
-        &mut self,
-        id: ReservationId,
-        charges: &[Vec<Charge>],
-        account: &Account,
-    ) -> Result<(), Corrupt> {
-        let imbalance = |lane: &LaneName| Corrupt { what: format!("{lane} is out of balance") };
-        let on_quotas = |found: &Reservation| {
-            let bookings = found.bookings().filter(|(lane, ..)| lane.is_quota());
-            bookings.map(|(lane, over, amount)| (lane.clone(), over, amount)).collect::<Vec<_>>()
-        };
-        let found = self.state.reservations.get_mut(&id);
-        let found = found.ok_or_else(|| Corrupt { what: format!("no reservation {id}") })?;
-        let before = on_quotas(found);
-        fit(found, charges, account);
-        for (lane, over, amount) in on_quotas(found) {
-            let booked = self.lane_mut(&lane)?.book(over, amount);
-            booked.map_err(|_| imbalance(&lane))?;
-        }
-        for (lane, over, amount) in before {
-            let freed = self.state.lanes.entry(lane.clone()).or_default().unbook(over, amount);
-            freed.map_err(|_| imbalance(&lane))?;
+        for (lane, edges) in moved {
+            let changed = self.lane_mut(&lane)?.change(edges);
+            changed.map_err(|_| Corrupt { what: format!("{lane} is out of balance") })?;
         }
         Ok(())
+    }
+}
+
+/// Lets a reservation book on exactly the quotas that it is charged to, and says what that changes on
+/// their lanes.
+fn refit(
+    found: &mut Reservation,
+    quotas: Quotas<'_>,
+    known: &mut KnownCharges,
+    moved: &mut BTreeMap<LaneName, Vec<Edge>>,
+) {
+    let account = quotas.account(found);
+    let ways = found.plan.ways.iter();
+    let charges: Vec<_> = ways.map(|way| known.on_way(quotas, &account, way)).collect();
+    let on = |lane: &LaneName| charges.iter().any(|it| it.iter().any(|it| it.lane == *lane));
+    let fits = found.plan.ways.iter().zip(&charges).all(|(way, charged)| {
+        let on = way.lanes.iter().filter(|lane| lane.is_quota());
+        on.eq(charged.iter().map(|charge| &charge.lane))
+    });
+    let stays = found.kept.iter().all(|part| !part.lane.is_quota() || on(&part.lane));
+    if fits && stays {
+        return;
+    }
+    let mut add = |found: &Reservation, sign: i128| {
+        for (lane, over, amount) in found.bookings().filter(|(lane, ..)| lane.is_quota()) {
+            let edges = edges(over, i128::from(amount).saturating_mul(sign));
+            match moved.get_mut(lane) {
+                Some(moved) => moved.extend(edges),
+                None => _ = moved.insert(lane.clone(), edges.into()),
+            }
+        }
+    };
+    add(found, -1);
+    fit(found, &charges, &account);
+    add(found, 1);
+}
+
+/// What accounts are charged to that have no shares: the same on all ways.
+#[derive(Default)]
+struct KnownCharges(BTreeMap<Account, Arc<[Charge]>>);
+
+impl KnownCharges {
+    fn on_way(&mut self, quotas: Quotas<'_>, account: &Account, way: &PlanWay) -> Arc<[Charge]> {
+        if let Some(charged) = self.0.get(account) {
+            return Arc::clone(charged);
+        }
+        let lanes: Vec<&LaneName> = way.lanes.iter().filter(|lane| !lane.is_quota()).collect();
+        let charged: Arc<[Charge]> = quotas.charges(account, &lanes).into();
+        if !quotas.has_shares(account) {
+            self.0.insert(account.clone(), Arc::clone(&charged));
+        }
+        charged
     }
 }
 
@@ -291,6 +307,8 @@ impl Machine {
 pub(super) struct Reshaped<'a> {
     pub(super) projects: BTreeSet<&'a ProjectId>,
     pub(super) classes: BTreeSet<&'a ClassId>,
+    /// Some project comes below another one.
+    pub(super) moves: bool,
 }
 
 impl<'a> Reshaped<'a> {
@@ -303,9 +321,12 @@ impl<'a> Reshaped<'a> {
         let classes = changes.classes.iter();
         let classes =
             classes.filter(|it| it.before.as_ref().map(shape) != it.after.as_ref().map(shape));
+        let parent = |it: &'a Option<Project>| it.as_ref().map(|it| &it.parent);
+        let mut moved = changes.projects.iter();
         Self {
             projects: projects.filter_map(|it| Some(&it.latest()?.id)).collect(),
             classes: classes.filter_map(|it| Some(&it.latest()?.id)).collect(),
+            moves: moved.any(|it| parent(&it.before) != parent(&it.after)),
         }
     }
 
@@ -345,23 +366,26 @@ fn edit<T: Clone, I>(changes: &[Changed<T>], id: impl Fn(&T) -> I) -> (Vec<T>, V
 
 /// Puts a reservation on exactly these quotas: with the payload that was asked for on those of rates,
 /// and with what it books on the lane on shares.
-fn fit(reservation: &mut Reservation, charges: &[Vec<Charge>], account: &Account) {
+fn fit(reservation: &mut Reservation, charges: &[Arc<[Charge]>], account: &Account) {
     let plan = &mut reservation.plan;
     for (index, (way, charged)) in plan.ways.iter_mut().zip(charges).enumerate() {
-        let stays: Vec<bool> = way.lanes.iter().map(|lane| !lane.is_quota()).collect();
+        // The lanes of the network stand in front.
+        let lanes = way.lanes.iter().filter(|lane| !lane.is_quota()).count();
         for segment in plan.segments.iter_mut().filter(|segment| segment.way == index) {
-            let amounts = segment.amounts.iter().zip(&stays).filter(|(_, stays)| **stays);
-            let mut amounts: Vec<u64> = amounts.map(|(amount, _)| *amount).collect();
-            let more: Vec<u64> =
-                charged.iter().map(|it| it.amount(segment.rate, &amounts, account)).collect();
-            amounts.extend(more);
-            segment.amounts = amounts;
+            let (rate, amounts) = (segment.rate, &mut segment.amounts);
+            amounts.truncate(lanes);
+            amounts.reserve_exact(charged.len());
+            for charge in charged.iter() {
+                let on = amounts.get(..lanes).unwrap_or_default();
+                amounts.push(charge.amount(rate, on, account));
+            }
         }
-        way.lanes.retain(|lane| !lane.is_quota());
+        way.lanes.truncate(lanes);
+        way.lanes.reserve_exact(charged.len());
         way.lanes.extend(charged.iter().map(|charge| charge.lane.clone()));
     }
     // What is still sent under earlier terms counts where it did, for the seconds that it lasts.
-    let on = |lane: &LaneName| charges.iter().flatten().any(|charge| charge.lane == *lane);
+    let on = |lane: &LaneName| charges.iter().any(|it| it.iter().any(|it| it.lane == *lane));
     reservation.kept.retain(|part| !part.lane.is_quota() || on(&part.lane));
 }
 

@@ -296,7 +296,12 @@ impl<'a> Sight<'a> {
         }
         let (start, way) = best?;
         let over = wanted.starting(start)?;
-        Some(Placed { way, rate: self.highest(way, over).min(wanted.max), over })
+        // What fits at its lowest rate has it; how much more there is, is asked where more helps.
+        let rate = match wanted.min == wanted.max {
+            true => wanted.max,
+            false => self.highest(way, over).min(wanted.max),
+        };
+        Some(Placed { way, rate, over })
     }
 
     /// The earliest start from the first wanted one to `latest` at which every lane of a way

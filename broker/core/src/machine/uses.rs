@@ -14,7 +14,7 @@ use crate::lane::{Factor, Holder, Lane, LaneName, QuotaLane};
 use crate::owner::{Account, Owner};
 use crate::policy::{OVERUSES_MAX, Overuse, PolicyChanges, Whose};
 use crate::reservation::Reservation;
-use crate::timeline::Timeline;
+use crate::timeline::{Edge, Timeline, edges};
 
 /// How many reservations are live of each project, and of those below it.
 type LiveOf = BTreeMap<ProjectId, usize>;
@@ -30,6 +30,14 @@ struct Uses<'a> {
     live_by: Cow<'a, LiveBy>,
 }
 
+/// What an account is charged to, and what it has itself.
+#[derive(Default)]
+struct Charged {
+    rates: Vec<LaneName>,
+    has_shares: bool,
+    own: Vec<Edge>,
+}
+
 /// Whose quotas are looked at.
 struct Looked<'a> {
     projects: BTreeSet<&'a ProjectId>,
@@ -37,6 +45,18 @@ struct Looked<'a> {
 }
 
 impl Looked<'_> {
+    /// What an account would be charged to; nothing if nobody looks at any of it.
+    fn charged(&self, after: Quotas<'_>, account: &Account) -> Charged {
+        let mut above = after.projects.lineage(&account.project);
+        let is_seen = above.any(|it| self.projects.contains(&it.id))
+            || account.class.as_ref().is_some_and(|class| self.classes.contains(class));
+        if !is_seen {
+            return Charged::default();
+        }
+        let rates = after.charges(account, &[]).into_iter().map(|charge| charge.lane).collect();
+        Charged { rates, has_shares: after.has_shares(account), own: Vec::new() }
+    }
+
     fn at(&self, quota: QuotaLane<'_>) -> bool {
         let project = |name: &str| self.projects.iter().any(|id| id.0.as_str() == name);
         let class = |name: &str| self.classes.iter().any(|id| id.0.as_str() == name);
@@ -81,7 +101,15 @@ impl Machine {
         let above = below.flat_map(|project| after.projects.lineage(&project.id));
         looked.projects.extend(above.map(|project| &project.id));
         let same = touched.is_empty() && reshaped.classes.is_empty();
-        let uses = if same { self.uses(&looked) } else { self.uses_under(now, after, &looked) };
+        let mut uses = match same {
+            true => self.uses(&looked),
+            false => Uses { lanes: self.used_under(now, after, &looked), ..self.uses(&looked) },
+        };
+        if reshaped.moves {
+            let live = self.state.reservations.values().filter(|found| found.is_counted());
+            let (live_of, live_by) = counted(after.projects, live.map(|found| &found.owner));
+            (uses.live_of, uses.live_by) = (Cow::Owned(live_of), Cow::Owned(live_by));
+        }
         let lanes =
             uses.lanes.iter().filter_map(|(name, load)| self.over_lane(now, after, name, load));
         let counts = looked.projects.iter().filter_map(|id| after.projects.get(id));
@@ -105,45 +133,49 @@ impl Machine {
         }
     }
 
-    /// What would be used of quotas as they would stand.
-    fn uses_under(&self, now: Timestamp, after: Quotas<'_>, looked: &Looked<'_>) -> Uses<'static> {
+    /// What would be used of lanes that quotas are, as they would stand.
+    fn used_under<'a>(
+        &self,
+        now: Timestamp,
+        after: Quotas<'_>,
+        looked: &Looked<'_>,
+    ) -> BTreeMap<LaneName, Cow<'a, Timeline>> {
         // Of each account by itself first: there are far fewer of them than of reservations.
-        let mut own: BTreeMap<Account, Timeline> = BTreeMap::new();
-        let mut lanes: BTreeMap<LaneName, Timeline> = BTreeMap::new();
-        let live = || self.state.reservations.values().filter(|found| found.is_counted());
-        let is_seen = |account: &Account| {
-            let mut above = after.projects.lineage(&account.project);
-            above.any(|it| looked.projects.contains(&it.id))
-                || account.class.as_ref().is_some_and(|class| looked.classes.contains(class))
-        };
-        for found in live() {
+        let mut accounts: BTreeMap<Account, Charged> = BTreeMap::new();
+        let mut shares: BTreeMap<LaneName, Vec<Edge>> = BTreeMap::new();
+        for found in self.state.reservations.values().filter(|found| found.is_counted()) {
             let account = after.account(found);
-            if !is_seen(&account) {
+            let charged = match accounts.get_mut(&account) {
+                Some(charged) => charged,
+                None => {
+                    let charged = looked.charged(after, &account);
+                    accounts.entry(account.clone()).or_insert(charged)
+                }
+            };
+            if charged.has_shares {
+                book_shares(&mut shares, after, (found, &account), now);
+            }
+            if charged.rates.is_empty() {
                 continue;
             }
-            if after.has_shares(&account) {
-                book_shares(&mut lanes, after, (found, &account), now);
-            }
-            let load = match own.get_mut(&account) {
-                Some(load) => load,
-                None => own.entry(account.clone()).or_default(),
-            };
             for segment in &found.plan.segments {
-                let rate = Factor::asked(account.ratio).amount(segment.rate);
-                book(load, segment.over.from(now), rate);
+                if let Some(over) = segment.over.from(now) {
+                    let asked = Factor::asked(account.ratio).amount(segment.rate);
+                    charged.own.extend(edges(over, asked.into()));
+                }
             }
         }
-        for (account, own) in own {
-            let rates = after.charges(&account, &[]).into_iter().map(|charge| charge.lane);
+        let mut lanes: BTreeMap<LaneName, Timeline> = BTreeMap::new();
+        for Charged { rates, own, .. } in accounts.into_values() {
+            let own = summed(own);
             for lane in rates {
                 let added = lanes.entry(lane).or_default().add(&own);
                 debug_assert!(added.is_ok(), "all rates together do not overflow");
             }
         }
-        let (live_of, live_by) = counted(after.projects, live().map(|found| &found.owner));
+        lanes.extend(shares.into_iter().map(|(lane, edges)| (lane, summed(edges))));
         lanes.retain(|name, _| name.as_quota().is_some_and(|quota| looked.at(quota)));
-        let lanes = lanes.into_iter().map(|(name, load)| (name, Cow::Owned(load)));
-        Uses { lanes: lanes.collect(), live_of: Cow::Owned(live_of), live_by: Cow::Owned(live_by) }
+        lanes.into_iter().map(|(name, load)| (name, Cow::Owned(load))).collect()
     }
 
     /// Whether a lane would be further below its use than it is.
@@ -253,7 +285,7 @@ fn counted<'a>(projects: &Projects, owners: impl Iterator<Item = &'a Owner>) -> 
 
 /// Books what a reservation has of lanes on the shares of them that it is charged to.
 fn book_shares(
-    lanes: &mut BTreeMap<LaneName, Timeline>,
+    shares: &mut BTreeMap<LaneName, Vec<Edge>>,
     after: Quotas<'_>,
     (found, account): (&Reservation, &Account),
     now: Timestamp,
@@ -262,22 +294,23 @@ fn book_shares(
         let on: Vec<&LaneName> = way.lanes.iter().filter(|lane| !lane.is_quota()).collect();
         let charges = after.charges(account, &on);
         for segment in found.plan.segments.iter().filter(|segment| segment.way == index) {
+            let Some(over) = segment.over.from(now) else { continue };
             for charge in &charges {
                 let amount = charge.of.and_then(|place| segment.amounts.get(place));
                 if let Some(amount) = amount {
-                    let load = lanes.entry(charge.lane.clone()).or_default();
-                    book(load, segment.over.from(now), *amount);
+                    let share = shares.entry(charge.lane.clone()).or_default();
+                    share.extend(edges(over, (*amount).into()));
                 }
             }
         }
     }
 }
 
-fn book(load: &mut Timeline, over: Option<Interval>, amount: u64) {
-    if let Some(over) = over {
-        let booked = load.book(over, amount);
-        debug_assert!(booked.is_ok(), "all rates together do not overflow");
-    }
+fn summed(edges: Vec<Edge>) -> Timeline {
+    let mut load = Timeline::default();
+    let booked = load.change(edges);
+    debug_assert!(booked.is_ok(), "all rates together do not overflow");
+    load
 }
 
 /// The instant at which most is booked beyond what a lane carries then, if there is one.

@@ -11,6 +11,8 @@ use tidegate_policy::Timestamp;
 pub(super) const CHUNK: usize = 32;
 /// Neighbours that have so few together become one.
 const FEW: usize = CHUNK >> 1;
+/// Breakpoints that are put in one behind the other leave room for some between them.
+const FULL: usize = CHUNK - (CHUNK >> 2);
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +21,10 @@ pub(super) struct Chunks {
     firsts: Vec<Timestamp>,
     heads: Vec<Head>,
     bodies: Vec<Body>,
+    /// No level is above it. It may be too high after levels have sunk,
+    top: u64,
+    /// so often since it was looked up.
+    sunk: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +78,21 @@ impl Head {
 impl Chunks {
     pub(super) fn is_empty(&self) -> bool {
         self.heads.is_empty()
+    }
+
+    /// What no level is above.
+    pub(super) fn top(&self) -> u64 {
+        self.top
+    }
+
+    /// Levels have sunk. One in as many times as there are chunks, all of them are looked at for the
+    /// highest: that is one per time.
+    pub(super) fn sink(&mut self) {
+        self.sunk = self.sunk.saturating_add(1);
+        if self.heads.len() <= self.sunk {
+            self.top = self.heads.iter().map(|head| head.high).max().unwrap_or(0);
+            self.sunk = 0;
+        }
     }
 
     pub(super) fn first(&self) -> Option<Place> {
@@ -169,6 +190,7 @@ impl Chunks {
                 head.raised = head.raised.wrapping_add(more);
                 head.low = head.low.wrapping_add(more);
                 head.high = head.high.wrapping_add(more);
+                self.top = self.top.max(head.high);
                 continue;
             }
             let (raised, all) = (head.raised, head.extent());
@@ -184,18 +206,31 @@ impl Chunks {
             } else {
                 self.refresh(chunk);
             }
+            self.top = self.top.max(self.heads[chunk].high);
         }
+    }
+
+    /// Puts a breakpoint behind all others.
+    pub(super) fn push(&mut self, at: Timestamp, level: u64) {
+        self.top = self.top.max(level);
+        if let Some(head) = self.heads.last_mut().filter(|head| head.length < FULL) {
+            let body = &mut self.bodies[head.body];
+            body.at[head.length] = at;
+            body.levels[head.length] = level.wrapping_sub(head.raised);
+            head.length = head.length.saturating_add(1);
+            Extent { low: head.low, high: head.high } = head.extent().and(Extent::of(level));
+            return;
+        }
+        let body = self.bodies.len();
+        self.firsts.push(at);
+        self.heads.push(Head { body, length: 1, raised: 0, low: level, high: level });
+        self.bodies.push(Body { at: [at; CHUNK], levels: [level; CHUNK] });
     }
 
     /// Puts a breakpoint behind another, or in front of all.
     pub(super) fn insert(&mut self, before: Option<Place>, at: Timestamp, level: u64) {
-        let Some(before) = before.or_else(|| self.first()) else {
-            let head = Head { body: 0, length: 1, raised: 0, low: level, high: level };
-            self.firsts.push(at);
-            self.heads.push(head);
-            self.bodies.push(Body { at: [at; CHUNK], levels: [level; CHUNK] });
-            return;
-        };
+        self.top = self.top.max(level);
+        let Some(before) = before.or_else(|| self.first()) else { return self.push(at, level) };
         let mut place = before;
         if self.heads[place.chunk].length == CHUNK {
             self.split(place.chunk);
@@ -251,7 +286,8 @@ impl Chunks {
         let heads = self.heads[from..to].iter();
         let bodies = heads.clone().map(|head| self.bodies[head.body].clone()).collect();
         let heads = heads.enumerate().map(|(body, head)| Head { body, ..*head }).collect();
-        Self { firsts: self.firsts[from..to].to_vec(), heads, bodies }
+        let firsts = self.firsts[from..to].to_vec();
+        Self { firsts, heads, bodies, top: self.top, sunk: self.sunk }
     }
 
     /// Halves a full chunk.

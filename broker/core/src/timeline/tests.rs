@@ -41,6 +41,8 @@ fn what_is_not_booked_cannot_be_freed() {
     let before = line.clone();
     assert_eq!(line.free(over(5, 11), 1), Err(Imbalance));
     assert_eq!(line.book(over(5, 11), u64::MAX), Err(Imbalance));
+    assert_eq!(line.change(edges(over(5, 11), -1).into()), Err(Imbalance));
+    assert_eq!(line.change(edges(over(5, 11), u64::MAX.into()).into()), Err(Imbalance));
     assert_eq!(line, before);
 }
 
@@ -53,8 +55,13 @@ proptest! {
     ) {
         let mut line = Timeline::default();
         let mut list = Vec::new();
+        let mut at_once = Vec::new();
         for (from, length, amount, kept) in bookings {
             line.book(over(from, from + length), amount).unwrap();
+            at_once.extend(edges(over(from, from + length), amount.into()));
+            if !kept {
+                at_once.extend(edges(over(from, from + length), -i128::from(amount)));
+            }
             if kept {
                 list.push((over(from, from + length), amount));
             } else {
@@ -66,6 +73,12 @@ proptest! {
             list.iter().filter(inside).map(|(_, amount)| amount).sum()
         };
         let asked = over(start, start + length);
+        let mut changed = Timeline::default();
+        changed.book(asked, 7).unwrap();
+        changed.change(at_once).unwrap();
+        changed.free(asked, 7).unwrap();
+        prop_assert_eq!(&changed, &line);
+        prop_assert_eq!(changed.peak(asked), line.peak(asked));
         prop_assert_eq!(line.peak(asked), (start..start + length).map(level).max().unwrap());
         let fits = |from: &i64| (*from..from + length).all(|ms| level(ms) <= ceiling);
         let expected = (start..=90).find(fits).map(at);
@@ -73,6 +86,15 @@ proptest! {
         prop_assert_eq!(found, expected);
         let levels: Vec<u64> = line.steps().map(|(_, level)| level).collect();
         prop_assert!(levels.windows(2).all(|pair| pair[0] != pair[1]));
+        let highest = levels.into_iter().max().unwrap_or(0);
+        prop_assert!(highest <= line.levels.top());
+        // What has sunk is noticed after as many times as there are chunks.
+        for _ in 0..4 {
+            line.book(asked, 1).unwrap();
+            line.free(asked, 1).unwrap();
+        }
+        let ahead = line.levels.top().saturating_sub(highest);
+        prop_assert!(ahead <= 1, "{ahead} above the highest");
     }
 }
 
@@ -109,7 +131,10 @@ proptest! {
                 line.free(asked, least).unwrap();
                 levels[there].iter_mut().for_each(|level| *level -= least);
             } else {
-                line.book(asked, amount).unwrap();
+                match amount {
+                    4 => line.change(edges(asked, 4).into()).unwrap(),
+                    _ => line.book(asked, amount).unwrap(),
+                }
                 levels[there].iter_mut().for_each(|level| *level += amount);
             }
         }

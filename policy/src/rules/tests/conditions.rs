@@ -330,3 +330,31 @@ fn the_examples_of_that_page_are_conditions() {
     let said: Vec<_> = whens.map(|when| world.asked(when)).collect();
     assert_eq!(said, [Ok(false), Ok(false), Ok(true)]);
 }
+
+#[test]
+fn comparisons_at_the_beginning_are_decided_without_an_evaluation() {
+    let world = World::new();
+    for (text, decided) in [
+        ("request.project == 'vision'", Some(true)),
+        ("'lab' != request.project && 1 / request.min_bps == 1", None),
+        ("'vision' != request.project && 1 / request.min_bps == 1", Some(false)),
+        ("request.principal in ['agent-6', 'agent-7']", Some(true)),
+        ("'lab' in project.lineage && !request.held && request.movable", Some(true)),
+        ("project.lineage.exists(it, 'lab' == it)", Some(true)),
+        ("project.lineage.exists(it, it == 'untrusted')", Some(false)),
+        ("'storage/west' in request.sources", Some(false)),
+        ("'team' in request.labels && request.labels.team == 'blue'", None),
+        ("!('team' in request.labels) && request.labels.team == 'blue'", Some(false)),
+        (
+            "(request.duration <= duration('2h')) && (now > timestamp('2026-11-25T19:29:00+01:00'))",
+            Some(true),
+        ),
+        ("10000000000 < request.rate_bps", Some(false)),
+        ("request.rate_bps > 1e9", None),
+        ("request.held || request.movable", None),
+    ] {
+        let condition = Condition::parse(text, &SCHEMA).unwrap();
+        let decided_now = Lead::of(&condition).holds(&View::new(&world.facts()));
+        assert_eq!(decided_now, decided, "{text}");
+    }
+}

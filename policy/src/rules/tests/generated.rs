@@ -178,6 +178,64 @@ fn form() -> impl Strategy<Value = String> {
     })
 }
 
+const WRITTEN: [(Kind, &[&str]); 5] = [
+    (Kind::Bool, &[]),
+    (Kind::Int, &["0", "3", "-7", "10000000000", "9223372036854775807", "-9223372036854775808"]),
+    (Kind::Text, &["'vision'", "'agent-7'", "''", "'gold'", "'hosts/compute-1'", "'transfer'"]),
+    (
+        Kind::Time,
+        &[
+            "timestamp('2026-11-25T18:30:00Z')",
+            "timestamp('2026-11-25T19:30:00+01:00')",
+            "timestamp('2026-11-25T18:40:00.000000001Z')",
+            "timestamp('1970-01-01T00:00:00Z')",
+        ],
+    ),
+    (Kind::Span, &["duration('2h')", "duration('7200000000001ns')", "duration('-1.5h')"]),
+];
+
+/// A field compared with something written out.
+fn test() -> impl Strategy<Value = String> {
+    let by = prop::sample::select(vec!["==", "!=", "<", "<=", ">", ">="]);
+    let which = any::<prop::sample::Index>();
+    (prop::sample::select(SCHEMA.fields), which, by, any::<bool>()).prop_map(
+        |((field, kind), which, by, turned)| {
+            let kind = if let Kind::Choice(_) = kind { Kind::Text } else { kind };
+            let written = WRITTEN.iter().find(|(of, _)| *of == kind).map(|(_, written)| written);
+            let Some(written) = written else {
+                return match kind {
+                    Kind::Labels => format!("{} in {field}", ["'team'", "'tier'"][which.index(2)]),
+                    _ => {
+                        let text = ["'lab'", "'storage/east'", "'nowhere'"][which.index(3)];
+                        format!("{field}.exists(it, it == {text})")
+                    }
+                };
+            };
+            if written.is_empty() {
+                return (*field).to_owned();
+            }
+            let constant = written[which.index(written.len())];
+            match (turned, by) {
+                (true, _) => format!("{constant} {by} {field}"),
+                (false, "<") if kind == Kind::Text => format!("{field} in [{constant}, 'blue']"),
+                (false, _) => format!("{field} {by} {constant}"),
+            }
+        },
+    )
+}
+
+/// Some of those, and at times something else, one after the other.
+fn led() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        6 => test(),
+        2 => test().prop_map(|test| format!("!({test})")),
+        1 => (test(), test()).prop_map(|(one, other)| format!("({one} || {other})")),
+        1 => Just("1 / request.min_bps == 1".to_owned()),
+        1 => Just("request.labels.team == 'blue'".to_owned()),
+    ];
+    prop::collection::vec(part, 1..6).prop_map(|parts| parts.join(" && "))
+}
+
 /// Conditions that pass, more often than not: what [`expression`] makes by luck only.
 fn condition() -> impl Strategy<Value = String> {
     let int = prop::sample::select(INTS);
@@ -229,10 +287,15 @@ fn worlds() -> Vec<World> {
     vec![World::new(), World::bare(), far, huge]
 }
 
-/// What passes is true, false, or fails by what it was asked about.
+/// What passes is true, false, or fails by what it was asked about; what is decided without its
+/// evaluation comes to the same.
 fn sound(text: &str) -> Result<bool, TestCaseError> {
     let Ok(condition) = Condition::parse(text, &SCHEMA) else { return Ok(false) };
+    let lead = Lead::of(&condition);
     for world in worlds() {
+        if let Some(holds) = lead.holds(&View::new(&world.facts())) {
+            prop_assert_eq!(condition.holds(&View::new(&world.facts())), Ok(holds), "{}", text);
+        }
         match condition.holds(&View::new(&world.facts())) {
             Ok(_) | Err(Failure::Zero | Failure::Overflow | Failure::NoLabel(_)) => {}
             Err(Failure::TooLarge(_)) => {
@@ -272,6 +335,11 @@ proptest! {
     #[test]
     fn what_is_of_the_right_kind_passes(text in condition()) {
         prop_assert!(sound(&text)?, "{}: {:?}", text, Condition::parse(&text, &SCHEMA));
+    }
+
+    #[test]
+    fn what_comes_first_is_decided_alike(text in led()) {
+        sound(&text)?;
     }
 
     #[test]

@@ -8,8 +8,8 @@ use tidegate_core::{
 };
 use tidegate_policy::{BitRate, Interval, ReservationId, SessionId, Timestamp};
 
-use super::load::{Booking, Load, Wish, at};
-use super::net::{LANES, lane_name};
+use super::load::{Booking, Load, Place, Wish, at};
+use super::net::{LANES, Way, lane_name};
 use super::oracle::{About, Expected, Oracle, ms, reply};
 use super::steps::illegal;
 
@@ -50,7 +50,9 @@ impl Oracle {
         let mut load = Load::new(others.map(|(_, booking)| booking), now, network);
         let own = self.booked.iter().filter(|(id, _)| *id == found.id).map(|(_, it)| it);
         load.leave_own(&self.net, &own.collect::<Vec<_>>(), now);
-        let Some((way, rate, (from, to))) = load.place(&self.net, &ways, &wish) else {
+        let placed = self.of_its_own(&found, &ways, &wish);
+        let placed = placed.or_else(|| load.place(&self.net, &ways, &wish));
+        let Some((way, rate, (from, to))) = placed else {
             let mut refusal = load.refusal(&self.net, &ways, &wish);
             refusal.offers.retain(|offer| offer.kind == OfferKind::LowerRateNow);
             self.note_refusal(now, mark, &refusal);
@@ -82,6 +84,25 @@ impl Oracle {
         reply(&after)
     }
 
+    /// Who wants no more than it has needs no room for it.
+    fn of_its_own<'w>(
+        &self,
+        found: &Reservation,
+        ways: &'w [Way],
+        wish: &Wish,
+    ) -> Option<Place<'w>> {
+        let over = (wish.first, wish.first + wish.span);
+        let [segment] = found.plan.segments.as_slice() else { return None };
+        let has = (segment.over.start().as_ms(), segment.over.end().as_ms());
+        let own = self.lanes(&found.plan.booked());
+        let enough = |need: &(usize, u32)| {
+            let amount = self.net.amount(*need, wish.max);
+            own.iter().any(|(lane, has)| *lane == need.0 && amount <= u128::from(*has))
+        };
+        let way = ways.iter().find(|way| way.lanes.iter().all(enough))?;
+        (has.0 <= over.0 && over.1 <= has.1).then_some((way, wish.max, over))
+    }
+
     fn changed(
         &self,
         now: i64,
@@ -110,7 +131,7 @@ impl Oracle {
         Ok((wish, Interval::new(at(start), at(end)).unwrap()))
     }
 
-    fn ways_of(&self, found: &Reservation) -> Vec<super::net::Way> {
+    fn ways_of(&self, found: &Reservation) -> Vec<Way> {
         let ways = match found.plan.route().unwrap() {
             Route::Between { source, destination, via, path, .. } => Ways::Between {
                 sources: vec![source.clone()],

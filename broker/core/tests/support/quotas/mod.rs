@@ -28,6 +28,8 @@ pub(super) const TIERED: &str = "p";
 
 /// So many units ahead lies all that is looked at.
 const AHEAD: i64 = 64;
+/// Past its lease, a holder may still be using what it was told for so long.
+const MARGIN_MS: i64 = 1000;
 
 /// One in so many times the whole of the ledger is audited.
 const AUDITED: u64 = 6;
@@ -251,12 +253,17 @@ impl World {
         }
         self.observes = self.rng.chance(15);
         let limits = self.setting.limits(self.observes);
-        let mut again = Machine::from_image(limits, self.machine.image()).unwrap();
+        let mut again = Machine::from_image(limits.clone(), self.machine.image()).unwrap();
         if !again.same_ledger(&self.machine) {
             self.fail("a snapshot leads to another state");
         }
         again.resume(at(self.now));
         self.machine = again;
+        // Until then whoever might have had more than its floor is taken to have it, which nobody
+        // counts here.
+        let afloat = i64::try_from(limits.lease.as_ms()).unwrap() + MARGIN_MS;
+        self.pass_to(self.now + afloat + 1);
+        self.open_sessions();
         self.count("read again");
     }
 

@@ -10,8 +10,8 @@ use tidegate_policy::{Budget, Period, Principal, ProjectId, Projects, Zone};
 use super::super::at;
 use super::{Item, Naive};
 
-/// A budget in the period that begins then.
-pub(super) type Key = (ProjectId, Option<Principal>, Period, i64);
+/// A budget in a period, from an instant to another.
+pub(super) type Key = (ProjectId, Option<Principal>, Period, (i64, i64));
 /// Bits per second times milliseconds.
 pub(super) type Used = BTreeMap<Key, u128>;
 
@@ -80,7 +80,7 @@ impl Budgets {
             for (from, to, rate) in &pieces {
                 for (start, end) in self.tiles(budget.period, zone, (*from, *to)) {
                     let ms = u128::try_from((*to).min(end) - (*from).max(start)).unwrap();
-                    let key = (id.clone(), whose.cloned(), budget.period, start);
+                    let key = (id.clone(), whose.cloned(), budget.period, (start, end));
                     *used.entry(key).or_default() += ms * u128::from(*rate);
                 }
             }
@@ -129,14 +129,15 @@ impl Budgets {
         used
     }
 
-    /// The limit of a budget, whose days are meant, and when its period ends.
-    pub(super) fn limit(&self, projects: &Projects, key: &Key) -> Option<(u128, i64)> {
+    /// The limit of a budget, as long as its zone has this period.
+    pub(super) fn limit(&self, projects: &Projects, key: &Key) -> Option<u128> {
         let quota = &projects.get(&key.0)?.quota;
         let budgets = if key.1.is_none() { &quota.budgets } else { &quota.each.budgets };
         let budget = budgets.iter().find(|it| it.period == key.2)?;
-        let (start, end) = self.tiles(key.2, &quota.zone, (key.3, key.3 + 1))[0];
+        let (start, _) = key.3;
         // What is known of a period of another zone is no use of one of this.
-        (start == key.3).then(|| (u128::from(budget.bytes.bytes()) * PER_BYTE, end))
+        let there = self.tiles(key.2, &quota.zone, (start, start + 1))[0] == key.3;
+        there.then(|| u128::from(budget.bytes.bytes()) * PER_BYTE)
     }
 
     /// Whether nobody has more than a budget allows in a period that is not over, but what there was
@@ -151,8 +152,8 @@ impl Budgets {
         let was = strict.then(|| self.used(projects, before));
         let used = self.used(projects, after);
         for (key, used) in used {
-            let Some((limit, end)) = self.limit(projects, &key) else { continue };
-            if end <= now {
+            let Some(limit) = self.limit(projects, &key) else { continue };
+            if key.3.1 <= now {
                 continue;
             }
             let was = was.as_ref().map(|was| was.get(&key).copied().unwrap_or(0));
@@ -164,7 +165,7 @@ impl Budgets {
                 Some(whose) => Whose::Principal(key.0.clone(), whose.clone()),
             };
             let zone = &projects.get(&key.0).unwrap().quota.zone;
-            let counted = machine.budget_used(&whose, key.2, zone, at(key.3)).bytes();
+            let counted = machine.budget_used(&whose, key.2, zone, at(key.3.0)).bytes();
             if counted != bytes(used) {
                 return Err(format!("{key:?}: {counted} B counted, {} B used", bytes(used)));
             }
@@ -192,7 +193,7 @@ impl Budgets {
         for (key, asked) in asked {
             let own = own.get(&key).copied().unwrap_or(0);
             let others = used.get(&key).copied().unwrap_or(0) - own;
-            let Some((limit, _)) = self.limit(projects, &key) else { continue };
+            let Some(limit) = self.limit(projects, &key) else { continue };
             if asked <= own || others + asked <= limit {
                 continue;
             }

@@ -65,12 +65,12 @@ impl Sight<'_> {
         let was = self.budgets.used(projects, naive);
         let used = self.budgets.used(after, naive).into_iter();
         let over = used.filter(|(key, used)| {
-            let Some((limit, end)) = self.budgets.limit(after, key) else { return false };
+            let Some(limit) = self.budgets.limit(after, key) else { return false };
             let before = self
                 .budgets
                 .limit(projects, key)
-                .map_or(0, |(limit, _)| was.get(key).copied().unwrap_or(0).saturating_sub(limit));
-            self.now < end && before < used.saturating_sub(limit)
+                .map_or(0, |limit| was.get(key).copied().unwrap_or(0).saturating_sub(limit));
+            self.now < key.3.1 && before < used.saturating_sub(limit)
         });
         over.map(|(key, used)| format!("{key:?}: {used}")).collect()
     }

@@ -251,13 +251,28 @@ impl Sight<'_> {
         }
         let over = (start.max(self.now), end);
         let others = |lane: &LaneName| of_one(naive, found.id, lane, false);
-        if let Some(reason) = self.blocked(&[needs], &others, over) {
+        // Who wants no more than its plan has needs no room, however full a lane is.
+        if !is_less(found, &needs, over)
+            && let Some(reason) = self.blocked(&[needs], &others, over)
+        {
             return Some(reason);
         }
         let before = naive.items.iter().find(|it| it.id == found.id);
         let after = item(owner, (over.0, over.1, floor));
         self.budgets.short(rules.projects, naive, (before, &after), self.now)
     }
+}
+
+/// Whether a plan has all of this already.
+fn is_less(found: &Reservation, needs: &[Need], (from, to): (i64, i64)) -> bool {
+    let [segment] = found.plan.segments.as_slice() else { return false };
+    let lanes = &found.plan.ways[segment.way].lanes;
+    let had = |need: &Need| {
+        let mut had = lanes.iter().zip(&segment.amounts);
+        had.any(|(lane, has)| *lane == need.lane && need.amount <= *has)
+    };
+    let covers = segment.over.start().as_ms() <= from && to <= segment.over.end().as_ms();
+    covers && needs.iter().all(had)
 }
 
 fn item(owner: &Owner, piece: (i64, i64, u64)) -> Item {
