@@ -9,7 +9,7 @@ use tidegate_policy::{Interval, MaintenanceId, Part, Span, Timestamp};
 
 use crate::maintenance::{self, Window};
 use crate::planner::board::{self, Free, Profile, area};
-use crate::timeline::{Edge, Imbalance, Timeline};
+use crate::timeline::{Edges, Imbalance, Timeline};
 
 pub use name::{Holder, LaneName, QuotaLane};
 pub(crate) use need::{Factor, PPM};
@@ -197,7 +197,7 @@ impl Lane {
     ///
     /// # Errors
     /// [`Imbalance`] if less is booked somewhere than is freed, or a level would pass 64 bits.
-    pub(crate) fn change(&mut self, edges: Vec<Edge>) -> Result<(), Imbalance> {
+    pub(crate) fn change(&mut self, edges: Edges) -> Result<(), Imbalance> {
         if let Some(load) = &mut self.load {
             load.change(edges.clone())?;
         }

@@ -8,24 +8,18 @@
 //! time, or for the first time that does, passes over most of them.
 
 mod chunks;
+mod edges;
 
 use tidegate_policy::{Interval, Span, Timestamp};
 
 pub(crate) use chunks::Cursor;
 use chunks::{Chunks, Extent, Place};
+pub(crate) use edges::Edges;
 
 /// What is booked on a lane, in bits per second of that lane, over time.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
     levels: Chunks,
-}
-
-/// By how much a level changes at an instant.
-pub(crate) type Edge = (Timestamp, i128);
-
-/// The edges of an amount that is booked over some time, or freed if it is negative.
-pub(crate) fn edges(over: Interval, amount: i128) -> [Edge; 2] {
-    [(over.start(), amount), (over.end(), amount.saturating_neg())]
 }
 
 /// An amount that cannot be booked or freed: the caller's ledger and this one disagree.
@@ -98,13 +92,7 @@ impl Timeline {
     /// # Errors
     /// [`Imbalance`] if a level would pass 64 bits; nothing has changed then.
     pub fn add(&mut self, other: &Self) -> Result<(), Imbalance> {
-        let mut before = 0;
-        let edges = other.steps().map(|(instant, level)| {
-            let more = i128::from(level).saturating_sub(before);
-            before = level.into();
-            (instant, more)
-        });
-        self.change(edges.collect())
+        self.change(Edges::between(other.steps()))
     }
 
     /// Books and frees a lot at once, in the time that it takes to sort the edges and to look at all
@@ -112,30 +100,10 @@ impl Timeline {
     ///
     /// # Errors
     /// [`Imbalance`] if a level would sink below zero or pass 64 bits; nothing has changed then.
-    pub(crate) fn change(&mut self, mut edges: Vec<Edge>) -> Result<(), Imbalance> {
-        edges.sort_unstable_by_key(|(instant, _)| *instant);
-        let mut edges = edges.into_iter().peekable();
-        let mut steps = self.steps().peekable();
-        let (mut level, mut more, mut last) = (0, 0_i128, 0);
-        let mut levels = Chunks::default();
-        loop {
-            let next = [steps.peek().map(|step| step.0), edges.peek().map(|edge| edge.0)];
-            let Some(instant) = next.into_iter().flatten().min() else { break };
-            if let Some((_, there)) = steps.next_if(|step| step.0 == instant) {
-                level = there;
-            }
-            while let Some((_, by)) = edges.next_if(|edge| edge.0 == instant) {
-                more = more.saturating_add(by);
-            }
-            let sum = more.saturating_add(level.into());
-            let sum = u64::try_from(sum).map_err(|_| Imbalance)?;
-            if sum != last {
-                levels.push(instant, sum);
-                last = sum;
-            }
+    pub(crate) fn change(&mut self, edges: Edges) -> Result<(), Imbalance> {
+        if !edges.is_empty() {
+            self.levels = edges.on(self.steps())?;
         }
-        drop(steps);
-        self.levels = levels;
         Ok(())
     }
 

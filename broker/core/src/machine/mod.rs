@@ -470,7 +470,7 @@ impl Machine {
         let mut machine =
             Self { limits, state, recent, movables, live, rulebook, lending, accounts, seeks_room };
         machine.lending = lending::trees(&machine.state.projects);
-        machine.renumber();
+        machine.number_first();
         machine
     }
 }

@@ -200,13 +200,23 @@ impl<'a> Numbers<'a> {
 impl Machine {
     /// Numbers the lanes that there are, quotas included, and looks the ways of all plans up anew.
     pub(super) fn renumber(&mut self) {
+        let ids = self.movables.plans.keys().copied().collect();
+        self.number_all(ids);
+    }
+
+    /// The same the first time.
+    pub(super) fn number_first(&mut self) {
+        let movable = self.state.reservations.values().filter(|found| found.is_movable());
+        let ids = movable.map(|found| found.id).collect();
+        self.number_all(ids);
+    }
+
+    fn number_all(&mut self, ids: Vec<ReservationId>) {
         let there = self.state.lanes.iter().filter(|(_, lane)| lane.def.is_some());
         let names: Vec<LaneName> = there.map(|(name, _)| name.clone()).collect();
         let numbers = names.iter().cloned().zip(0..).collect();
         let on = vec![BTreeMap::new(); names.len()];
         self.movables = Movables { numbers, names, on, ..Movables::default() };
-        let movable = self.state.reservations.values().filter(|found| found.is_movable());
-        let ids: Vec<ReservationId> = movable.map(|found| found.id).collect();
         for id in ids {
             self.number(id);
         }

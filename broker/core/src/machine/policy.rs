@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tidegate_policy::{
-    Class, ClassId, Classes, Project, ProjectId, Projects, Quota, ReservationId,
+    Class, ClassId, Classes, Interval, Project, ProjectId, Projects, Quota, ReservationId,
 };
 
 use super::charges::{Charge, Quotas, day_of};
@@ -23,7 +23,7 @@ use crate::owner::Account;
 use crate::plan::PlanWay;
 use crate::policy::{Changed, Edit, Overuse, PolicyAsk, PolicyChanges};
 use crate::reservation::Reservation;
-use crate::timeline::{Edge, edges};
+use crate::timeline::Edges;
 
 impl Machine {
     /// Every project.
@@ -233,7 +233,7 @@ impl Machine {
         reservations: &mut BTreeMap<ReservationId, Reservation>,
     ) -> Result<(), Corrupt> {
         let mut known = KnownCharges::default();
-        let mut moved: BTreeMap<LaneName, Vec<Edge>> = BTreeMap::new();
+        let mut moved: BTreeMap<LaneName, Edges> = BTreeMap::new();
         for found in reservations.values_mut() {
             let class = found.owner.class.as_ref();
             let below = touched.contains(&found.owner.project)
@@ -257,7 +257,7 @@ fn refit(
     found: &mut Reservation,
     quotas: Quotas<'_>,
     known: &mut KnownCharges,
-    moved: &mut BTreeMap<LaneName, Vec<Edge>>,
+    moved: &mut BTreeMap<LaneName, Edges>,
 ) {
     let account = quotas.account(found);
     let ways = found.plan.ways.iter();
@@ -271,18 +271,22 @@ fn refit(
     if fits && stays {
         return;
     }
-    let mut add = |found: &Reservation, sign: i128| {
-        for (lane, over, amount) in found.bookings().filter(|(lane, ..)| lane.is_quota()) {
-            let edges = edges(over, i128::from(amount).saturating_mul(sign));
-            match moved.get_mut(lane) {
-                Some(moved) => moved.extend(edges),
-                None => _ = moved.insert(lane.clone(), edges.into()),
-            }
-        }
-    };
-    add(found, -1);
+    on_quotas(found, moved, Edges::free);
     fit(found, &charges, &account);
-    add(found, 1);
+    on_quotas(found, moved, Edges::book);
+}
+
+fn on_quotas(
+    found: &Reservation,
+    moved: &mut BTreeMap<LaneName, Edges>,
+    step: fn(&mut Edges, Interval, u64),
+) {
+    for (lane, over, amount) in found.bookings().filter(|(lane, ..)| lane.is_quota()) {
+        match moved.get_mut(lane) {
+            Some(moved) => step(moved, over, amount),
+            None => step(moved.entry(lane.clone()).or_default(), over, amount),
+        }
+    }
 }
 
 /// What accounts are charged to that have no shares: the same on all ways.

@@ -14,7 +14,7 @@ use crate::lane::{Factor, Holder, Lane, LaneName, QuotaLane};
 use crate::owner::{Account, Owner};
 use crate::policy::{OVERUSES_MAX, Overuse, PolicyChanges, Whose};
 use crate::reservation::Reservation;
-use crate::timeline::{Edge, Timeline, edges};
+use crate::timeline::{Edges, Timeline};
 
 /// How many reservations are live of each project, and of those below it.
 type LiveOf = BTreeMap<ProjectId, usize>;
@@ -35,7 +35,7 @@ struct Uses<'a> {
 struct Charged {
     rates: Vec<LaneName>,
     has_shares: bool,
-    own: Vec<Edge>,
+    own: Edges,
 }
 
 /// Whose quotas are looked at.
@@ -54,7 +54,7 @@ impl Looked<'_> {
             return Charged::default();
         }
         let rates = after.charges(account, &[]).into_iter().map(|charge| charge.lane).collect();
-        Charged { rates, has_shares: after.has_shares(account), own: Vec::new() }
+        Charged { rates, has_shares: after.has_shares(account), own: Edges::default() }
     }
 
     fn at(&self, quota: QuotaLane<'_>) -> bool {
@@ -142,7 +142,7 @@ impl Machine {
     ) -> BTreeMap<LaneName, Cow<'a, Timeline>> {
         // Of each account by itself first: there are far fewer of them than of reservations.
         let mut accounts: BTreeMap<Account, Charged> = BTreeMap::new();
-        let mut shares: BTreeMap<LaneName, Vec<Edge>> = BTreeMap::new();
+        let mut shares: BTreeMap<LaneName, Edges> = BTreeMap::new();
         for found in self.state.reservations.values().filter(|found| found.is_counted()) {
             let account = after.account(found);
             let charged = match accounts.get_mut(&account) {
@@ -161,7 +161,7 @@ impl Machine {
             for segment in &found.plan.segments {
                 if let Some(over) = segment.over.from(now) {
                     let asked = Factor::asked(account.ratio).amount(segment.rate);
-                    charged.own.extend(edges(over, asked.into()));
+                    charged.own.book(over, asked);
                 }
             }
         }
@@ -285,7 +285,7 @@ fn counted<'a>(projects: &Projects, owners: impl Iterator<Item = &'a Owner>) -> 
 
 /// Books what a reservation has of lanes on the shares of them that it is charged to.
 fn book_shares(
-    shares: &mut BTreeMap<LaneName, Vec<Edge>>,
+    shares: &mut BTreeMap<LaneName, Edges>,
     after: Quotas<'_>,
     (found, account): (&Reservation, &Account),
     now: Timestamp,
@@ -299,14 +299,14 @@ fn book_shares(
                 let amount = charge.of.and_then(|place| segment.amounts.get(place));
                 if let Some(amount) = amount {
                     let share = shares.entry(charge.lane.clone()).or_default();
-                    share.extend(edges(over, (*amount).into()));
+                    share.book(over, *amount);
                 }
             }
         }
     }
 }
 
-fn summed(edges: Vec<Edge>) -> Timeline {
+fn summed(edges: Edges) -> Timeline {
     let mut load = Timeline::default();
     let booked = load.change(edges);
     debug_assert!(booked.is_ok(), "all rates together do not overflow");

@@ -41,8 +41,13 @@ fn what_is_not_booked_cannot_be_freed() {
     let before = line.clone();
     assert_eq!(line.free(over(5, 11), 1), Err(Imbalance));
     assert_eq!(line.book(over(5, 11), u64::MAX), Err(Imbalance));
-    assert_eq!(line.change(edges(over(5, 11), -1).into()), Err(Imbalance));
-    assert_eq!(line.change(edges(over(5, 11), u64::MAX.into()).into()), Err(Imbalance));
+    let edges = |step: fn(&mut Edges, Interval, u64), amount| {
+        let mut edges = Edges::default();
+        step(&mut edges, over(5, 11), amount);
+        edges
+    };
+    assert_eq!(line.change(edges(Edges::free, 1)), Err(Imbalance));
+    assert_eq!(line.change(edges(Edges::book, u64::MAX)), Err(Imbalance));
     assert_eq!(line, before);
 }
 
@@ -55,12 +60,12 @@ proptest! {
     ) {
         let mut line = Timeline::default();
         let mut list = Vec::new();
-        let mut at_once = Vec::new();
+        let mut at_once = Edges::default();
         for (from, length, amount, kept) in bookings {
             line.book(over(from, from + length), amount).unwrap();
-            at_once.extend(edges(over(from, from + length), amount.into()));
+            at_once.book(over(from, from + length), amount);
             if !kept {
-                at_once.extend(edges(over(from, from + length), -i128::from(amount)));
+                at_once.free(over(from, from + length), amount);
             }
             if kept {
                 list.push((over(from, from + length), amount));
@@ -132,7 +137,11 @@ proptest! {
                 levels[there].iter_mut().for_each(|level| *level -= least);
             } else {
                 match amount {
-                    4 => line.change(edges(asked, 4).into()).unwrap(),
+                    4 => {
+                        let mut edges = Edges::default();
+                        edges.book(asked, amount);
+                        line.change(edges).unwrap();
+                    }
                     _ => line.book(asked, amount).unwrap(),
                 }
                 levels[there].iter_mut().for_each(|level| *level += amount);
