@@ -212,6 +212,7 @@ fn modified_to_wire(modified: &Modified) -> wire::Modified {
         from_ms: modified.from.as_ms(),
         booked: modified.booked.iter().map(booked_to_wire).collect(),
         kept: modified.kept.iter().map(kept_to_wire).collect(),
+        despite: modified.despite.map_or(0, |why| reply::reason(why).into()),
     }
 }
 
@@ -440,6 +441,7 @@ fn modified(from: &wire::Modified) -> Result<Modified, Unreadable> {
         from: instant("from_ms", from.from_ms)?,
         booked: from.booked.iter().map(booked).collect(),
         kept: kept?,
+        despite: despite(from.despite)?,
     })
 }
 

@@ -6,7 +6,7 @@ use tidegate_core::topology::spec::{
     SteeringSpec, StorageSpec,
 };
 use tidegate_core::{
-    Changed, Losses, Maintenance, Overuse, Owner, PolicyChanges, TopologySpec, Victim, Whose,
+    Changed, Losses, Maintenance, Move, Overuse, Owner, PolicyChanges, TopologySpec, Victim, Whose,
 };
 use tidegate_policy::{
     Budget, Class, ClassId, Each, Effect, Headroom, Limit, MaintenanceId, Mark, MarkKind, Name,
@@ -171,6 +171,7 @@ fn one_of_each_since() -> Vec<Event> {
         from: at(9_000),
         booked,
         kept: vec![Kept { lane, over: over(9_000, 91_000), amount: 1_000_000_000 }],
+        despite: None,
     };
     marked([
         Change::Reserved(Box::new(steered)),
@@ -207,7 +208,7 @@ fn network() -> Vec<Event> {
         end: at(61_000),
     };
     let unbound = Victim { session: None, ..victim.clone() };
-    let losses = Losses { victims: vec![victim, unbound], count: 3 };
+    let losses = Losses { victims: vec![victim, unbound], count: 3, ..Losses::default() };
     let maintenance = Box::new(Maintenance {
         id: window,
         resource: Resource::Link(name("l")),
@@ -437,9 +438,27 @@ fn rules() -> Vec<Event> {
     ])
 }
 
+/// Who moves out of the way of a change, and a change that was only observed.
+fn moves() -> Vec<Event> {
+    let id = ReservationId::from_u128(1);
+    let session = Some(SessionId::from_u128(2));
+    let (from, end, old_end) = (at(50_000), at(90_000), at(80_000));
+    let moved = Move { reservation: id, session, from, end, old_end };
+    let moves = vec![moved.clone(), Move { session: None, ..moved }];
+    let losses = Losses { moves, move_count: 7, ..Losses::default() };
+    let (booked, kept, despite) = (Vec::new(), Vec::new(), Some(Reason::NoHeadroom));
+    let (rate, interval) = (rate("1Gbit"), Interval::new(at(1_000), at(51_000)).unwrap());
+    let modified = Modified { id, rate, interval, from: at(9_000), booked, kept, despite };
+    marked([
+        Change::TopologyApplied { spec: Box::new(spec()), version: 7, losses },
+        Change::Modified(Box::new(modified)),
+    ])
+}
+
 #[test]
 fn every_event_reads_back_as_it_was() {
-    for events in [one_of_each(), one_of_each_since(), network(), policy(), classes(), rules()] {
+    let before = [one_of_each(), one_of_each_since(), network(), policy(), classes(), rules()];
+    for events in before.into_iter().chain([moves()]) {
         assert_eq!(decode(&encode(&events)).unwrap(), events);
     }
     let whys = [
@@ -466,6 +485,7 @@ fn the_bytes_are_those_of_every_version_before() {
         (policy(), include_str!("../tests/golden/events-5.hex")),
         (classes(), include_str!("../tests/golden/events-6.hex")),
         (rules(), include_str!("../tests/golden/events-7.hex")),
+        (moves(), include_str!("../tests/golden/events-8.hex")),
     ];
     for (events, golden) in golden {
         let hex: String = encode(&events).iter().map(|byte| format!("{byte:02x}")).collect();

@@ -26,13 +26,32 @@ pub struct Victim {
     pub end: Timestamp,
 }
 
-/// The reservations that do not fit any more.
+/// The reservations that do not fit any more, and those that make that fewer.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Losses {
     /// The first of them, at most 1000.
     pub victims: Vec<Victim>,
     /// How many there are in all.
     pub count: u64,
+    /// The first of those whose promises are kept by other plans, at most 1000.
+    pub moves: Vec<Move>,
+    /// How many of them there are in all.
+    pub move_count: u64,
+}
+
+/// A reservation whose promise is kept by another plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// Which.
+    pub reservation: ReservationName,
+    /// The session that it is bound to.
+    pub session: Option<SessionId>,
+    /// From when on its plan is another.
+    pub from: Timestamp,
+    /// When that ends.
+    pub end: Timestamp,
+    /// When it was to end before.
+    pub old_end: Timestamp,
 }
 
 /// How a change is asked for.
@@ -191,7 +210,10 @@ impl Client {
         let made = self.call(request, send).await?.message;
         let window =
             made.maintenance.ok_or_else(|| ClientError::bad("maintenance", "it is missing"));
-        Ok((Maintenance::from_wire(window?)?, Losses::from_wire(made.victims, made.victim_count)?))
+        Ok((
+            Maintenance::from_wire(window?)?,
+            Losses::from_wire((made.victims, made.victim_count), (made.moves, made.move_count))?,
+        ))
     }
 
     /// One page of the maintenance windows that are not over, in the order in which they were
@@ -269,7 +291,10 @@ impl ResolvedPath {
 }
 
 impl Losses {
-    pub(crate) fn from_wire(victims: Vec<v1::Victim>, count: i64) -> Result<Self, ClientError> {
+    pub(crate) fn from_wire(
+        (victims, count): (Vec<v1::Victim>, i64),
+        (moves, move_count): (Vec<v1::Move>, i64),
+    ) -> Result<Self, ClientError> {
         let victims = victims.into_iter().map(|victim| {
             let reservation = victim.reservation.parse();
             Ok(Victim {
@@ -280,10 +305,24 @@ impl Losses {
                 end: wire::instant_required("end_time", victim.end_time)?,
             })
         });
-        let count = u64::try_from(count);
+        let moves = moves.into_iter().map(|moved| {
+            let reservation = moved.reservation.parse();
+            Ok(Move {
+                reservation: reservation.map_err(ClientError::unparsed("reservation"))?,
+                session: wire::session("session", &moved.session)?,
+                from: wire::instant_required("from_time", moved.from_time)?,
+                end: wire::instant_required("end_time", moved.end_time)?,
+                old_end: wire::instant_required("old_end_time", moved.old_end_time)?,
+            })
+        });
+        let counted = |field: &'static str, count: i64| {
+            u64::try_from(count).map_err(|_| ClientError::bad(field, "it is negative"))
+        };
         Ok(Self {
             victims: victims.collect::<Result<_, ClientError>>()?,
-            count: count.map_err(|_| ClientError::bad("victim_count", "it is negative"))?,
+            count: counted("victim_count", count)?,
+            moves: moves.collect::<Result<_, ClientError>>()?,
+            move_count: counted("move_count", move_count)?,
         })
     }
 }

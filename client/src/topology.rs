@@ -136,7 +136,10 @@ impl Applied {
         Ok(Self {
             version: count("version", wire.version)?,
             changes: changes.collect::<Result<_, _>>()?,
-            losses: Losses::from_wire(wire.victims, wire.victim_count)?,
+            losses: Losses::from_wire(
+                (wire.victims, wire.victim_count),
+                (wire.moves, wire.move_count),
+            )?,
         })
     }
 }

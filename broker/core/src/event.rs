@@ -261,6 +261,8 @@ pub struct Modified {
     pub booked: Vec<Booked>,
     /// What earlier terms leave booked beyond that.
     pub kept: Vec<Kept>,
+    /// Why it would have been refused, had the broker not only observed: nothing is booked for it.
+    pub despite: Option<Reason>,
 }
 
 /// The way that a reservation takes.

@@ -45,7 +45,7 @@ pub use event::{
 pub use fault::{Fault, FieldFault};
 pub use image::Image;
 pub use lane::Terms;
-pub use losses::{Losses, Victim};
+pub use losses::{Losses, Move, Victim};
 pub use machine::{Answer, Decision, Limits, LiveRate, Machine, Note, Obeyed, Outcome, Stamp};
 pub use maintenance::{Maintenance, MaintenanceAsk};
 pub use owner::{Account, Owner};

@@ -1,4 +1,4 @@
-//! What a change takes away from those who were promised it.
+//! What a change takes away from those who were promised it, and who moves out of its way.
 
 use std::fmt;
 
@@ -12,13 +12,32 @@ pub const VICTIMS_MAX: usize = 1000;
 /// one append.
 pub const LOSSES_MAX: usize = 20_000;
 
-/// The reservations that do not fit any more.
+/// The reservations that do not fit any more, and those that make that fewer.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Losses {
     /// The first of them, at most [`VICTIMS_MAX`], in the order in which they are lost.
     pub victims: Vec<Victim>,
     /// How many there are in all.
     pub count: u64,
+    /// The first of those whose promises are kept by other plans, at most [`VICTIMS_MAX`].
+    pub moves: Vec<Move>,
+    /// How many of them there are in all.
+    pub move_count: u64,
+}
+
+/// A reservation whose promise is kept by another plan.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Move {
+    /// Which.
+    pub reservation: ReservationId,
+    /// The session that it is bound to.
+    pub session: Option<SessionId>,
+    /// From when on its plan is another.
+    pub from: Timestamp,
+    /// When that ends.
+    pub end: Timestamp,
+    /// When it was to end before.
+    pub old_end: Timestamp,
 }
 
 /// A reservation that does not fit any more.

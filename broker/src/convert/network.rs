@@ -4,7 +4,7 @@
 use tidegate_core::lane::{Lane, LaneName};
 use tidegate_core::machine::{COMMENT_MAX, Drained, LaneChange};
 use tidegate_core::topology::{How, Path, Steer};
-use tidegate_core::{Command, Losses, Machine, Maintenance, MaintenanceAsk, Victim};
+use tidegate_core::{Command, Losses, Machine, Maintenance, MaintenanceAsk, Move, Victim};
 use tidegate_policy::{Endpoint, Interval, MaintenanceId, Name, Resource, Span, Timestamp};
 use tidegate_proto::v1;
 
@@ -161,6 +161,17 @@ pub(crate) fn victims(losses: &Losses, machine: &Machine) -> Vec<v1::Victim> {
         end_time: Some(reply::time(victim.end)),
     };
     losses.victims.iter().map(victim).collect()
+}
+
+pub(crate) fn moves(losses: &Losses, machine: &Machine) -> Vec<v1::Move> {
+    let moved = |moved: &Move| v1::Move {
+        reservation: reply::name_in(machine, moved.reservation),
+        session: moved.session.map(reply::session_name).unwrap_or_default(),
+        from_time: Some(reply::time(moved.from)),
+        end_time: Some(reply::time(moved.end)),
+        old_end_time: Some(reply::time(moved.old_end)),
+    };
+    losses.moves.iter().map(moved).collect()
 }
 
 pub(crate) fn drained(drained: &Drained, machine: &Machine) -> v1::DrainResourceResponse {

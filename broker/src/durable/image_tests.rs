@@ -22,7 +22,7 @@ fn network(reservation: ReservationId) -> (Losses, Resource, Vec<Maintenance>) {
         lost: at(4_000),
         end: at(61_000),
     };
-    let losses = Losses { victims: vec![victim], count: 1 };
+    let losses = Losses { victims: vec![victim], count: 1, ..Losses::default() };
     let link = Resource::Link(name("l"));
     let window = |number, ended| Maintenance {
         id: MaintenanceId::from_u128(number),

@@ -1,8 +1,8 @@
 //! The durable form of what operators did to the network.
 
 use tidegate_core::lane::LaneName;
-use tidegate_core::{Change, Losses, Maintenance, TopologySpec, Victim};
-use tidegate_policy::MaintenanceId;
+use tidegate_core::{Change, Losses, Maintenance, Move, TopologySpec, Victim};
+use tidegate_policy::{MaintenanceId, SessionId};
 use tidegate_proto::journal::v1 as wire;
 use tidegate_proto::v1;
 
@@ -11,35 +11,61 @@ use crate::convert;
 use crate::fields::Fields;
 
 pub(super) fn losses_to_wire(losses: &Losses) -> Option<wire::Losses> {
-    if losses.count == 0 {
+    if (losses.count, losses.move_count) == (0, 0) {
         return None;
     }
+    let session =
+        |session: Option<SessionId>| session.map(|it| id(it.as_u128())).unwrap_or_default();
     let victim = |victim: &Victim| wire::Victim {
         reservation: id(victim.reservation.as_u128()),
-        session: victim.session.map(|it| id(it.as_u128())).unwrap_or_default(),
+        session: session(victim.session),
         lane: victim.lane.to_string(),
         lost_ms: victim.lost.as_ms(),
         end_ms: victim.end.as_ms(),
     };
-    Some(wire::Losses { victims: losses.victims.iter().map(victim).collect(), count: losses.count })
+    let moved = |moved: &Move| wire::Move {
+        reservation: id(moved.reservation.as_u128()),
+        session: session(moved.session),
+        from_ms: moved.from.as_ms(),
+        end_ms: moved.end.as_ms(),
+        old_end_ms: moved.old_end.as_ms(),
+    };
+    Some(wire::Losses {
+        victims: losses.victims.iter().map(victim).collect(),
+        count: losses.count,
+        moves: losses.moves.iter().map(moved).collect(),
+        move_count: losses.move_count,
+    })
 }
 
 pub(super) fn losses(from: Option<&wire::Losses>) -> Result<Losses, Unreadable> {
     let Some(from) = from else { return Ok(Losses::default()) };
+    let session = |bytes: &[u8]| match bytes {
+        [] => Ok(None),
+        bytes => session_id(bytes).map(Some),
+    };
     let victim = |from: &wire::Victim| {
         Ok(Victim {
             reservation: reservation_id(&from.reservation)?,
-            session: match from.session.as_slice() {
-                [] => None,
-                bytes => Some(session_id(bytes)?),
-            },
+            session: session(&from.session)?,
             lane: LaneName::new(&from.lane),
             lost: instant("lost_ms", from.lost_ms)?,
             end: instant("end_ms", from.end_ms)?,
         })
     };
     let victims: Result<Vec<Victim>, Unreadable> = from.victims.iter().map(victim).collect();
-    Ok(Losses { victims: victims?, count: from.count })
+    let moved = |from: &wire::Move| {
+        Ok(Move {
+            reservation: reservation_id(&from.reservation)?,
+            session: session(&from.session)?,
+            from: instant("from_ms", from.from_ms)?,
+            end: instant("end_ms", from.end_ms)?,
+            old_end: instant("old_end_ms", from.old_end_ms)?,
+        })
+    };
+    let moves: Result<Vec<Move>, Unreadable> = from.moves.iter().map(moved).collect();
+    let (victims, moves) = (victims?, moves?);
+    Ok(Losses { victims, count: from.count, moves, move_count: from.move_count })
 }
 
 pub(super) fn maintenance_to_wire(made: &Maintenance, losses: &Losses) -> wire::MaintenanceCreated {

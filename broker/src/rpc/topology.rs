@@ -36,6 +36,8 @@ impl TopologyService for Rpc {
                     changes: changes.iter().map(network::lane_change).collect(),
                     victims: network::victims(&losses, &self.view.read().machine),
                     victim_count: reply::int(losses.count),
+                    moves: network::moves(&losses, &self.view.read().machine),
+                    move_count: reply::int(losses.move_count),
                 }))
             }
             _ => Err(Failure::Stopped.into()),
@@ -120,6 +122,8 @@ impl TopologyService for Rpc {
                     maintenance: Some(network::maintenance(&maintenance)),
                     victims: network::victims(&losses, &self.view.read().machine),
                     victim_count: reply::int(losses.count),
+                    moves: network::moves(&losses, &self.view.read().machine),
+                    move_count: reply::int(losses.move_count),
                 }))
             }
             _ => Err(Failure::Stopped.into()),

@@ -202,6 +202,10 @@ impl Machine {
         self.state.ends.remove(&before.ends(self.limits.lease));
         self.state.ends.insert(after.ends(self.limits.lease));
         self.rebook(&before, &after)?;
+        if before.despite.is_none() && after.despite.is_some() {
+            self.state.count_one(&after.owner, false);
+            self.recent.count(|counts| &mut counts.observed);
+        }
         self.state.reservations.insert(after.id, after);
         // Exactly these terms are promised now, and nothing moves any more.
         self.movables.forget(modified.id);

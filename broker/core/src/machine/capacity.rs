@@ -15,10 +15,10 @@ use tidegate_policy::{Interval, Part, ReservationId, Timestamp};
 use super::salvage::Salvaged;
 use super::shrink::Flexible;
 use super::{Machine, Stamp};
-use crate::event::{Change, CloseWhy, Event};
+use crate::event::{Change, CloseWhy, Event, Moved};
 use crate::fault::{Fault, LaneInUse};
 use crate::lane::LaneName;
-use crate::losses::{LOSSES_MAX, Losses, VICTIMS_MAX, Victim};
+use crate::losses::{LOSSES_MAX, Losses, Move, VICTIMS_MAX, Victim};
 use crate::maintenance::{Window, cuts};
 use crate::plan::Segment;
 use crate::reservation::Reservation;
@@ -102,7 +102,13 @@ impl Machine {
             end: loss.reservation.interval.end(),
         });
         let count = u64::try_from(losses.len()).unwrap_or(u64::MAX);
-        let told = Losses { victims: victims.collect(), count };
+        let moves = moved.iter().take(VICTIMS_MAX).filter_map(|moved| self.told_move(moved));
+        let told = Losses {
+            victims: victims.collect(),
+            count,
+            moves: moves.collect(),
+            move_count: u64::try_from(moved.len()).unwrap_or(u64::MAX),
+        };
         if losses.is_empty() || accepted {
             if LOSSES_MAX < losses.len() {
                 return Err(Fault::Full { what: "losses by one change", limit: LOSSES_MAX });
@@ -120,6 +126,17 @@ impl Machine {
         }
         let lanes = tight.iter().filter_map(|(name, ceiling)| self.in_use(now, name, ceiling));
         Err(Fault::LanesInUse { lanes: lanes.collect(), losses: told })
+    }
+
+    fn told_move(&self, moved: &Moved) -> Option<Move> {
+        let found = self.state.reservations.get(&moved.id)?;
+        Some(Move {
+            reservation: found.id,
+            session: found.session,
+            from: moved.from,
+            end: moved.plan.interval()?.end(),
+            old_end: found.plan.interval()?.end(),
+        })
     }
 
     /// Who moves so that its promise is kept, and who is lost: what cannot move goes first where it

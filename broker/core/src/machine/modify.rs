@@ -8,7 +8,7 @@ use tidegate_policy::{Interval, ReservationId, SessionId, Span, Timestamp};
 use super::decide::{boxed, happens, unchanged};
 use super::placing::out_of_budget;
 use super::sight::{Placed, Sight, Way};
-use super::wanted::Wanted;
+use super::wanted::{Wanted, Wish};
 use super::{Answer, Decision, Machine, Stamp};
 use crate::command::{Modify, Ways};
 use crate::event::{Booked, Change, Event, Kept, Modified, Route};
@@ -17,7 +17,7 @@ use crate::lane::LaneName;
 use crate::owner::Account;
 use crate::plan::Plan;
 use crate::promise::Promised;
-use crate::refusal::OfferKind;
+use crate::refusal::{OfferKind, Reason, Refusal};
 use crate::reservation::{Reservation, State};
 use crate::timeline::Timeline;
 
@@ -40,6 +40,24 @@ impl Machine {
             let (id, state) = (found.id, found.state);
             return Err(Fault::IllegalStep { id, step: "change", state });
         }
+        if let Some(reason) = found.despite {
+            return self.change_observed(stamp, (found, reason), modify);
+        }
+        let decision = self.change(stamp, found, modify)?;
+        match &decision.answer {
+            Answer::Refusal(refusal) if self.limits.observe => {
+                self.change_despite(stamp, (found, refusal.reason), modify)
+            }
+            _ => Ok(decision),
+        }
+    }
+
+    fn change(
+        &self,
+        stamp: Stamp,
+        found: &Reservation,
+        modify: &Modify,
+    ) -> Result<Decision, Fault> {
         let allowed = self.allows_change(stamp.now, found, modify);
         if let Err(refusal) = allowed.and_then(|()| self.rules_allow(stamp.now, found, modify)) {
             return Ok(unchanged(Answer::Refusal(refusal.into())));
@@ -48,13 +66,6 @@ impl Machine {
             && let Promised::Volume { .. } = promise.what
         {
             return self.replan(stamp, (found, promise), modify);
-        }
-        if modify.volume.is_some() {
-            let why = "it promises a rate, not a volume; change its rate, start or end";
-            return Err(Fault::Invalid(vec![FieldFault::new(
-                "reservation.transfer.volume_bytes",
-                why,
-            )]));
         }
         let Changed { wanted, interval } = self.changed(stamp.now, found, modify)?;
         if wanted.min == found.rate() && interval == found.interval {
@@ -77,12 +88,57 @@ impl Machine {
         let old: Vec<_> = found.bookings().collect();
         let kept = kept(&old, &new, (stamp.now, stops))?;
         let (id, rate, from) = (found.id, placed.rate, placed.over.start());
-        let modified = Modified { id, rate, interval, from, booked, kept };
+        let modified = Modified { id, rate, interval, from, booked, kept, despite: None };
         let after = found.clone().modified(modified.clone());
         let short = self.short(stamp.now, &sight, &[(Some(found), &after)]);
         if !short.is_empty() {
             return Ok(unchanged(Answer::Refusal(out_of_budget(&short, None).into())));
         }
+        Ok(happens(stamp, Change::Modified(modified.into()), boxed(after)))
+    }
+
+    /// Changes what was only observed. It books nothing, so whoever enforces lets it have less and no more.
+    fn change_observed(
+        &self,
+        stamp: Stamp,
+        (found, reason): (&Reservation, Reason),
+        modify: &Modify,
+    ) -> Result<Decision, Fault> {
+        let Changed { wanted, interval } = self.changed(stamp.now, found, modify)?;
+        let is_less =
+            wanted.max <= found.rate() && interval.within(found.interval) == Some(interval);
+        match is_less || self.limits.observe {
+            true => self.change_despite(stamp, (found, reason), modify),
+            false => Ok(unchanged(Answer::Refusal(Refusal::bare(reason).into()))),
+        }
+    }
+
+    /// What becomes of a change that would be refused where the broker only observes: it has what it asked
+    /// for, as a rate that books nothing, and gives up what it had.
+    fn change_despite(
+        &self,
+        stamp: Stamp,
+        (found, reason): (&Reservation, Reason),
+        modify: &Modify,
+    ) -> Result<Decision, Fault> {
+        let now = stamp.now;
+        let (wanted, interval) = match &found.promise {
+            Some(promise) if promise.what.volume().is_some() => {
+                let (what, sought) = self.new_terms(now, (found, promise), modify)?;
+                (Wish::Volume(sought).steady(), what.window())
+            }
+            _ => {
+                let Changed { wanted, interval } = self.changed(now, found, modify)?;
+                (wanted, interval)
+            }
+        };
+        let old: Vec<_> = found.bookings().collect();
+        let word = modify.holder.filter(|_| found.plan_version <= modify.obeyed);
+        let kept = kept(&old, &[], (now, self.stops(now, found, word)))?;
+        let (id, rate, from) = (found.id, wanted.min, wanted.first);
+        let (booked, despite) = (Vec::new(), Some(reason));
+        let modified = Modified { id, rate, interval, from, booked, kept, despite };
+        let after = found.clone().modified(modified.clone());
         Ok(happens(stamp, Change::Modified(modified.into()), boxed(after)))
     }
 
@@ -94,6 +150,10 @@ impl Machine {
         modify: &Modify,
     ) -> Result<Changed, Fault> {
         let mut faults = Vec::new();
+        if modify.volume.is_some() {
+            let why = "it promises a rate, not a volume; change its rate, start or end";
+            faults.push(FieldFault::new("reservation.transfer.volume_bytes", why));
+        }
         let rate = modify.rate.map_or(found.rate(), |asked| found.standing.ratio.floor(asked));
         if rate == tidegate_policy::BitRate::ZERO {
             faults.push(FieldFault::new(
@@ -195,14 +255,15 @@ impl Machine {
 impl Reservation {
     /// The reservation under other terms.
     pub(super) fn modified(self, modified: Modified) -> Self {
-        let Modified { id: _, rate, interval, from, booked, kept } = modified;
+        let Modified { id: _, rate, interval, from, booked, kept, despite } = modified;
         let (revision, version) = (self.revision, self.plan_version);
         // It ends as it was asked again, unless only the rest of it is other than before.
         let curtailed = self.curtailed && interval.end() == self.interval.end();
         let over = Interval::new(from, interval.end()).unwrap_or(interval);
         let route = self.plan.route().cloned().unwrap_or(Route::Lanes(Vec::new()));
         let plan = Plan::single(route, over, rate, booked);
-        let mut after = Self { plan, promise: None, interval, from, kept, curtailed, ..self };
+        let mut after =
+            Self { plan, promise: None, interval, from, kept, curtailed, despite, ..self };
         after.revision = revision.saturating_add(1);
         after.plan_version = version.saturating_add(1);
         if let State::Held { until } = after.state {

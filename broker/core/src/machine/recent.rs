@@ -65,7 +65,7 @@ pub struct Counts {
     pub not_sought: u64,
     /// Reservations that were closed for a higher priority.
     pub preempted: u64,
-    /// Reservations that would have been refused, had the broker not only observed.
+    /// Reservations that would have been refused, or changes of them, had the broker not only observed.
     pub observed: u64,
 }
 

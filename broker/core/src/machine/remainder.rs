@@ -158,7 +158,7 @@ impl Machine {
     }
 
     /// What is promised under the new terms, and what of it is left.
-    fn new_terms(
+    pub(super) fn new_terms(
         &self,
         now: Timestamp,
         (found, promise): (&Reservation, &Promise),
@@ -245,8 +245,9 @@ impl Machine {
     }
 
     /// What follows the end of a plan whose bytes are behind it: a plan for what is left, or for as
-    /// much of it as fits by the deadline. `None` if there is none, and where nothing has moved
-    /// since that was tried last.
+    /// much of it as fits by the deadline. Where nothing has moved since that was tried last, its holder may
+    /// be starved: it gets twice as long, again and again, until it has moved nothing for a lease. `None` then,
+    /// and if there is no such plan.
     pub(super) fn catch_up(&self, now: Timestamp, id: ReservationId) -> Option<Moved> {
         let found = self.state.reservations.get(&id)?;
         let promise = found.promise.as_ref().filter(|_| found.state == State::Confirmed)?;
@@ -255,9 +256,10 @@ impl Machine {
         };
         let (used, window) = (self.used(id), Interval::new(now, window.end())?);
         let tried = found.last_move.filter(|last| last.why == MoveWhy::Lagging);
-        let moved_since = tried.is_none_or(|last| last.used < used);
+        let in_vain = tried.filter(|last| used <= last.used).map(|last| now.since(last.from));
         let heard = found.session.is_some_and(|session| self.recent.reports(session));
-        if !heard || volume <= used || used == ByteCount::ZERO || !moved_since {
+        let given_up = in_vain.is_some_and(|span| self.limits.lease <= span);
+        if !heard || volume <= used || used == ByteCount::ZERO || given_up {
             return None;
         }
         let left = ByteCount::new(volume.bytes().saturating_sub(used.bytes()));
@@ -272,13 +274,19 @@ impl Machine {
         let most = self.limits.segments_max;
         let plan_of = |sought| sight.plan_for(&ways, &Wish::Volume(sought), most);
         // At full rate a small rest would be over before its holder has heard of it.
-        let slower = need.div_ceil(u128::from(HEARD_IN.as_ms()).max(1));
+        let twice = in_vain.map_or(HEARD_IN, |span| span.plus(span).min(window.span()));
+        let slower = need.div_ceil(u128::from(twice.as_ms()).max(1));
         let slower = u64::try_from(slower).ok().and_then(BitRate::from_bps).unwrap_or(max);
         let Sought { volume: unhurried, .. } = sought(need, left);
         let unhurried = Volume { max: slower.max(min).min(max), ..unhurried };
-        let whole = plan_of(Sought { volume: unhurried, ..sought(need, left) })
-            .or_else(|| plan_of(sought(need, left)))
-            .map(|plan| (plan, ByteCount::ZERO));
+        let whole = plan_of(Sought { volume: unhurried, ..sought(need, left) });
+        if in_vain.is_some() {
+            // At its lowest rate it is over as soon as the last time: that was long enough.
+            let plan = whole.filter(|_| min <= slower)?;
+            return Some(Moved { used, ..Moved::new(id, now, plan, MoveWhy::Lagging) });
+        }
+        let whole =
+            whole.or_else(|| plan_of(sought(need, left))).map(|plan| (plan, ByteCount::ZERO));
         let (plan, short) = whole.or_else(|| {
             let less = sight.most_in_time(&ways, &sought(need, left), most)?.volume?;
             let short = ByteCount::new(left.bytes().saturating_sub(less.bytes()));

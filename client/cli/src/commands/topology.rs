@@ -58,7 +58,7 @@ pub(super) fn permitted(losses: &Losses, change: Change) -> Exit {
 /// Says who is in the way of a change that was not carried out.
 pub(super) fn in_the_way(desk: &Desk, losses: &Losses) {
     if desk.printer.for_people() {
-        say(&losses_words(losses, false, desk.printer.style));
+        say(&losses_words(losses, false, desk.printer.style).join("\n"));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a change of the network does, and whom it hurts.
 
-use tidegate_client::operator::{Drained, Losses, Maintenance, Victim};
+use tidegate_client::operator::{Drained, Losses, Maintenance, Move, Victim};
 use tidegate_client::topology::{Applied, ChangeKind, LaneChange};
 
 use super::counted;
@@ -24,6 +24,8 @@ impl Thing for Applied {
         Column::new("version", "version", |it| Value::Count(it.version)),
         Column::new("lost", "victim_count", |it| Value::Count(it.losses.count)),
         Column::new("victims", "victims", |it| victims(&it.losses)),
+        Column::new("moved", "move_count", |it| Value::Count(it.losses.move_count)),
+        Column::new("moves", "moves", |it| moves(&it.losses)),
         Column::new("changes", "changes", |it| {
             Value::Records(it.changes.iter().map(change).collect())
         }),
@@ -42,6 +44,8 @@ impl Thing for Planned {
         Column::new("comment", "comment", |it| comment(&it.maintenance)),
         Column::new("lost", "victim_count", |it| Value::Count(it.losses.count)),
         Column::new("victims", "victims", |it| victims(&it.losses)),
+        Column::new("moved", "move_count", |it| Value::Count(it.losses.move_count)),
+        Column::new("moves", "moves", |it| moves(&it.losses)),
     ];
 }
 
@@ -101,6 +105,20 @@ fn victim(it: &Victim) -> Record {
     ])
 }
 
+fn moves(losses: &Losses) -> Value {
+    Value::Records(losses.moves.iter().map(moved).collect())
+}
+
+fn moved(it: &Move) -> Record {
+    Record(vec![
+        ("reservation", Value::text(it.reservation.id)),
+        ("from_time", Value::Time(it.from)),
+        ("end_time", Value::Time(it.end)),
+        ("old_end_time", Value::Time(it.old_end)),
+        ("session", Value::maybe(it.session)),
+    ])
+}
+
 fn change(it: &LaneChange) -> Record {
     let kind = match it.kind {
         ChangeKind::Added => "added",
@@ -117,30 +135,38 @@ fn change(it: &LaneChange) -> Record {
     ])
 }
 
-/// So many victims are shown to people.
-const VICTIMS_MAX: usize = 20;
+/// So many victims are shown to people, and so many that move.
+const SHOWN_MAX: usize = 20;
 
-/// Who loses; `done` says that they have lost already.
-pub(crate) fn losses_words(losses: &Losses, done: bool, style: Style) -> String {
-    let reservations = counted(losses.count, "reservation");
-    let would = if done { "lost" } else { "would be lost" };
-    let mut lines = vec![painted(&format!("{reservations} {would}:"), Tone::Bad, style)];
-    let shown: Vec<Record> = losses.victims.iter().take(VICTIMS_MAX).map(victim).collect();
+/// Who loses, and who moves so that no more do; `done` says that they have already.
+pub(crate) fn losses_words(losses: &Losses, done: bool, style: Style) -> Vec<String> {
+    let [lose, move_] = if done { ["lost", "moved"] } else { ["would be lost", "would move"] };
+    let victims = losses.victims.iter().take(SHOWN_MAX).map(victim).collect();
+    let moves = losses.moves.iter().take(SHOWN_MAX).map(moved).collect();
+    let victims = told((losses.count, lose, Tone::Bad), victims, style);
+    let moves = told((losses.move_count, move_, Tone::Warning), moves, style);
+    victims.into_iter().chain(moves).collect()
+}
+
+/// What becomes of so many reservations, the first of them one by one; nothing of none.
+fn told((count, what, tone): (u64, &str, Tone), shown: Vec<Record>, style: Style) -> Vec<String> {
+    if count == 0 {
+        return Vec::new();
+    }
+    let reservations = counted(count, "reservation");
+    let mut lines = vec![painted(&format!("{reservations} {what}:"), tone, style)];
     lines.extend(block(&shown, style).iter().map(|line| format!("  {line}")));
     let told = u64::try_from(shown.len()).unwrap_or(u64::MAX);
-    let more = losses.count.saturating_sub(told);
+    let more = count.saturating_sub(told);
     if 0 < more {
         lines.push(format!("  and {more} more; -o yaml has the first 1000"));
     }
-    lines.join("\n")
+    lines
 }
 
 /// Who loses first, then the differences lane by lane, and what has become of them.
 pub(crate) fn applied_words(it: &Applied, dry_run: bool, style: Style) -> String {
-    let mut lines = Vec::new();
-    if 0 < it.losses.count {
-        lines.push(losses_words(&it.losses, !dry_run, style));
-    }
+    let mut lines = losses_words(&it.losses, !dry_run, style);
     lines.extend(it.changes.iter().map(|change| change_words(change, style)));
     let lanes = counted(u64::try_from(it.changes.len()).unwrap_or(u64::MAX), "lane");
     lines.push(if dry_run {
@@ -167,10 +193,7 @@ fn change_words(change: &LaneChange, style: Style) -> String {
 
 /// What is planned, and who loses by it first.
 pub(crate) fn planned_words(it: &Planned, dry_run: bool, style: Style) -> String {
-    let mut lines = Vec::new();
-    if 0 < it.losses.count {
-        lines.push(losses_words(&it.losses, !dry_run, style));
-    }
+    let mut lines = losses_words(&it.losses, !dry_run, style);
     let Maintenance { id, resource, interval, .. } = &it.maintenance;
     let (start, end) = (interval.start(), interval.end());
     let left = left(&it.maintenance).exact();

@@ -155,7 +155,7 @@ impl Oracle {
             }
         });
         let victims: Vec<Victim> = victims.collect();
-        Losses { count: u64::try_from(victims.len()).unwrap(), victims }
+        Losses { count: u64::try_from(victims.len()).unwrap(), victims, ..Losses::default() }
     }
 
     /// The fault of a change that would lose these and may not.

@@ -7,7 +7,7 @@ use tidegate_core::{
 use tidegate_policy::ReservationId;
 
 use super::draw::asked;
-use super::naive::{Change as Other, Item, Rules, Verdict, Wanted};
+use super::naive::{Change as Other, Item, Rules, Verdict, Wanted, promised};
 use super::{AHEAD, World, at};
 
 impl World {
@@ -171,10 +171,24 @@ impl World {
     pub(super) fn change(&mut self) {
         let Some(id) = self.drawn_live() else { return };
         let found = self.machine.reservation(id).unwrap().clone();
-        if found.despite.is_some() {
-            return;
-        }
         let modify = self.drawn_change(id);
+        if let Some(reason) = found.despite {
+            let answer = self.ask(Command::Modify(modify.clone().into()));
+            let has = found.rate().bps();
+            let rate = modify.rate.map_or(has, |it| promised(it.bps(), found.standing.ratio));
+            let is_less = rate <= has && modify.end.is_none_or(|end| end <= found.interval.end());
+            return match answer.map(|it| it.answer) {
+                Ok(Answer::Reservation(after))
+                    if after.despite == Some(reason) && (self.observes || is_less) =>
+                {
+                    self.count("observed changed");
+                }
+                Ok(Answer::Refusal(refusal)) if refusal.reason == reason && !self.observes => {
+                    self.count("observed not changed");
+                }
+                answer => self.fail(&format!("{modify:?}: {answer:?} {found:?}")),
+            };
+        }
         let what = found.promise.as_ref().and_then(|it| it.what.volume());
         if what.is_some() {
             return match self.ask(Command::Modify(modify.into())) {
@@ -190,11 +204,18 @@ impl World {
         };
         let expected = self.say(|sight, naive| sight.changes(naive, &change));
         match (self.ask(Command::Modify(modify.clone().into())), expected) {
-            (Ok(Decision { answer: Answer::Reservation(_), .. }), Verdict::Granted) => {
+            (Ok(Decision { answer: Answer::Reservation(after), .. }), Verdict::Granted)
+                if after.despite.is_none() =>
+            {
                 self.count("changed");
             }
+            (Ok(Decision { answer: Answer::Reservation(after), .. }), Verdict::Refused(reason))
+                if self.observes && after.despite == Some(reason) =>
+            {
+                self.count("changed despite");
+            }
             (Ok(Decision { answer: Answer::Refusal(refusal), .. }), Verdict::Refused(reason))
-                if refusal.reason == reason =>
+                if refusal.reason == reason && !self.observes =>
             {
                 self.count("change refused");
             }

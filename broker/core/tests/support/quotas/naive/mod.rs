@@ -18,7 +18,7 @@ use tidegate_policy::{Class, Classes, Overcommit, Principal, ProjectId, Projects
 pub(super) use budgets::Budgets;
 pub(super) use limits::{Carried, Network};
 pub(super) use steps::Steps;
-pub(super) use verdict::{Change, Sight, Verdict, Wanted};
+pub(super) use verdict::{Change, Sight, Verdict, Wanted, promised};
 
 /// What administrators say.
 #[derive(Clone, Copy)]

@@ -50,7 +50,7 @@ struct Need {
 }
 
 /// What is promised of a rate that is asked for: never nothing.
-fn promised(rate: u64, ratio: Overcommit) -> u64 {
+pub(crate) fn promised(rate: u64, ratio: Overcommit) -> u64 {
     let floor = u128::from(rate) * 1_000_000 / u128::from(ratio.ppm());
     u64::try_from(floor).unwrap().max(rate.min(1))
 }
