@@ -61,6 +61,44 @@ async fn losses_are_told_before_they_are_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_moves_is_told_before_it_does() {
+    let served = Served::in_memory().await;
+    served.clients.apply(topology(10 * GBIT)).await;
+    let client = client(&served);
+    let session = served.clients.open("agent").await.name;
+    let now = served.clients.info().await.now.unwrap().seconds;
+    let at = |seconds| Some(prost_types::Timestamp { seconds: now + seconds, nanos: 0 });
+    // Nearly an hour of the whole link, within two.
+    let transfer = v1::Transfer {
+        volume_bytes: 4_000_000_000_000,
+        max_bps: 10 * GBIT,
+        start_time: at(3600),
+        deadline: at(3 * 3600),
+        ..v1::Transfer::default()
+    };
+    let shape = Some(v1::create_reservation_request::Shape::Transfer(transfer));
+    let asked = v1::CreateReservationRequest { shape, ..create(GBIT, 3_600_000) };
+    let bound = v1::CreateReservationRequest { session, movable: true, ..asked };
+    let bound = served.clients.create(bound).await;
+
+    let smaller = topology(8 * GBIT);
+    let dry = Care { validate_only: true, accept_losses: false };
+    let told = client.apply_topology_with(smaller.clone(), dry).await.unwrap().losses;
+    assert_eq!((told.count, told.move_count), (0, 1));
+    let moved = &told.moves[0];
+    assert_eq!(moved.reservation.to_string(), bound.name);
+    assert!(moved.session.is_some() && moved.from < moved.end && moved.old_end < moved.end);
+    assert_eq!(served.clients.get(&bound.name).await.plan_version, bound.plan_version);
+
+    let done = client.apply_topology(smaller, false).await.unwrap();
+    assert_eq!(done.losses.moves[0].reservation, moved.reservation);
+    let after = served.clients.get(&bound.name).await;
+    assert_eq!(after.plan_version, bound.plan_version + 1);
+    assert_eq!(after.state(), v1::reservation::State::Confirmed);
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn drains_and_maintenance_outlive_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let config = || Config::ephemeral(JournalPlace::Directory(folder.path().into()));

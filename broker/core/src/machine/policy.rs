@@ -238,8 +238,7 @@ impl Machine {
             let class = found.owner.class.as_ref();
             let below = touched.contains(&found.owner.project)
                 || class.is_some_and(|class| reshaped.classes.contains(class));
-            // What only observed books nothing, whatever quotas there are.
-            if below && found.despite.is_none() {
+            if below {
                 refit(found, self.state.quotas(), &mut known, &mut moved);
             }
         }
@@ -259,6 +258,14 @@ fn refit(
     known: &mut KnownCharges,
     moved: &mut BTreeMap<LaneName, Edges>,
 ) {
+    if found.despite.is_some() {
+        // What is only observed books nothing, whatever quotas there are, but what it may still send under
+        // the terms before.
+        on_quotas(found, moved, Edges::free);
+        found.kept.retain(|part| !part.lane.is_quota() || quotas.def(&part.lane).is_some());
+        on_quotas(found, moved, Edges::book);
+        return;
+    }
     let account = quotas.account(found);
     let ways = found.plan.ways.iter();
     let charges: Vec<_> = ways.map(|way| known.on_way(quotas, &account, way)).collect();

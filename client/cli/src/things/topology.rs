@@ -227,3 +227,25 @@ pub(crate) fn drained_words(it: &Drained, dry_run: bool, style: Style) -> String
     }
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_loses_and_who_moves_are_counted_and_named() {
+        let reservation: tidegate_client::reservation::ReservationName =
+            "projects/lab/reservations/019ac3f0-0000-7000-8000-000000000001".parse().unwrap();
+        let [from, end, old_end] =
+            ["2026-11-25T18:00:00Z", "2026-11-25T20:00:00Z", "2026-11-25T19:00:00Z"]
+                .map(|it| it.parse().unwrap());
+        let moved = Move { reservation, session: None, from, end, old_end };
+        let losses = Losses { moves: vec![moved], move_count: 2, ..Losses::default() };
+        let lines = losses_words(&losses, false, Style::Plain);
+        assert_eq!(lines[0], "2 reservations would move:");
+        assert!(lines[1].contains("FROM") && lines[1].contains("OLD-END"), "{lines:?}");
+        assert!(lines[2].contains("019ac3f0-0000-7000-8000-000000000001"), "{lines:?}");
+        assert_eq!(lines[3], "  and 1 more; -o yaml has the first 1000");
+        assert_eq!(losses_words(&Losses::default(), true, Style::Plain), Vec::<String>::new());
+    }
+}

@@ -105,7 +105,13 @@ impl World {
             let told = if victim.session.is_some() { ", its holder is told" } else { "" };
             format!("  loses {name} at {lost} instead of {end}: {}{told}\n", victim.lane)
         });
-        lines.collect()
+        let moves = losses.moves.iter().map(|moved| {
+            let name = self.called(&moved.reservation.to_string());
+            let (from, end, old) =
+                (instant(moved.from), instant(moved.end), instant(moved.old_end));
+            format!("  moves {name} from {from} on, until {end} instead of {old}\n")
+        });
+        lines.chain(moves).collect()
     }
 
     /// A reservation and, while it books any, its lanes from now on.
