@@ -44,12 +44,12 @@ impl Machine {
             return self.change_observed(stamp, (found, reason), modify);
         }
         let decision = self.change(stamp, found, modify)?;
-        match &decision.answer {
-            Answer::Refusal(refusal) if self.limits.observe => {
-                self.change_despite(stamp, (found, refusal.reason), modify)
-            }
-            _ => Ok(decision),
+        if let Answer::Refusal(refusal) = &decision.answer
+            && self.limits.observe
+        {
+            return self.change_despite(stamp, (found, refusal.reason), modify);
         }
+        Ok(decision)
     }
 
     fn change(
