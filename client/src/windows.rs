@@ -2,11 +2,12 @@
 
 use std::num::NonZeroU16;
 
-use tidegate_policy::{BitRate, Endpoint, Name, ProjectId, Span, Timestamp};
+use tidegate_policy::{BitRate, ClassId, Endpoint, Name, Principal, ProjectId, Span, Timestamp};
 use tidegate_proto::v1;
 
 use crate::ask::{Along, Assurance, streams_to_wire};
 use crate::error::ClientError;
+use crate::policy::class;
 use crate::reservation::{Outcome, ReservationName, Timing, relays};
 use crate::wire;
 
@@ -43,8 +44,12 @@ pub struct Search {
     pub streams: Option<NonZeroU16>,
     /// The most steps of availability for each way, 1 to 1000; 0 means 100.
     pub steps_max: u16,
-    /// Who asks.
+    /// Whose quotas count.
     pub project: ProjectId,
+    /// The class of service that would be asked for: rates are those to ask for in it.
+    pub class: Option<ClassId>,
+    /// Who would ask.
+    pub principal: Option<Principal>,
 }
 
 impl Search {
@@ -61,6 +66,8 @@ impl Search {
             streams: None,
             steps_max: 0,
             project: ProjectId::default_project(),
+            class: None,
+            principal: None,
         }
     }
 
@@ -87,6 +94,8 @@ impl Search {
             start_time: self.start.map(wire::to_timestamp),
             end_time: Some(wire::to_timestamp(self.end)),
             steps_max: i32::from(self.steps_max),
+            class: self.class.as_ref().map(class::name).unwrap_or_default(),
+            principal: self.principal.as_ref().map(ToString::to_string).unwrap_or_default(),
         }
     }
 }

@@ -67,20 +67,26 @@ fn standing(fields: &mut Fields, message: &v1::CreateReservationRequest) -> Opti
 }
 
 fn owner(fields: &mut Fields, message: &v1::CreateReservationRequest) -> Option<Owner> {
-    let project = project(fields, "parent", &message.parent);
-    let class = match message.class.as_str() {
-        "" => Some(None),
-        name => fields.named::<Name>("class", "classes", name).map(|name| Some(ClassId(name))),
-    };
-    let principal = match message.principal.as_str() {
-        "" => Some(None),
-        name => fields.word::<Principal>("principal", name).map(Some),
-    };
+    let whose = whose(fields, [&message.parent, &message.class, &message.principal]);
     let labels = message.labels.clone();
     if let Some(why) = projects::label_fault(&labels) {
         fields.fault("labels", why);
     }
-    Some(Owner { project: project?, principal: principal?, class: class?, labels })
+    Some(Owner { labels, ..whose? })
+}
+
+/// Whose a request is, without labels.
+fn whose(fields: &mut Fields, [parent, class, principal]: [&str; 3]) -> Option<Owner> {
+    let project = project(fields, "parent", parent);
+    let class = match class {
+        "" => Some(None),
+        name => fields.named::<Name>("class", "classes", name).map(|name| Some(ClassId(name))),
+    };
+    let principal = match principal {
+        "" => Some(None),
+        name => fields.word::<Principal>("principal", name).map(Some),
+    };
+    Some(Owner { principal: principal?, class: class?, ..Owner::from(project?) })
 }
 
 /// What a request says of lanes, and whose it is, as far as an offer says that.
@@ -329,7 +335,7 @@ const STEPS_MAX: u32 = 1000;
 /// A question for times that would fit.
 pub(crate) fn windows(message: &v1::FindWindowsRequest) -> Checked<Query> {
     let mut fields = Fields::default();
-    let project = project(&mut fields, "parent", &message.parent);
+    let owner = whose(&mut fields, [&message.parent, &message.class, &message.principal]);
     let said = Said {
         sources: &message.sources,
         destination: &message.destination,
@@ -350,9 +356,9 @@ pub(crate) fn windows(message: &v1::FindWindowsRequest) -> Checked<Query> {
     let steps = steps.map(|steps| if steps == 0 { STEPS_DEFAULT } else { steps });
     let steps_max = steps.and_then(|steps| usize::try_from(steps).ok());
     let query = (|| {
-        let (project, ways, terms, start) = (project?, ways?, terms?, start?);
+        let (owner, ways, terms, start) = (owner?, ways?, terms?, start?);
         let (min, span, end, steps_max) = (min?, span?, end?, steps_max?);
-        Some(Query { project, ways, terms, min, span, start, end, steps_max })
+        Some(Query { owner, ways, terms, min, span, start, end, steps_max })
     })();
     fields.finish(query)
 }

@@ -6,7 +6,7 @@ use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use chrono::{DateTime, FixedOffset};
 use prost_types::Timestamp as WireTimestamp;
-use tidegate_policy::rules::Kind;
+use tidegate_policy::rules::{Kind, labels_as_value};
 use tidegate_proto::v1;
 
 const STATES: &[&str] = &["HELD", "CONFIRMED", "CLOSED"];
@@ -24,7 +24,7 @@ const REASONS: &[&str] = &[
 const ASSURANCES: &[&str] = &["FIRM", "SHARED"];
 
 /// Every field, as the comment of `ListReservationsRequest.filter` lists them.
-pub(super) const FIELDS: [(&str, Kind); 23] = [
+pub(super) const FIELDS: [(&str, Kind); 24] = [
     ("name", Kind::Text),
     ("state", Kind::Choice(STATES)),
     ("phase", Kind::Choice(PHASES)),
@@ -46,6 +46,7 @@ pub(super) const FIELDS: [(&str, Kind); 23] = [
     ("preemptible", Kind::Bool),
     ("class", Kind::Text),
     ("principal", Kind::Text),
+    ("labels", Kind::Labels),
     ("borrowed", Kind::Bool),
     ("observed_reason", Kind::Choice(OBSERVED)),
 ];
@@ -102,6 +103,7 @@ impl VariableResolver for Shown<'_> {
             "preemptible" => value(it.preemptible),
             "class" => text(&it.class),
             "principal" => text(&it.principal),
+            "labels" => Some(labels_as_value(&it.labels)),
             "borrowed" => value(it.borrowed),
             "observed_reason" => text(word(it.observed_reason().as_str_name(), "REASON_")),
             // What is not said is firm.

@@ -35,7 +35,7 @@ impl Filter {
         Condition::parse(text, &schema).map(Self)
     }
 
-    /// Whether it holds. Where its arithmetic overflows it does not.
+    /// Whether it holds. Where its arithmetic overflows, or a label is not there, it does not.
     pub(crate) fn holds(&self, reservation: &v1::Reservation) -> bool {
         matches!(self.0.holds(&Shown(reservation)), Ok(true))
     }

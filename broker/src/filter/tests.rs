@@ -23,6 +23,11 @@ fn reservation() -> v1::Reservation {
         path: 1,
         movable: true,
         priority: 3,
+        class: "classes/gold".into(),
+        principal: "ann@example.org".into(),
+        labels: [("team".into(), "vision".into())].into(),
+        borrowed: true,
+        observed_reason: v1::refusal::Reason::NoHeadroom.into(),
         ..v1::Reservation::default()
     }
 }
@@ -57,6 +62,11 @@ fn every_field_can_be_asked_for() {
         ("movable", "!movable"),
         ("priority >= 3 && close_reason != 'PREEMPTED'", "priority == 9"),
         ("!preemptible", "preemptible == true"),
+        ("class == 'classes/gold'", "class == ''"),
+        ("principal.endsWith('@example.org')", "principal == 'bob'"),
+        ("labels.team == 'vision'", "labels['team'] == 'speech'"),
+        ("'team' in labels && !has(labels.run)", "labels.run == '7' || labels['run'] != '7'"),
+        ("borrowed && observed_reason == 'NO_HEADROOM'", "observed_reason == ''"),
         ("true", "used_bytes * 9223372036854775807 > 0"),
     ];
     for (yes, no) in table {

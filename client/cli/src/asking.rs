@@ -188,12 +188,6 @@ impl Wanted {
             return Err(Mistake::new("a volume has no one rate to find a time for")
                 .hint("`tidegate explain --volume 40GB --by +2h ...` says what it would get"));
         }
-        if self.class.is_some() || self.principal.is_some() {
-            return Err(Mistake::new(
-                "when something fits is not told for a class or for somebody",
-            )
-            .hint("`tidegate explain` says what a request of theirs would be answered"));
-        }
         let now = clock::wall();
         let start = self.start(now);
         let end = self.by.or(self.until);

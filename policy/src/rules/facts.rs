@@ -222,7 +222,7 @@ impl<'v> Fact<'v> {
                 let texts = texts.iter().map(|it| boxed(CelString::from(&**it)));
                 Some(CowVal::owned(CelList::from(texts.collect::<Vec<_>>())))
             }
-            Self::Labels(labels) => Some(CowVal::owned(Labels(labels))),
+            Self::Labels(labels) => Some(as_value(labels)),
             Self::Time(time) => value(Value::Timestamp(time?)),
             Self::Span(span) => value(Value::Duration(span?)),
         }
@@ -240,6 +240,12 @@ fn instant<'v>(time: Timestamp) -> Fact<'v> {
 fn value<'b>(value: Value) -> Option<CowVal<'b, 'b>> {
     let value: Box<dyn Val> = value.try_into().ok()?;
     Some(CowVal::Owned(value))
+}
+
+/// Labels as conditions hold them, for whoever evaluates one.
+#[must_use]
+pub fn as_value(labels: &BTreeMap<String, String>) -> CowVal<'_, '_> {
+    CowVal::owned(Labels(labels))
 }
 
 /// Labels where they stand: no copy, and no order of hashes.

@@ -14,7 +14,7 @@ mod schema;
 
 pub use book::{DENIALS_MAX, Denial, FAULTS_MAX, Rulebook, Verdict};
 pub use condition::{Condition, Cost, Failure};
-pub use facts::{Facts, SCHEMA, SOURCES_MAX, ShapeKind};
+pub use facts::{Facts, SCHEMA, SOURCES_MAX, ShapeKind, as_value as labels_as_value};
 pub use schema::{Extra, Kind, Schema};
 
 #[cfg(test)]

@@ -202,9 +202,14 @@ impl Machine {
         self.state.ends.remove(&before.ends(self.limits.lease));
         self.state.ends.insert(after.ends(self.limits.lease));
         self.rebook(&before, &after)?;
-        if before.despite.is_none() && after.despite.is_some() {
-            self.state.count_one(&after.owner, false);
-            self.recent.count(|counts| &mut counts.observed);
+        match (before.despite, after.despite) {
+            (None, Some(_)) => {
+                self.state.count_one(&after.owner, false);
+                self.recent.count(|counts| &mut counts.observed);
+            }
+            // Brokers of before did not say it of changes, and booked them.
+            (Some(_), None) => self.state.count_one(&after.owner, true),
+            (None, None) | (Some(_), Some(_)) => {}
         }
         self.state.reservations.insert(after.id, after);
         // Exactly these terms are promised now, and nothing moves any more.

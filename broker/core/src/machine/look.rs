@@ -1,24 +1,26 @@
 //! Looks without deciding: when a rate would fit, how much is free when, and why a request would
 //! be answered as it would.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use tidegate_policy::{BitRate, Interval, Overcommit, ProjectId, ReservationId, Span, Timestamp};
+use tidegate_policy::{BitRate, Interval, Overcommit, ReservationId, Span, Timestamp};
 
 use super::sight::{Sight, Way};
-use super::wanted::{QUERY, Wanted};
+use super::wanted::{QUERY, Wanted, Wish};
 use super::{Answer, Machine, Stamp};
-use crate::command::{Ask, Ways};
+use crate::command::{Ask, Shape, Ways};
 use crate::event::Route;
-use crate::fault::Fault;
+use crate::fault::{Fault, FieldFault};
 use crate::lane::{Lane, LaneName, LaneNeed, Terms};
 use crate::owner::Owner;
+use crate::promise::Standing;
 
 /// When something would fit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Query {
-    /// Whose quotas count.
-    pub project: ProjectId,
+    /// Whose quotas count, and of which class it would be: rates are those to ask for in it.
+    pub owner: Owner,
     /// Which ways it may take.
     pub ways: Ways,
     /// What the bookings of a rate depend on besides the lanes.
@@ -139,10 +141,10 @@ impl Machine {
         let asked = (query.min, BitRate::MAX, query.span, query.start, query.end);
         let wanted = self.flexible(now, asked, &QUERY, &mut faults);
         let wanted = wanted.filter(|_| faults.is_empty()).ok_or(Fault::Invalid(faults))?;
-        self.known_project(&query.project)?;
-        let owner = Owner::from(query.project.clone());
-        let account = owner.account(Overcommit::NONE, false);
-        let ways = self.ways(&account, &query.ways, query.terms)?;
+        self.known_project(&query.owner.project)?;
+        let (ask, ratio) = self.asked_in_class(query)?;
+        let wanted = Wanted { min: ratio.floor(wanted.min), ..wanted };
+        let ways = self.ways_asked(&ask, &Wish::Steady(wanted))?;
         let sight = Sight::of(self).opened(&ways);
         let mut windows: Vec<Window> = Vec::new();
         // Each by itself: what is best for all of them is only one.
@@ -150,18 +152,42 @@ impl Machine {
             windows.extend(sight.place(way, &wanted).map(|placed| Window {
                 route: placed.way.route.clone(),
                 over: placed.over,
-                rate: placed.rate,
+                rate: ratio.ceiling(placed.rate),
             }));
         }
         windows.sort_by_key(|window| window.over.start());
         let over = Interval::new(wanted.first, query.end);
         let availability = ways.iter().take(WAYS_MAX).filter_map(|way| {
-            let mut steps = sight.steps(way, over?);
+            let steps = sight.steps(way, over?);
+            let mut steps = steps.map(|(instant, rate)| (instant, ratio.ceiling(rate)));
             let told: Vec<_> = steps.by_ref().take(query.steps_max).collect();
             let until = steps.next().map_or(query.end, |(instant, _)| instant);
             Some(Availability { route: way.route.clone(), steps: told, until })
         });
         Ok(Windows { windows, availability: availability.collect() })
+    }
+
+    /// A question as the request that it is about, and how much of a rate its class promises.
+    fn asked_in_class(&self, query: &Query) -> Result<(Ask, Overcommit), Fault> {
+        let Query { min, span, start, end, .. } = *query;
+        let ask = Ask {
+            owner: query.owner.clone(),
+            ways: query.ways.clone(),
+            shape: Shape::Flexible { min, max: BitRate::MAX, span, start, end },
+            terms: query.terms,
+            hold_for: None,
+            session: None,
+            hold_best_offer: false,
+            movable: false,
+            standing: Standing::default(),
+        };
+        let refused = |_| {
+            let why = format!("projects/{} may not use it", query.owner.project);
+            Fault::Invalid(vec![FieldFault::new("class", why)])
+        };
+        let ask = self.in_class(Cow::Owned(ask))?.map_err(refused)?.into_owned();
+        let ratio = ask.standing.ratio;
+        Ok((ask, ratio))
     }
 
     /// What a request would be answered at `now`, and why.

@@ -19,6 +19,10 @@ pub(super) async fn run(desk: &Desk, typed: &When) -> anyhow::Result<Exit> {
     search.start = start;
     search.streams = wanted.streams()?;
     search.steps_max = typed.steps;
+    (search.class, search.principal) = (wanted.class.clone(), wanted.principal.clone());
+    if let Some(project) = &wanted.project {
+        search.project = project.clone();
+    }
     if wanted.shared {
         search.assurance = Assurance::Shared;
     }

@@ -49,8 +49,8 @@ impl World {
         let Shape::Flexible { min, span, start, end, .. } = ask.shape else {
             panic!("write RATE SPAN in FROM..TO");
         };
-        let (project, ways, terms) = (ask.owner.project, ask.ways, ask.terms);
-        let query = Query { project, ways, terms, min, span, start, end, steps_max: 100 };
+        let (owner, ways, terms) = (ask.owner, ask.ways, ask.terms);
+        let query = Query { owner, ways, terms, min, span, start, end, steps_max: 100 };
         let windows = match self.machine.windows(self.now, &query) {
             Ok(windows) => windows,
             Err(fault) => return format!("fault: {}\n", self.tame(&fault.to_string())),
