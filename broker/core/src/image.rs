@@ -194,8 +194,7 @@ impl Machine {
         let mut machine = Self::with_ledger(limits, state);
         machine.refit(clock)?;
         machine.charge_all();
-        let unread = |faults| corrupt(format!("its rules are faulty: {faults:?}"));
-        machine.read_again().map_err(unread)?;
+        machine.read_again();
         Ok(machine)
     }
 }
@@ -312,6 +311,20 @@ mod tests {
 
     fn empty() -> Image {
         Machine::new(Limits::default()).into_image()
+    }
+
+    #[test]
+    fn a_rule_that_only_a_version_of_before_can_read_stops_nothing() {
+        let rule = tidegate_policy::Rule {
+            id: tidegate_policy::RuleId("old".parse().unwrap()),
+            when: "request.colour == 'red'".into(),
+            then: tidegate_policy::Effect::Priority(3),
+            shadow: false,
+            comment: String::new(),
+        };
+        let image = Image { rules: vec![rule], ..empty() };
+        let machine = Machine::from_image(Limits::default(), image.clone()).unwrap();
+        assert_eq!(machine.into_image(), image);
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub struct Rulebook(Arc<Vec<Entry>>);
 struct Entry {
     rule: Rule,
     lead: Lead,
-    condition: Condition,
+    /// What is wrong with it, if a version of before took what this one does not.
+    condition: Result<Condition, Failure>,
 }
 
 /// What all rules together say about a request. Where several say something, all of it is here.
@@ -97,7 +98,8 @@ impl Rulebook {
                     Ok(condition) => {
                         cost = cost.saturating_add(condition.cost().of(ENTRIES_MAX));
                         let (id, lead) = (rule.id.clone(), Lead::of(&condition));
-                        entries.insert(id, Entry { rule: rule.clone(), lead, condition });
+                        let entry = Entry { rule: rule.clone(), lead, condition: Ok(condition) };
+                        entries.insert(id, entry);
                     }
                     Err(why) => faults.push(RuleFault::new(&rule.id, "when", why)),
                 }
@@ -122,6 +124,19 @@ impl Rulebook {
         }
     }
 
+    /// Reads rules that were checked when they were put in, by this version or by one of before. What this
+    /// one cannot read fails whenever it is asked: nobody passes by it, and nothing stops for it.
+    #[must_use]
+    pub fn of_standing(rules: &[Rule]) -> Self {
+        let entries = rules.iter().map(|rule| {
+            let condition = Condition::parse(&rule.when, &SCHEMA).map_err(Failure::Unread);
+            let lead = condition.as_ref().map_or_else(|_| Lead::unread(), Lead::of);
+            (rule.id.clone(), Entry { rule: rule.clone(), lead, condition })
+        });
+        let entries: BTreeMap<RuleId, Entry> = entries.collect();
+        Self(Arc::new(entries.into_values().collect()))
+    }
+
     /// The rules, in the order of their names.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.0.iter().map(|it| &it.rule)
@@ -134,7 +149,11 @@ impl Rulebook {
         let view = View::new(facts);
         let context = LazyCell::new(|| condition::context(&view));
         for Entry { rule, lead, condition } in self.0.iter() {
-            let holds = lead.holds(&view).map_or_else(|| condition.holds_in(&context), Ok);
+            let holds = match (lead.holds(&view), condition) {
+                (Some(holds), _) => Ok(holds),
+                (None, Ok(condition)) => condition.holds_in(&context),
+                (None, Err(failure)) => Err(failure.clone()),
+            };
             match holds {
                 Ok(false) => {}
                 Ok(true) | Err(_) if rule.shadow => verdict.shadow.push(rule.id.clone()),

@@ -59,6 +59,9 @@ pub enum Failure {
     /// A field has a value beyond what a condition can hold.
     #[error("a number of `{0}` is past 9223372036854775807")]
     TooLarge(String),
+    /// A version of before could read it.
+    #[error("this version cannot read it: {0}; write it anew")]
+    Unread(String),
     /// What no condition that was checked comes to.
     #[error("it cannot be evaluated: {0}")]
     Other(String),

@@ -58,6 +58,11 @@ impl Lead {
         lead
     }
 
+    /// That of a condition that cannot be read.
+    pub(super) fn unread() -> Self {
+        Self { tests: Vec::new(), more: true }
+    }
+
     /// Takes a part behind those that were read, unless one of them was too much.
     fn read(&mut self, part: &IdedExpr) {
         if self.more {

@@ -180,7 +180,7 @@ impl Machine {
                 (None, _) => None,
             };
         }
-        self.read_again().map_err(|faults| faulty(format!("{faults:?}")))?;
+        self.read_again();
         let rules = &self.state.rules;
         self.recent.forget_rules(|id| rules.contains_key(id));
         let reshaped = Reshaped::by(changes);

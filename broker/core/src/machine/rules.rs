@@ -184,13 +184,9 @@ impl Machine {
         })
     }
 
-    /// Reads all rules that stand anew.
-    ///
-    /// # Errors
-    /// What is wrong with them.
-    pub(crate) fn read_again(&mut self) -> Result<(), Vec<RuleFault>> {
-        self.rulebook = Self::read(&self.state.rules)?;
-        Ok(())
+    /// Reads all rules that stand anew. They were checked before they were put in.
+    pub(crate) fn read_again(&mut self) {
+        self.rulebook = Rulebook::of_standing(&self.rules().cloned().collect::<Vec<_>>());
     }
 
     /// Reads rules.

@@ -202,3 +202,20 @@ fn what_rules_cost() {
         println!("{} characters, {good}: {:?}", text.len(), begin.elapsed());
     }
 }
+
+#[test]
+fn nobody_passes_by_a_rule_that_only_a_version_of_before_can_read() {
+    let old = rule("old", "request.colour == 'red'", cap("1Gbit"));
+    let rules = [shadow(rule("seen", "request.colour == 'red'", deny("no"))), old];
+    assert_eq!(faults(&rules).len(), 2);
+    let world = World::new();
+    let verdict = Rulebook::of_standing(&rules).judge(&world.facts());
+    assert_eq!((ids(&verdict.hits), ids(&verdict.shadow)), (vec!["old"], vec!["seen"]));
+    let [denial] = verdict.deny.as_slice() else { panic!("{verdict:?}") };
+    assert!(denial.message.contains("this version cannot read it"), "{denial:?}");
+    assert!(denial.message.contains("there is no field `request.colour`"), "{denial:?}");
+
+    let good = [rule("a", "request.held", deny("no")), rule("b", "true", cap("2Gbit"))];
+    let judged = Rulebook::of_standing(&good).judge(&world.facts());
+    assert_eq!(judged, Rulebook::compile(&good).unwrap().judge(&world.facts()));
+}
