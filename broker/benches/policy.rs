@@ -1,5 +1,5 @@
 //! What policy costs: an admission under five levels of quotas and ten rules beside one under none, and a
-//! change of a quota above a hundred thousand live reservations.
+//! change of a quota above a hundred thousand live reservations, and what hours of the week take.
 //!
 //! `cargo bench -p tidegate-broker --bench policy` prints one line of JSON per figure. The two
 //! contenders take turns in one run on the same network, each with as many reservations before it;
@@ -43,10 +43,12 @@ struct Scale {
     rounds: usize,
     /// Live reservations under the quota that changes.
     live: usize,
+    /// Projects with hours of the week.
+    with_hours: usize,
 }
 
-const WHOLE: Scale = Scale { admissions: 2_000, rounds: 15, live: 100_000 };
-const QUICK: Scale = Scale { admissions: 200, rounds: 5, live: 10_000 };
+const WHOLE: Scale = Scale { admissions: 2_000, rounds: 15, live: 100_000, with_hours: 5_000 };
+const QUICK: Scale = Scale { admissions: 200, rounds: 5, live: 10_000, with_hours: 1_000 };
 
 fn main() {
     // Cargo says `--bench` as well.
@@ -55,6 +57,7 @@ fn main() {
     row("host", "load average at the start", &load_average(), None);
     admissions(scale);
     change(scale);
+    hours(scale);
     row("host", "load average at the end", &load_average(), None);
 }
 
@@ -83,12 +86,14 @@ fn is_busy() -> bool {
 struct World {
     machine: Machine,
     serial: u128,
+    now: Timestamp,
 }
 
 impl World {
     fn new() -> Self {
         let limits = Limits { reservations_max: usize::MAX, ..Limits::default() };
-        let mut world = Self { machine: Machine::new(limits), serial: 0 };
+        let now = Timestamp::from_ms(NOW_MS).unwrap();
+        let mut world = Self { machine: Machine::new(limits), serial: 0, now };
         world.ask(Command::ApplyTopology { spec: chain().into(), accept_losses: false });
         world
     }
@@ -96,10 +101,10 @@ impl World {
     /// Asks and follows: how long it took.
     fn ask(&mut self, command: Command) -> (Answer, Duration) {
         self.serial += 1;
-        let bits = u128::try_from(NOW_MS).unwrap() << 80 | 7 << 76 | 2 << 62;
+        let bits = u128::try_from(self.now.as_ms()).unwrap() << 80 | 7 << 76 | 2 << 62;
         let mark =
             RequestMark { id: RequestId::from_u128(bits | self.serial), fingerprint: [0; 32] };
-        let stamp = Stamp { now: Timestamp::from_ms(NOW_MS).unwrap(), fresh: self.serial };
+        let stamp = Stamp { now: self.now, fresh: self.serial };
         let request = Request { mark, command };
         let begun = Instant::now();
         let decision = self.machine.decide(stamp, &request).unwrap();
@@ -111,7 +116,7 @@ impl World {
 
     /// One more of a project, a second somewhere in the next days.
     fn admit(&mut self, project: &ProjectId) -> Duration {
-        let start = NOW_MS + i64::try_from(self.serial * 7919 % 200_000).unwrap() * 1000;
+        let start = self.now.as_ms() + i64::try_from(self.serial * 7919 % 200_000).unwrap() * 1000;
         let ask = Ask {
             owner: project.clone().into(),
             ways: Ways::Between {
@@ -192,6 +197,34 @@ fn change(scale: Scale) {
         let goal = (CHANGE_MS, took <= CHANGE_MS);
         row("change", &format!("a quota is {what}, ms"), &took.to_string(), Some(goal));
     }
+}
+
+/// What it takes that many projects have hours of the week, each in the calendar of its zone.
+fn hours(scale: Scale) {
+    let mut world = World::new();
+    let projects: Vec<Project> = (0..scale.with_hours).map(of_hours).collect();
+    let took = world.put(projects).as_millis();
+    row("hours", "projects", &scale.with_hours.to_string(), None);
+    row("hours", "all of them are put in, ms", &took.to_string(), None);
+    let mut one = of_hours(0);
+    one.quota.rate = BitRate::from_bps(3_000_000_000);
+    let took = world.put(vec![one]).as_millis();
+    let goal = (CHANGE_MS, took <= CHANGE_MS);
+    row("hours", "one of them is changed, ms", &took.to_string(), Some(goal));
+    world.now = world.now.plus(Span::from_secs(24 * 3600));
+    let took = world.admit(&of_hours(1).id).as_millis();
+    row("hours", "the first request of a day, ms", &took.to_string(), None);
+}
+
+fn of_hours(number: usize) -> Project {
+    let hours = "mon-fri 08:00-18:00".parse().unwrap();
+    let quota = Quota {
+        rate: BitRate::from_bps(8_000_000_000),
+        weekly: vec![(hours, BitRate::from_bps(2_000_000_000).unwrap())],
+        zone: "Europe/Zurich".parse().unwrap(),
+        ..Quota::default()
+    };
+    Project { quota, ..Project::new(ProjectId(name(&format!("hours-{number}")))) }
 }
 
 fn name(text: &str) -> Name {

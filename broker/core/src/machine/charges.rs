@@ -227,9 +227,11 @@ impl LedgerState {
         self.quotas().fresh(name, &self.lanes)
     }
 
-    /// Lets every quota be as large as it is set, and every share have the windows of its lane.
-    pub(super) fn resize_quotas(&mut self) -> Result<(), Corrupt> {
-        self.resize(|_| true)
+    /// Lets every share be as large as it is set, with the windows of its lane, and the rates of these
+    /// projects: those of others are as they were. To look hours up for a year takes its time.
+    pub(super) fn resize_quotas(&mut self, changed: &BTreeSet<&ProjectId>) -> Result<(), Corrupt> {
+        let changed: BTreeSet<LaneName> = changed.iter().map(|id| LaneName::quota(id)).collect();
+        self.resize(|name| !is_rate(name) || changed.contains(name))
     }
 
     /// Lets those quotas be as large as they are set that are not the same at all times.

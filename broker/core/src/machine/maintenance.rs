@@ -124,7 +124,7 @@ impl Machine {
             let open = lane.open_window(id, window);
             open.map_err(|_| corrupt(format!("{name} overflows")))?;
         }
-        self.state.resize_quotas()?;
+        self.state.resize_quotas(&BTreeSet::new())?;
         self.state.maintenance_ends.insert((made.over.end(), id));
         match self.state.maintenances.insert(id, made.clone()) {
             None => Ok(()),
@@ -149,7 +149,7 @@ impl Machine {
                 close.map_err(|_| corrupt(format!("{name} overflows")))?;
             }
         }
-        self.state.resize_quotas()?;
+        self.state.resize_quotas(&BTreeSet::new())?;
         self.state.maintenance_ends.remove(&(end, id));
         self.state.past.insert((at, Past::Maintenance(id)));
         Ok(())
@@ -199,7 +199,7 @@ impl Machine {
         for (name, lane) in &mut self.state.lanes {
             lane.refresh().map_err(|_| corrupt(format!("{name} overflows")))?;
         }
-        self.state.resize_quotas()?;
+        self.state.resize_quotas(&BTreeSet::new())?;
         for resource in self.state.drained.clone() {
             self.mark_drained(&resource);
         }

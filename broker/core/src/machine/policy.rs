@@ -189,7 +189,8 @@ impl Machine {
         self.lending = trees(&self.state.projects);
         self.accounts.clear();
         self.state.policy_version = version;
-        self.fit_quotas(&reshaped, &touched)?;
+        let changed = changes.projects.iter().filter_map(|it| Some(&it.latest()?.id)).collect();
+        self.fit_quotas(&changed, &reshaped, &touched)?;
         self.renumber();
         let outcome =
             Outcome::Policy { version, changes: changes.clone(), overuses: overuses.to_vec() };
@@ -200,13 +201,14 @@ impl Machine {
     /// Books what stands on the quotas that there are now, and on no others.
     fn fit_quotas(
         &mut self,
+        changed: &BTreeSet<&ProjectId>,
         reshaped: &Reshaped<'_>,
         touched: &BTreeSet<ProjectId>,
     ) -> Result<(), Corrupt> {
         for name in rate_lanes(&self.state.projects) {
             self.state.lanes.entry(name).or_default();
         }
-        self.state.resize_quotas()?;
+        self.state.resize_quotas(changed)?;
         if !touched.is_empty() || !reshaped.classes.is_empty() {
             // Out of the way while their lanes change.
             let mut reservations = std::mem::take(&mut self.state.reservations);
