@@ -191,6 +191,8 @@ impl Machine {
             state.put_maintenance(maintenance)?;
         }
         (state.live_of, state.live_by) = state.count_live();
+        let projects = state.projects.clone();
+        state.resize_quotas(&projects.iter().map(|project| &project.id).collect())?;
         let mut machine = Self::with_ledger(limits, state);
         machine.refit(clock)?;
         machine.charge_all();

@@ -128,3 +128,7 @@ pub(super) fn topology(from: Option<&v1::Topology>) -> Result<(TopologySpec, u64
     let version = u64::try_from(from.version).map_err(|_| bad("version", "it is negative"))?;
     Ok((spec, version))
 }
+
+#[cfg(test)]
+#[path = "network_tests.rs"]
+pub(super) mod tests;

@@ -229,7 +229,7 @@ impl LedgerState {
 
     /// Lets every share be as large as it is set, with the windows of its lane, and the rates of these
     /// projects: those of others are as they were. To look hours up for a year takes its time.
-    pub(super) fn resize_quotas(&mut self, changed: &BTreeSet<&ProjectId>) -> Result<(), Corrupt> {
+    pub(crate) fn resize_quotas(&mut self, changed: &BTreeSet<&ProjectId>) -> Result<(), Corrupt> {
         let changed: BTreeSet<LaneName> = changed.iter().map(|id| LaneName::quota(id)).collect();
         self.resize(|name| !is_rate(name) || changed.contains(name))
     }

@@ -10,7 +10,7 @@ use super::due::Past;
 use super::{Answer, Decision, Machine, Stamp};
 use crate::event::{Change, Corrupt, Event};
 use crate::fault::{Fault, FieldFault};
-use crate::lane::LaneName;
+use crate::lane::{Lane, LaneName};
 use crate::losses::Losses;
 use crate::maintenance::{Maintenance, MaintenanceAsk, WHOLE_PPM, Window};
 
@@ -183,7 +183,9 @@ impl Machine {
         for id in gone {
             self.maintenance_ended(id, at)?;
         }
-        for lane in self.state.lanes.values_mut() {
+        // Quotas follow the lanes that they are shares of.
+        let network = |(name, _): &(&LaneName, &mut Lane)| !name.is_quota();
+        for (_, lane) in self.state.lanes.iter_mut().filter(network) {
             lane.forget_windows();
             lane.set_drained(false);
         }
@@ -196,7 +198,7 @@ impl Machine {
                 }
             }
         }
-        for (name, lane) in &mut self.state.lanes {
+        for (name, lane) in self.state.lanes.iter_mut().filter(network) {
             lane.refresh().map_err(|_| corrupt(format!("{name} overflows")))?;
         }
         self.state.resize_quotas(&BTreeSet::new())?;
