@@ -297,17 +297,7 @@ fn standing(t: &mut Table) {
         t.fine("priority", Put::Number(priority));
     }
     t.fine("preemptible", Put::Flag(true));
-    for wrong in ["x", "classes/", "classes/a b", "classes/-", "projects/gold", "\u{7}"] {
-        t.bad("class", text(wrong));
-    }
-    t.says("class", text("classes/iron"), Code::NotFound);
-    t.fine("class", text("classes/bronze"));
-    t.too_large("class");
-    for wrong in ["a b", "ä", "\u{0}", "a/b", &"a".repeat(129)] {
-        t.bad("principal", text(wrong));
-    }
-    t.fine("principal", text("ann+test@example.org"));
-    t.too_large("principal");
+    whose(t);
     let labels = |key: &str, value: &str| Put::Map(vec![(key.to_owned(), value.to_owned())]);
     let many = Put::Map((0..33).map(|it| (format!("k{it}"), "v".to_owned())).collect());
     let long = "x".repeat(64);
@@ -351,6 +341,21 @@ fn offers(t: &mut Table, world: &World) {
     t.all_bad(&cut, &["sources", "offer_token"]);
 }
 
+/// Of which class a request would be, and who asks.
+fn whose(t: &mut Table) {
+    for wrong in ["x", "classes/", "classes/a b", "classes/-", "projects/gold", "\u{7}"] {
+        t.bad("class", text(wrong));
+    }
+    t.says("class", text("classes/iron"), Code::NotFound);
+    t.fine("class", text("classes/bronze"));
+    t.too_large("class");
+    for wrong in ["a b", "ä", "\u{0}", "a/b", &"a".repeat(129)] {
+        t.bad("principal", text(wrong));
+    }
+    t.fine("principal", text("ann+test@example.org"));
+    t.too_large("principal");
+}
+
 fn windows(world: &World) -> Table {
     let mut t = Table::of(WINDOWS);
     let now_s = world.now_s;
@@ -378,6 +383,7 @@ fn windows(world: &World) -> Table {
     for steps in [0, 1, 1000] {
         t.fine("steps_max", Put::Number(steps));
     }
+    whose(&mut t);
     let told_by_the_ledger = [
         ("start_time.seconds", Put::Number(now_s - 60)),
         ("end_time.seconds", Put::Number(now_s - 90)),
