@@ -243,7 +243,7 @@ mod tests {
         let losses = Losses { moves: vec![moved], move_count: 2, ..Losses::default() };
         let lines = losses_words(&losses, false, Style::Plain);
         assert_eq!(lines[0], "2 reservations would move:");
-        assert!(lines[1].contains("FROM") && lines[1].contains("OLD-END"), "{lines:?}");
+        assert!(lines[1].contains("FROM") && lines[1].contains("OLD END"), "{lines:?}");
         assert!(lines[2].contains("019ac3f0-0000-7000-8000-000000000001"), "{lines:?}");
         assert_eq!(lines[3], "  and 1 more; -o yaml has the first 1000");
         assert_eq!(losses_words(&Losses::default(), true, Style::Plain), Vec::<String>::new());
