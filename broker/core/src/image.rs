@@ -48,8 +48,8 @@ pub struct Image {
     /// How often the policy was changed so far.
     pub policy_version: u64,
     /// What was promised of budgets in periods that are not over, and is shown by no reservation any
-    /// more: whose, of which kind of period and its start, how much in bits per second times
-    /// milliseconds, and the end of the period.
+    /// more: whose, of which kind of period, the period, and how much in bits per second times
+    /// milliseconds.
     pub spent: Vec<((Whose, Period, Interval), u128)>,
 }
 

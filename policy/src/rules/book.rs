@@ -28,9 +28,15 @@ pub struct Rulebook(Arc<Vec<Entry>>);
 #[derive(Debug)]
 struct Entry {
     rule: Rule,
-    lead: Lead,
-    /// What is wrong with it, if a version of before took what this one does not.
-    condition: Result<Condition, Failure>,
+    /// Or what is wrong with it, if a version of before took what this one does not.
+    condition: Result<(Lead, Condition), Failure>,
+}
+
+impl Entry {
+    fn of(rule: &Rule, condition: Result<Condition, Failure>) -> Self {
+        let condition = condition.map(|condition| (Lead::of(&condition), condition));
+        Self { rule: rule.clone(), condition }
+    }
 }
 
 /// What all rules together say about a request. Where several say something, all of it is here.
@@ -97,9 +103,7 @@ impl Rulebook {
                 match Condition::parse(&rule.when, &SCHEMA) {
                     Ok(condition) => {
                         cost = cost.saturating_add(condition.cost().of(ENTRIES_MAX));
-                        let (id, lead) = (rule.id.clone(), Lead::of(&condition));
-                        let entry = Entry { rule: rule.clone(), lead, condition: Ok(condition) };
-                        entries.insert(id, entry);
+                        entries.insert(rule.id.clone(), Entry::of(rule, Ok(condition)));
                     }
                     Err(why) => faults.push(RuleFault::new(&rule.id, "when", why)),
                 }
@@ -130,8 +134,7 @@ impl Rulebook {
     pub fn of_standing(rules: &[Rule]) -> Self {
         let entries = rules.iter().map(|rule| {
             let condition = Condition::parse(&rule.when, &SCHEMA).map_err(Failure::Unread);
-            let lead = condition.as_ref().map_or_else(|_| Lead::unread(), Lead::of);
-            (rule.id.clone(), Entry { rule: rule.clone(), lead, condition })
+            (rule.id.clone(), Entry::of(rule, condition))
         });
         let entries: BTreeMap<RuleId, Entry> = entries.collect();
         Self(Arc::new(entries.into_values().collect()))
@@ -148,11 +151,12 @@ impl Rulebook {
         let mut verdict = Verdict::default();
         let view = View::new(facts);
         let context = LazyCell::new(|| condition::context(&view));
-        for Entry { rule, lead, condition } in self.0.iter() {
-            let holds = match (lead.holds(&view), condition) {
-                (Some(holds), _) => Ok(holds),
-                (None, Ok(condition)) => condition.holds_in(&context),
-                (None, Err(failure)) => Err(failure.clone()),
+        for Entry { rule, condition } in self.0.iter() {
+            let holds = match condition {
+                Ok((lead, condition)) => {
+                    lead.holds(&view).map_or_else(|| condition.holds_in(&context), Ok)
+                }
+                Err(failure) => Err(failure.clone()),
             };
             match holds {
                 Ok(false) => {}

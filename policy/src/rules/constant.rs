@@ -84,7 +84,7 @@ pub(super) fn one_of(part: &IdedExpr, words: &[&str]) -> Checked {
 }
 
 /// The text that is written out here.
-fn said(part: &IdedExpr) -> Option<&str> {
+pub(super) fn said(part: &IdedExpr) -> Option<&str> {
     match inner(part) {
         Expr::Literal(LiteralValue::String(said)) => Some(said.inner()),
         _ => None,

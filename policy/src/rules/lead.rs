@@ -12,6 +12,7 @@ use cel::{Context, Value};
 
 use super::check::names;
 use super::condition::{Condition, ENV, inner};
+use super::constant;
 use super::facts::{Fact, Look, View, look};
 
 /// The tests that a condition begins with.
@@ -56,11 +57,6 @@ impl Lead {
         let mut lead = Self::default();
         lead.read(condition.expression());
         lead
-    }
-
-    /// That of a condition that cannot be read.
-    pub(super) fn unread() -> Self {
-        Self { tests: Vec::new(), more: true }
     }
 
     /// Takes a part behind those that were read, unless one of them was too much.
@@ -188,12 +184,8 @@ fn field(part: &IdedExpr) -> Option<Look> {
     look(&names.join("."))
 }
 
-/// The text that is written out here.
 fn text(part: &IdedExpr) -> Option<String> {
-    match inner(part) {
-        Expr::Literal(LiteralValue::String(said)) => Some(said.inner().to_owned()),
-        _ => None,
-    }
+    constant::said(part).map(str::to_owned)
 }
 
 /// The whole number, the instant or the length of time that is written out here.

@@ -22,7 +22,6 @@ type LiveOf = BTreeMap<ProjectId, usize>;
 type LiveBy = BTreeMap<(ProjectId, Principal), usize>;
 
 /// What is used of quotas.
-#[derive(Default)]
 struct Uses<'a> {
     /// On each lane that a quota is.
     lanes: BTreeMap<LaneName, Cow<'a, Timeline>>,
@@ -101,15 +100,18 @@ impl Machine {
         let above = below.flat_map(|project| after.projects.lineage(&project.id));
         looked.projects.extend(above.map(|project| &project.id));
         let same = touched.is_empty() && reshaped.classes.is_empty();
-        let mut uses = match same {
-            true => self.uses(&looked),
-            false => Uses { lanes: self.used_under(now, after, &looked), ..self.uses(&looked) },
+        let lanes = match same {
+            true => self.used_now(&looked),
+            false => self.used_under(now, after, &looked),
         };
-        if reshaped.moves {
+        let (live_of, live_by) = if reshaped.moves {
             let live = self.state.reservations.values().filter(|found| found.is_counted());
             let (live_of, live_by) = counted(after.projects, live.map(|found| &found.owner));
-            (uses.live_of, uses.live_by) = (Cow::Owned(live_of), Cow::Owned(live_by));
-        }
+            (Cow::Owned(live_of), Cow::Owned(live_by))
+        } else {
+            (Cow::Borrowed(&self.state.live_of), Cow::Borrowed(&self.state.live_by))
+        };
+        let uses = Uses { lanes, live_of, live_by };
         let lanes =
             uses.lanes.iter().filter_map(|(name, load)| self.over_lane(now, after, name, load));
         let counts = looked.projects.iter().filter_map(|id| after.projects.get(id));
@@ -118,19 +120,13 @@ impl Machine {
         lanes.chain(counts).chain(budgets).take(OVERUSES_MAX).collect()
     }
 
-    /// What is used of quotas as they stand.
-    fn uses(&self, looked: &Looked<'_>) -> Uses<'_> {
+    /// What is used of lanes that quotas are, as they stand.
+    fn used_now(&self, looked: &Looked<'_>) -> BTreeMap<LaneName, Cow<'_, Timeline>> {
         let lanes = self.state.lanes.iter().filter(|(name, _)| {
             let quota = name.as_quota();
             quota.is_some_and(|quota| looked.at(quota))
         });
-        Uses {
-            lanes: lanes
-                .map(|(name, lane)| (name.clone(), Cow::Borrowed(&lane.timeline)))
-                .collect(),
-            live_of: Cow::Borrowed(&self.state.live_of),
-            live_by: Cow::Borrowed(&self.state.live_by),
-        }
+        lanes.map(|(name, lane)| (name.clone(), Cow::Borrowed(&lane.timeline))).collect()
     }
 
     /// What would be used of lanes that quotas are, as they would stand.
