@@ -4,13 +4,14 @@ use std::error::Error;
 use std::path::PathBuf;
 
 /// What clients see.
-const WIRE: [&str; 7] = [
+const WIRE: [&str; 8] = [
     "tidegate/v1/annotations.proto",
     "tidegate/v1/quota.proto",
     "tidegate/v1/reservation.proto",
     "tidegate/v1/session.proto",
     "tidegate/v1/topology.proto",
     "tidegate/v1/policy.proto",
+    "tidegate/v1/report.proto",
     "tidegate/v1/admin.proto",
 ];
 /// What only the broker reads again.
