@@ -29,6 +29,7 @@ mod serve;
 mod status;
 mod view;
 mod watch;
+mod web;
 mod writer;
 
 pub use broker::{Broker, RunError, StartError};
