@@ -214,7 +214,11 @@ impl Book {
     }
 
     /// Takes the first away and adds the second.
-    fn differ(&mut self, (less, more): (Option<&Reservation>, Option<&Reservation>), over: Interval) {
+    fn differ(
+        &mut self,
+        (less, more): (Option<&Reservation>, Option<&Reservation>),
+        over: Interval,
+    ) {
         for (it, sign) in [(less, -1), (more, 1)] {
             it.into_iter().for_each(|it| self.account(it, over, sign));
         }
@@ -227,14 +231,15 @@ impl Book {
         }
         let owners = self.owners(of);
         let [project, _] = owners;
+        let reported = of.session.is_some();
+        let (on_lane, owned) = (Of { lane: true, reported }, Of { lane: false, reported });
         for (lane, when, amount) in of.bookings() {
             let Some(when) = when.within(over) else { continue };
             let amount = i128::from(amount).saturating_mul(sign);
             let id = self.lane(lane);
-            self.minutes.book(id, Of::Lane, when, amount);
+            self.minutes.book(id, on_lane, when, amount);
             let share = self.share((lane, id), project, of);
-            let reported = of.session.is_some();
-            self.minutes.book(share, Of::Owner { reported }, when, amount);
+            self.minutes.book(share, owned, when, amount);
         }
         let promised = match of.state {
             State::Closed { at, .. } => Interval::new(over.start(), over.end().min(at)),
@@ -244,10 +249,7 @@ impl Book {
         for segment in &of.plan.segments {
             let Some(when) = segment.over.within(promised) else { continue };
             let amount = i128::from(segment.rate.bps()).saturating_mul(sign);
-            for owner in owners {
-                let reported = of.session.is_some();
-                self.minutes.book(owner, Of::Owner { reported }, when, amount);
-            }
+            owners.into_iter().for_each(|owner| self.minutes.book(owner, owned, when, amount));
         }
     }
 
@@ -364,7 +366,9 @@ impl Book {
         });
         let class = self.classes.get(&of.owner.class).copied();
         let class = class.unwrap_or_else(|| {
-            let id = self.name(&names::class(of.owner.class.as_ref().map_or(OTHERS, |class| class.0.as_str())));
+            let id = self.name(&names::class(
+                of.owner.class.as_ref().map_or(OTHERS, |class| class.0.as_str()),
+            ));
             self.classes.insert(of.owner.class.clone(), id);
             id
         });
@@ -394,9 +398,7 @@ fn replaces_the_past(before: Option<&Reservation>, after: Option<&Reservation>) 
     match (before, after) {
         (None, _) => false,
         (Some(_), None) => true,
-        (Some(before), Some(after)) => {
-            after.is_live() && before.plan_version != after.plan_version
-        }
+        (Some(before), Some(after)) => after.is_live() && before.plan_version != after.plan_version,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use tidegate_policy::{Interval, Timestamp};
 
+use crate::config::ReportsConfig;
+
 /// How long a kept bucket is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Grain {
@@ -41,6 +43,16 @@ impl Grain {
             Self::Hour => DAY_MS,
             Self::Day => 32 * DAY_MS,
         }
+    }
+
+    /// From when on its buckets are kept, in milliseconds since the epoch.
+    pub(crate) fn kept_from(self, config: &ReportsConfig, now: i64) -> i64 {
+        let kept = match self {
+            Self::Minute => i64::try_from(config.minutes_kept.as_ms()).unwrap_or(i64::MAX),
+            Self::Hour => i64::try_from(config.hours_kept.as_ms()).unwrap_or(i64::MAX),
+            Self::Day => i64::from(config.days_kept).saturating_mul(DAY_MS),
+        };
+        now.saturating_sub(kept)
     }
 
     /// Its number in the database; never changes.
@@ -120,9 +132,9 @@ mod tests {
     fn pieces_add_up_and_cross_nothing() {
         let over = interval(30_000, 150_500).unwrap();
         let pieces: Vec<_> = pieces(over, MINUTE_MS).collect();
-        let ends = pieces.iter().map(|(bucket, it)| (*bucket, it.start().as_ms(), it.end().as_ms()));
-        let wanted =
-            [(0, 30_000, 60_000), (60_000, 60_000, 120_000), (120_000, 120_000, 150_500)];
+        let ends =
+            pieces.iter().map(|(bucket, it)| (*bucket, it.start().as_ms(), it.end().as_ms()));
+        let wanted = [(0, 30_000, 60_000), (60_000, 60_000, 120_000), (120_000, 120_000, 150_500)];
         assert_eq!(ends.collect::<Vec<_>>(), wanted);
     }
 }

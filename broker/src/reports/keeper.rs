@@ -6,19 +6,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidegate_policy::{ReservationId, Timestamp};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
 
 use super::book::Book;
 use super::fact::{Fact, Lost, Reporter};
-use super::grain::{DAY_MS, Grain, HOUR_MS, MINUTE_MS, floor};
+use super::grain::{Grain, HOUR_MS, MINUTE_MS, floor};
 use super::look::Look;
 use super::store::{ReportsError, Store};
 use crate::clock::Clock;
 use crate::config::ReportsConfig;
+use crate::status::Failure;
 use crate::view::View;
 
 /// A minute is accounted for so long after its end: by then what happened in it has been published.
 const LAG_MS: i64 = 5_000;
+/// So long is waited for more.
+const TOGETHER: Duration = Duration::from_millis(20);
 /// How often what is new is written.
 const WRITE_EVERY_MS: i64 = 10_000;
 /// The most reservations that are walked over under one lock, so that publishing waits less than a
@@ -33,6 +37,8 @@ const SOON_MAX: usize = 20_000;
 const SOON_EVERY_MS: i64 = 1_000;
 /// How long whoever asks waits for it.
 const SOON_WITHIN: Duration = Duration::from_secs(2);
+/// So many reports are made at once: each may take a core for a while.
+const AT_ONCE: usize = 4;
 /// The most cells that wait for a database that cannot be written.
 const PENDING_MAX: usize = 4 << 20;
 
@@ -42,6 +48,7 @@ pub(crate) struct Reports {
     shared: Arc<Shared>,
     reporter: Reporter,
     lost: Arc<Lost>,
+    turns: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -84,10 +91,21 @@ impl Reports {
         let Begin { store, book, facts, reporter, lost } = begin;
         let open = Mutex::new(Open { book, store: Some(store) });
         let shared = Arc::new(Shared { open });
-        let reports = Self { shared: Arc::clone(&shared), reporter, lost: Arc::clone(&lost) };
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        let reports =
+            Self { shared: Arc::clone(&shared), reporter, lost: Arc::clone(&lost), turns };
         let keeper = Keeper { shared, view, clock, config, facts, lost, times: Times::default() };
         std::thread::Builder::new().name("reports".into()).spawn(move || keeper.run())?;
         Ok(reports)
+    }
+
+    /// Waits for a turn to make a report.
+    ///
+    /// # Errors
+    /// [`Failure::Shed`] if there is none in time.
+    pub(crate) async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Failure> {
+        let turn = tokio::time::timeout_at(deadline, Arc::clone(&self.turns).acquire_owned()).await;
+        turn.map_err(|_| Failure::Shed)?.map_err(|_| Failure::Stopped)
     }
 
     /// Waits until everything before now is accounted for, where that does not take long.
@@ -152,7 +170,12 @@ impl Keeper {
         self.reconcile();
         loop {
             let first = match self.facts.recv_timeout(self.wait()) {
-                Ok(first) => Some(first),
+                Ok(first @ (Fact::Advance(_) | Fact::Stop(_))) => Some(first),
+                Ok(first) => {
+                    // What is published one by one is followed together.
+                    std::thread::sleep(TOGETHER);
+                    Some(first)
+                }
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
@@ -172,13 +195,15 @@ impl Keeper {
             } else if until < due {
                 self.advance(due);
             }
-            waiting.into_iter().for_each(|it| drop(it.send(())));
+            for it in waiting {
+                it.send(()).ok();
+            }
             if WRITE_EVERY_MS <= now.saturating_sub(self.times.wrote) || stop.is_some() {
                 self.write(now);
             }
             if let Some(stop) = stop {
                 self.shared.lock().store = None;
-                drop(stop.send(()));
+                stop.send(()).ok();
                 return;
             }
         }
@@ -193,7 +218,10 @@ impl Keeper {
     }
 
     /// Follows what waits. Returns who wants to hear when everything is accounted for, and who stops.
-    fn follow(&mut self, first: Option<Fact>) -> (Vec<oneshot::Sender<()>>, Option<oneshot::Sender<()>>) {
+    fn follow(
+        &mut self,
+        first: Option<Fact>,
+    ) -> (Vec<oneshot::Sender<()>>, Option<oneshot::Sender<()>>) {
         let (mut waiting, mut stop) = (Vec::new(), None);
         let mut next = first;
         while let Some(fact) = next.take().or_else(|| self.facts.try_recv().ok()) {
@@ -226,7 +254,7 @@ impl Keeper {
             // What is told of was published before: what the walk sees has been followed.
             for fact in self.facts.try_iter() {
                 match fact {
-                    Fact::Advance(done) => drop(done.send(())),
+                    Fact::Advance(done) => done.send(()).unwrap_or_default(),
                     fact => open.book.follow(&published.machine, &fact),
                 }
             }
@@ -277,30 +305,12 @@ impl Keeper {
         }
         if prune && written.is_ok() {
             self.times.pruned = now;
-            let (before, closed) = self.config.before(now);
+            let before = Grain::ALL.map(|grain| grain.kept_from(&self.config, now));
+            let kept = self.config.reservations_kept.as_ms();
+            let closed = now.saturating_sub(i64::try_from(kept).unwrap_or(i64::MAX));
             if let Err(error) = store.prune(before, closed) {
                 tracing::error!(%error, "what is old of the reports cannot be dropped");
             }
-        }
-    }
-}
-
-impl ReportsConfig {
-    /// From when on buckets of each grain are kept, and reservations that are closed.
-    fn before(&self, now: i64) -> ([i64; 3], i64) {
-        let ago = |ms: u64| now.saturating_sub(i64::try_from(ms).unwrap_or(i64::MAX));
-        let days = i64::from(self.days_kept).saturating_mul(DAY_MS);
-        let [minutes, hours] = [self.minutes_kept, self.hours_kept].map(|kept| ago(kept.as_ms()));
-        ([minutes, hours, now.saturating_sub(days)], ago(self.reservations_kept.as_ms()))
-    }
-
-    /// From when on buckets of a grain are kept.
-    pub(crate) fn kept_from(&self, grain: Grain, now: i64) -> i64 {
-        let ([minutes, hours, days], _) = self.before(now);
-        match grain {
-            Grain::Minute => minutes,
-            Grain::Hour => hours,
-            Grain::Day => days,
         }
     }
 }

@@ -97,7 +97,10 @@ impl Look {
         let mut steps: BTreeMap<i64, u64> =
             self.stored.limits(name, (start, end))?.into_iter().collect();
         let before = self.pending.limits.range((name, i64::MIN)..=(name, start)).next_back();
-        let within = self.pending.limits.range((name, start.saturating_add(1))..(name, end.max(start.saturating_add(1))));
+        let within = self
+            .pending
+            .limits
+            .range((name, start.saturating_add(1))..(name, end.max(start.saturating_add(1))));
         steps.extend(before.into_iter().chain(within).map(|((_, at), limit)| (*at, *limit)));
         Ok(steps)
     }

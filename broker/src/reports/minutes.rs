@@ -49,11 +49,13 @@ impl Level {
     }
 }
 
-/// What an amount is of: of lanes, the most at once is kept too.
+/// What an amount is of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Of {
-    Lane,
-    Owner { reported: bool },
+pub(crate) struct Of {
+    /// Of a lane: the most at once is kept too.
+    pub(crate) lane: bool,
+    /// Somebody reports how much of it moves.
+    pub(crate) reported: bool,
 }
 
 impl Minutes {
@@ -63,15 +65,12 @@ impl Minutes {
             let sum = amount.saturating_mul(part.span().as_ms().into());
             let cell = self.cell(minute, name);
             cell.booked = cell.booked.saturating_add(sum);
-            match of {
-                Of::Owner { reported: false } => {
-                    cell.unreported = cell.unreported.saturating_add(sum);
-                }
-                Of::Owner { reported: true } => {}
-                Of::Lane => {
-                    let levels = self.levels.entry(minute).or_default();
-                    levels.entry(name).or_default().add(part, amount);
-                }
+            if !of.reported {
+                cell.unreported = cell.unreported.saturating_add(sum);
+            }
+            if of.lane {
+                let levels = self.levels.entry(minute).or_default();
+                levels.entry(name).or_default().add(part, amount);
             }
         }
     }

@@ -109,7 +109,8 @@ impl Names {
     }
 
     fn beginning(&self, word: &'static str) -> impl Iterator<Item = (&str, NameId)> {
-        let rest = self.ids.range::<str, _>((std::ops::Bound::Included(word), std::ops::Bound::Unbounded));
+        let rest =
+            self.ids.range::<str, _>((std::ops::Bound::Included(word), std::ops::Bound::Unbounded));
         rest.map_while(move |(name, id)| Some((name.strip_prefix(word)?, *id)))
     }
 }

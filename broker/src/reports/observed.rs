@@ -29,7 +29,7 @@ impl Book {
     /// Takes in what somebody measured.
     pub(super) fn observe(&mut self, machine: &Machine, observed: &Observed) {
         for measured in &observed.measured {
-            let Some(lane) = machine.lane(&measured.lane) else { continue };
+            let Some(lane) = machine.lane_named(&measured.lane) else { continue };
             if let Some(carried) = measured.carried {
                 self.carry(&measured.lane, measured.over, carried);
             }
@@ -62,9 +62,10 @@ impl Book {
 fn judge(pending: &mut Pending, measured: &Measured, observer: &str, lane: &Lane) {
     let Measured { over, .. } = *measured;
     let nominal = lane.def.as_ref().map_or(0, |def| def.nominal);
-    let booked = lane.timeline.pieces(over).map(|(part, level)| {
-        u128::from(level).saturating_mul(part.span().as_ms().into())
-    });
+    let booked = lane
+        .timeline
+        .pieces(over)
+        .map(|(part, level)| u128::from(level).saturating_mul(part.span().as_ms().into()));
     // What is set aside for everything that is not booked may be used by it.
     let aside = nominal.saturating_sub(lane.capacity());
     let expected = mean(booked.sum(), over).saturating_add(aside);

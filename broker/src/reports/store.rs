@@ -224,9 +224,7 @@ impl Store {
                 refusals.retain_in(range, |_, _| false).map_err(failed)?;
             }
             let mut closed = write.open_table(CLOSED).map_err(failed)?;
-            closed
-                .retain_in((i64::MIN, 0)..(closed_before, 0), |_, _| false)
-                .map_err(failed)?;
+            closed.retain_in((i64::MIN, 0)..(closed_before, 0), |_, _| false).map_err(failed)?;
         }
         write.commit().map_err(failed)
     }
@@ -299,7 +297,10 @@ fn write_in(write: &WriteTransaction, pending: &Pending) -> Result<(), redb::Err
 
 fn packed(cells: &BTreeMap<u8, Cell>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    cells.iter().filter(|(_, cell)| !cell.is_empty()).for_each(|(at, it)| it.write(*at, &mut bytes));
+    cells
+        .iter()
+        .filter(|(_, cell)| !cell.is_empty())
+        .for_each(|(at, it)| it.write(*at, &mut bytes));
     bytes
 }
 
@@ -349,7 +350,8 @@ impl Stored {
         let limits = self.read.open_table(LIMITS).map_err(failed)?;
         let mut before = limits.range((name, i64::MIN)..=(name, start)).map_err(failed)?;
         let first = before.next_back().transpose().map_err(failed)?;
-        let mut steps: Vec<_> = first.map(|(key, limit)| (key.value().1, limit.value())).into_iter().collect();
+        let mut steps: Vec<_> =
+            first.map(|(key, limit)| (key.value().1, limit.value())).into_iter().collect();
         let within = (name, start.saturating_add(1))..(name, end);
         for entry in limits.range(within).map_err(failed)? {
             let (key, limit) = entry.map_err(failed)?;
