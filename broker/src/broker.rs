@@ -196,7 +196,7 @@ impl Broker {
     }
 }
 
-fn open(place: &JournalPlace) -> Result<Box<dyn Journal>, JournalError> {
+pub(crate) fn open(place: &JournalPlace) -> Result<Box<dyn Journal>, JournalError> {
     Ok(match place {
         JournalPlace::Memory => Box::new(MemoryJournal::new()),
         JournalPlace::Directory(path) => Box::new(EmbeddedJournal::open(path)?),

@@ -9,6 +9,7 @@ pub mod backup;
 pub mod config;
 pub mod durable;
 pub mod journal;
+pub mod past;
 pub mod replay;
 pub mod snapshots;
 
