@@ -39,7 +39,7 @@ use crate::writer;
 /// The most reservations that are walked over at once.
 const STEP: usize = 1 << 20;
 /// How often what happened is written down.
-const WRITE_EVERY: Span = Span::from_secs(60);
+const WRITE_EVERY: Span = Span::from_secs(600);
 
 /// Why a past cannot be lived through.
 #[derive(Debug, thiserror::Error)]
