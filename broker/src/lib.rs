@@ -23,6 +23,7 @@ mod filter;
 mod history;
 mod pokes;
 mod recorder;
+mod reports;
 mod rpc;
 mod scope;
 mod serve;
