@@ -194,6 +194,18 @@ impl Past {
     /// # Errors
     /// [`PastError::Senseless`]: what no ledger could satisfy.
     pub fn reserve(&mut self, session: SessionId, wish: &Wish) -> Result<Became, PastError> {
+        self.reserve_by(Some(session), wish)
+    }
+
+    /// Asks for a reservation that is bound to no session: nobody reports how much moves under it.
+    ///
+    /// # Errors
+    /// As [`Self::reserve`].
+    pub fn reserve_unbound(&mut self, wish: &Wish) -> Result<Became, PastError> {
+        self.reserve_by(None, wish)
+    }
+
+    fn reserve_by(&mut self, session: Option<SessionId>, wish: &Wish) -> Result<Became, PastError> {
         let shape = Shape::Transfer {
             volume: wish.volume,
             min: BitRate::default(),
@@ -202,7 +214,7 @@ impl Past {
             deadline: self.now.plus(wish.within),
             split: false,
         };
-        let ask = Self::asked(wish, shape, Some(session));
+        let ask = Self::asked(wish, shape, session);
         match self.ask(Command::Reserve(ask.into()))? {
             Answer::Reservation(made) => {
                 let segments = made.plan.segments.iter().map(|it| (it.over, it.rate));

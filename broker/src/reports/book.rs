@@ -407,7 +407,8 @@ fn replaces_the_past(before: Option<&Reservation>, after: Option<&Reservation>) 
     match (before, after) {
         (None, _) => false,
         (Some(_), None) => true,
-        (Some(before), Some(after)) => after.is_live() && before.plan_version != after.plan_version,
+        // Whatever may be sent under another plan, or is over, is another version.
+        (Some(before), Some(after)) => before.plan_version != after.plan_version,
     }
 }
 
