@@ -389,10 +389,15 @@ pub fn hear(machine: &mut Machine, now: Timestamp, beat: &Beat) -> Result<Option
     let mut notes = vec![Note::Heard { session: id, at: now }];
     notes.iter().for_each(|note| machine.note(note));
     let mut events = Vec::new();
-    for Usage { reservation, bytes, plan, live } in beat.usage.iter().copied() {
+    for Usage { reservation, bytes, plan, live, held_back } in beat.usage.iter().copied() {
         let used = Note::Used { session: id, reservation, bytes, at: now };
         machine.note(&used);
         notes.push(used);
+        if let Some(total) = held_back {
+            let held = Note::HeldBack { session: id, reservation, total };
+            machine.note(&held);
+            notes.push(held);
+        }
         if let Some(settled) = machine.settle(now, id, (reservation, plan)) {
             machine.apply(&settled)?;
             events.push(settled);
