@@ -19,6 +19,7 @@ use crate::config::{Config, ConfigError, JournalPlace, Listen};
 use crate::effort::Effort;
 use crate::history::History;
 use crate::journal::{EmbeddedJournal, Journal, JournalError, MemoryJournal, Seq};
+use crate::meters::Meters;
 use crate::recorder::{self, RecorderError};
 use crate::replay::{self, ReplayError, Replayed};
 use crate::rpc::Rpc;
@@ -113,15 +114,23 @@ impl Broker {
             live = replayed.machine.live_reservations(),
             sessions = replayed.machine.open_sessions(), "serving"
         );
-        let (queue, waiting) = Queue::bounded(config.limits.queue);
+        let meters = Arc::<Meters>::default();
+        let (queue, waiting) = Queue::bounded(config.limits.queue, Arc::clone(&meters));
         let history = Arc::new(History::default());
         let (decided, to_record) = mpsc::channel(recorder::WAITING_MAX);
         let readers = journal.readers();
         let works = (readers.clone(), config.core_limits());
-        let snapshots = Snapshots::start(config.snapshots, works, &replayed, decided.downgrade())?;
+        let snapshots = Snapshots::start(
+            config.snapshots,
+            works,
+            &replayed,
+            decided.downgrade(),
+            Arc::clone(&meters),
+        )?;
         let machine = replayed.machine;
         let orders = snapshots.orders();
-        let recorder = recorder::start(journal, Arc::clone(&view), snapshots, to_record)?;
+        let recorder =
+            recorder::start(journal, Arc::clone(&view), snapshots, to_record, Arc::clone(&meters))?;
         let writer = Writer {
             machine,
             clock: Arc::clone(&clock),
@@ -131,11 +140,12 @@ impl Broker {
             history: Arc::clone(&history),
             waiting: Vec::new(),
             pokes: view.pokes().clone(),
+            meters: Arc::clone(&meters),
         };
         let stop = CancellationToken::new();
         let watching = Watching::start(config.limits.watchers, Arc::clone(&view), stop.clone());
         let config = Arc::new(config);
-        let [backups, rehearsals] = [(); 2].map(|()| Arc::new(Semaphore::new(1)));
+        let [backups, rehearsals, scrapes] = [(); 3].map(|()| Arc::new(Semaphore::new(1)));
         let rpc = Rpc {
             queue,
             view,
@@ -147,6 +157,8 @@ impl Broker {
             backups,
             history,
             rehearsals,
+            meters,
+            scrapes,
             stop: stop.clone(),
         };
         let parts = Parts { writer, recorder, listener, rpc };

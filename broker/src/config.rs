@@ -1,6 +1,7 @@
 //! All settings, read once and checked: nothing is edited, nothing is guessed.
 
 mod check;
+mod reports;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,6 +12,8 @@ use serde::Deserialize;
 use thiserror::Error;
 use tidegate_core::Limits;
 use tidegate_policy::{ByteCount, Span};
+
+pub use reports::ReportsConfig;
 
 /// What a broker runs by.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -36,6 +39,9 @@ pub struct Config {
     /// When the state is written down, so that a start replays little and the log stays short.
     #[serde(default)]
     pub snapshots: SnapshotConfig,
+    /// What is told of what was and is.
+    #[serde(default)]
+    pub reports: ReportsConfig,
 }
 
 /// Where to listen.
@@ -185,8 +191,8 @@ impl Config {
         let listen = Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
         let (session, limits) = (SessionConfig::default(), LimitsConfig::default());
         let (planning, snapshots) = (PlanningConfig::default(), SnapshotConfig::default());
-        let admission = AdmissionConfig::default();
-        Self { listen, journal, session, limits, planning, admission, snapshots }
+        let (admission, reports) = (AdmissionConfig::default(), ReportsConfig::default());
+        Self { listen, journal, session, limits, planning, admission, snapshots, reports }
     }
 
     /// Reads and checks a configuration file.
@@ -256,7 +262,8 @@ impl fmt::Display for Config {
         writeln!(f, "\n[admission]\nmode = \"{}\"", self.admission.mode)?;
         let SnapshotConfig { after_batches, after_bytes } = &self.snapshots;
         writeln!(f, "\n[snapshots]\nafter_batches = {after_batches}")?;
-        writeln!(f, "after_bytes = \"{after_bytes}\"")
+        writeln!(f, "after_bytes = \"{after_bytes}\"")?;
+        write!(f, "\n{}", self.reports)
     }
 }
 
@@ -396,6 +403,8 @@ mod tests {
             ("journal = \"memory\"\n[planning]\nno_show_grace = \"25h\"", "it is 1day1h"),
             ("journal = \"memory\"\n[snapshots]\nafter_batches = 0", "snapshots.after_batches"),
             ("journal = \"memory\"\n[snapshots]\nafter_bytes = \"0B\"", "snapshots.after_bytes"),
+            ("journal = \"memory\"\n[reports]\nlanes_in_metrics = 100001", "write 0 to 100000"),
+            ("journal = \"memory\"\n[reports]\nmetrics_selector = \"x y\"", "names do not have"),
         ];
         for (text, expected) in table {
             let error = read(text).unwrap_err();

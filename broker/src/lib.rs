@@ -21,6 +21,7 @@ mod effort;
 mod fields;
 mod filter;
 mod history;
+mod meters;
 mod pokes;
 mod recorder;
 mod rpc;
