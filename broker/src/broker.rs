@@ -24,6 +24,7 @@ use crate::recorder::{self, RecorderError};
 use crate::replay::{self, ReplayError, Replayed};
 use crate::rpc::Rpc;
 use crate::serve::{self, Listener};
+use crate::service::Pulse;
 use crate::snapshots::{Made, Orders, SnapshotError, Snapshots};
 use crate::view::View;
 use crate::watch::Watching;
@@ -80,6 +81,7 @@ pub struct Broker {
     listen: Listen,
     stop: CancellationToken,
     snapshots: Orders,
+    queue: Queue,
     done: JoinHandle<Result<(), RunError>>,
 }
 
@@ -142,7 +144,7 @@ impl Broker {
             pokes: view.pokes().clone(),
             meters: Arc::clone(&meters),
         };
-        let stop = CancellationToken::new();
+        let (stop, own_queue) = (CancellationToken::new(), queue.clone());
         let watching = Watching::start(config.limits.watchers, Arc::clone(&view), stop.clone());
         let config = Arc::new(config);
         let [backups, rehearsals, scrapes] = [(); 3].map(|()| Arc::new(Semaphore::new(1)));
@@ -163,7 +165,7 @@ impl Broker {
         };
         let parts = Parts { writer, recorder, listener, rpc };
         let done = tokio::spawn(run(parts, stop.clone()));
-        Ok(Self { listen, stop, snapshots: orders, done })
+        Ok(Self { listen, stop, snapshots: orders, queue: own_queue, done })
     }
 
     /// Where it listens, as a client is told it.
@@ -176,6 +178,12 @@ impl Broker {
     #[must_use]
     pub fn stopper(&self) -> CancellationToken {
         self.stop.clone()
+    }
+
+    /// Tells whether it is alive, for as long as it runs and after.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        Pulse { queue: self.queue.clone() }
     }
 
     /// Writes the state down now, beside everything else, and waits for it.

@@ -10,6 +10,7 @@ pub mod config;
 pub mod durable;
 pub mod journal;
 pub mod replay;
+pub mod service;
 pub mod snapshots;
 
 mod broker;
