@@ -11,6 +11,7 @@ pub mod durable;
 pub mod journal;
 pub mod past;
 pub mod replay;
+pub mod service;
 pub mod snapshots;
 
 mod broker;
@@ -23,6 +24,7 @@ mod fields;
 mod filter;
 mod history;
 mod json;
+mod meters;
 mod pokes;
 mod recorder;
 pub mod reports;

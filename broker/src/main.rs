@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tidegate_broker::backup::save::save;
-use tidegate_broker::{Broker, Config};
+use tidegate_broker::{Broker, Config, service};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The bandwidth-reservation broker
@@ -136,6 +136,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let broker = Broker::start(config).await?;
     println!("tidegated listens on {}", broker.address());
+    service::ready(&broker.address());
+    tokio::spawn(service::watch(broker.pulse()));
     let stopper = broker.stopper();
     tokio::spawn(async move {
         tokio::select! {
@@ -143,6 +145,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
+        service::stopping();
         stopper.cancel();
     });
     broker.wait().await?;

@@ -261,6 +261,7 @@ impl Past {
             bytes: *bytes,
             plan: 0,
             live,
+            held_back: None,
         });
         let beat = Beat { session, sequence: 0, usage: usage.collect() };
         let heard = writer::hear(&mut self.machine, self.now, &beat);

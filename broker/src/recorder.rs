@@ -11,8 +11,10 @@ use tidegate_core::lane::LaneName;
 use tidegate_core::{Change, Command, Corrupt, Event, Note, Plan, Route, Ways};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clock;
 use crate::durable;
 use crate::journal::{Journal, JournalError, MAX_BATCH_BYTES, Seq, Truncation};
+use crate::meters::Meters;
 use crate::reports::refused::Refused;
 use crate::snapshots::Snapshots;
 use crate::view::View;
@@ -200,10 +202,11 @@ pub(crate) fn start(
     view: Arc<View>,
     mut snapshots: Snapshots,
     decided: mpsc::Receiver<Decided>,
+    meters: Arc<Meters>,
 ) -> Result<oneshot::Receiver<Result<(), RecorderError>>, std::io::Error> {
     let (ended, end) = oneshot::channel();
     thread::Builder::new().name("recorder".into()).spawn(move || {
-        let result = record(&mut *journal, &view, &mut snapshots, decided);
+        let result = record(&mut *journal, &view, &mut snapshots, decided, &meters);
         snapshots.stop();
         // The directory is free again before anybody hears that the broker has ended.
         drop(journal);
@@ -217,6 +220,7 @@ fn record(
     view: &View,
     snapshots: &mut Snapshots,
     mut decided: mpsc::Receiver<Decided>,
+    meters: &Meters,
 ) -> Result<(), RecorderError> {
     let mut carried: Option<Encoded> = None;
     let mut truncation: Option<Truncation> = None;
@@ -235,7 +239,9 @@ fn record(
             carried = left;
             if !batch.events.is_empty() {
                 let next = journal.head().next();
+                let begun = clock::uptime();
                 journal.append(journal.epoch(), next, &bytes)?;
+                meters.appended(clock::uptime().saturating_sub(begun), &batch.events, bytes.len());
                 snapshots.appended(bytes.len());
             }
             let Seq(head) = journal.head();

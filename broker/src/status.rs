@@ -157,6 +157,11 @@ fn resume(token: &Option<String>) -> String {
     }
 }
 
+/// The reason of a failure, a name that is stable forever.
+pub(crate) fn reason(failure: &Failure) -> &'static str {
+    code(failure).1
+}
+
 /// The code of a failure and its reason, a name that is stable forever.
 fn code(failure: &Failure) -> (Code, &'static str) {
     match failure {

@@ -22,6 +22,7 @@ use crate::convert::reply;
 use crate::convert::request::{Beat, Mutation, Usage};
 use crate::effort::Effort;
 use crate::history::History;
+use crate::meters::Meters;
 use crate::pokes::Pokes;
 use crate::recorder::{self, Decided};
 use crate::reports::refused::Refused;
@@ -37,8 +38,20 @@ const NAP_MAX: Duration = Duration::from_secs(60);
 /// Something for the writer to do.
 #[derive(Debug)]
 pub(crate) enum Work {
-    Mutate { mutation: Box<Mutation>, deadline: Instant, reply: Reply<Answered> },
-    Beat { beat: Beat, reply: Reply<Beaten> },
+    Mutate {
+        mutation: Box<Mutation>,
+        deadline: Instant,
+        asked: Duration,
+        reply: Reply<Answered>,
+    },
+    Beat {
+        beat: Beat,
+        reply: Reply<Beaten>,
+    },
+    /// Nothing: only to be answered, behind all that was asked before.
+    Ping {
+        reply: Reply<()>,
+    },
 }
 
 /// Where an answer goes.
@@ -58,6 +71,8 @@ pub(crate) struct Answered {
 pub(crate) struct Asked {
     mutation: Box<Mutation>,
     deadline: Instant,
+    /// The uptime when it was asked.
+    asked: Duration,
     reply: Reply<Answered>,
     /// Until when it waits for live rates to give way; `None` if it has not begun to.
     until: Option<Timestamp>,
@@ -99,12 +114,27 @@ pub struct Beaten {
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
     sender: mpsc::Sender<Work>,
+    meters: Arc<Meters>,
 }
 
 impl Queue {
-    pub(crate) fn bounded(most: usize) -> (Self, mpsc::Receiver<Work>) {
+    pub(crate) fn bounded(most: usize, meters: Arc<Meters>) -> (Self, mpsc::Receiver<Work>) {
         let (sender, receiver) = mpsc::channel(most);
-        (Self { sender }, receiver)
+        (Self { sender, meters }, receiver)
+    }
+
+    /// How many requests wait to be decided.
+    pub(crate) fn waiting(&self) -> usize {
+        self.sender.max_capacity().saturating_sub(self.sender.capacity())
+    }
+
+    /// Waits until everything that was asked before is decided and durable: whoever has the answer
+    /// knows that writer and recorder are alive.
+    pub(crate) async fn ping(&self) -> Result<(), Failure> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.sender.send(Work::Ping { reply }).await;
+        sent.map_err(|_| Failure::Stopped)?;
+        answer.await.unwrap_or(Err(Failure::Stopped))
     }
 
     /// Asks for a mutation and waits until its outcome is durable.
@@ -125,9 +155,10 @@ impl Queue {
         deadline: Instant,
     ) -> Result<oneshot::Receiver<Result<Answered, Failure>>, Failure> {
         let (reply, answer) = oneshot::channel();
-        let mutation = Box::new(mutation);
+        let (mutation, asked) = (Box::new(mutation), clock::uptime());
         // Shed at once rather than let a queue of requests grow old.
-        self.sender.try_send(Work::Mutate { mutation, deadline, reply }).map_err(refused)?;
+        let sent = self.sender.try_send(Work::Mutate { mutation, deadline, asked, reply });
+        sent.map_err(refused).inspect_err(|failure| self.meters.not_taken(failure))?;
         Ok(answer)
     }
 
@@ -162,6 +193,7 @@ pub(crate) struct Writer {
     pub(crate) waiting: Vec<Asked>,
     /// Who is told at once that a rate has changed.
     pub(crate) pokes: Pokes,
+    pub(crate) meters: Arc<Meters>,
 }
 
 impl Writer {
@@ -216,9 +248,9 @@ impl Writer {
         let mut heard = false;
         for work in works.drain(..) {
             match work {
-                Work::Mutate { mutation, deadline, reply } => {
+                Work::Mutate { mutation, deadline, asked, reply } => {
                     decided.break_off_before(&mutation.request.command, &mut pieces);
-                    let asked = Asked { mutation, deadline, reply, until: None };
+                    let asked = Asked { mutation, deadline, asked, reply, until: None };
                     self.answer(now, asked, &mut decided)?;
                 }
                 Work::Beat { beat, reply } => {
@@ -226,6 +258,7 @@ impl Writer {
                     let result = self.beat(now, &beat, &mut decided)?;
                     decided.answer(move || drop(reply.send(result)));
                 }
+                Work::Ping { reply } => decided.answer(move || drop(reply.send(Ok(())))),
             }
             decided.break_off(&mut pieces);
         }
@@ -260,17 +293,21 @@ impl Writer {
         asked: Asked,
         decided: &mut Decided,
     ) -> Result<(), Corrupt> {
-        let Asked { mutation, deadline, reply, until } = asked;
+        let Asked { mutation, deadline, asked, reply, until } = asked;
         let may_wait = until.is_none_or(|until| now < until);
         let result = match self.mutate(now, mutation, (deadline, may_wait), decided)? {
             Outcome::Answered(result) => result.map(|answered| *answered),
             Outcome::Waits(mutation) => {
                 let until = Some(until.unwrap_or_else(|| now.plus(waits_for(deadline))));
-                self.waiting.push(Asked { mutation, deadline, reply, until });
+                self.waiting.push(Asked { mutation, deadline, asked, reply, until });
                 return Ok(());
             }
         };
-        decided.answer(move || drop(reply.send(result)));
+        let meters = Arc::clone(&self.meters);
+        decided.answer(move || {
+            meters.answered(clock::uptime().saturating_sub(asked), &result);
+            drop(reply.send(result));
+        });
         Ok(())
     }
 
@@ -395,10 +432,15 @@ pub fn hear(machine: &mut Machine, now: Timestamp, beat: &Beat) -> Result<Option
     let mut notes = vec![Note::Heard { session: id, at: now }];
     notes.iter().for_each(|note| machine.note(note));
     let mut events = Vec::new();
-    for Usage { reservation, bytes, plan, live } in beat.usage.iter().copied() {
+    for Usage { reservation, bytes, plan, live, held_back } in beat.usage.iter().copied() {
         let used = Note::Used { session: id, reservation, bytes, at: now };
         machine.note(&used);
         notes.push(used);
+        if let Some(total) = held_back {
+            let held = Note::HeldBack { session: id, reservation, total };
+            machine.note(&held);
+            notes.push(held);
+        }
         if let Some(settled) = machine.settle(now, id, (reservation, plan)) {
             machine.apply(&settled)?;
             events.push(settled);

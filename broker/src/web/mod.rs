@@ -4,11 +4,14 @@
 //! of bounded size, and thirty seconds for the head of its answer. A page of events may then go on
 //! for as long as its reader does; it ends by itself when [`Rpc::stop`] is cancelled.
 
+mod classic;
 pub(crate) mod door;
+pub(crate) mod metrics;
+mod standing;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +22,12 @@ use crate::rpc::Rpc;
 pub(crate) fn routes(rpc: Rpc) -> Router {
     Router::new()
         .route("/healthz", get(async |State(rpc): State<Rpc>| health(&rpc.stop)))
+        .route(
+            "/metrics",
+            get(async |State(rpc): State<Rpc>, headers: HeaderMap| {
+                metrics::page(rpc, headers).await
+            }),
+        )
         .fallback(unknown)
         .with_state(rpc)
 }

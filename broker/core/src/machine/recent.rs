@@ -4,6 +4,7 @@
 //! have been heard just then, so it gets a full lease and grace.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use tidegate_policy::{
     BitRate, ByteCount, RequestId, ReservationId, RuleId, SessionId, Span, Timestamp,
@@ -25,6 +26,8 @@ pub(super) struct Recent {
     heard: BTreeMap<SessionId, Timestamp>,
     by_silence: BTreeSet<(Timestamp, SessionId)>,
     meters: BTreeMap<ReservationId, Meter>,
+    /// For how long bytes were held back under each grant, as its holder counts it.
+    held_back: BTreeMap<ReservationId, Span>,
     /// When what was reported lately is to be journaled.
     to_meter: BTreeSet<(Timestamp, ReservationId)>,
     /// Sessions that report bytes at all: of others, nobody can tell whether they move any.
@@ -67,6 +70,10 @@ pub struct Counts {
     pub preempted: u64,
     /// Reservations that would have been refused, or changes of them, had the broker not only observed.
     pub observed: u64,
+    /// Bytes that sessions reported as moved.
+    pub used_bytes: u64,
+    /// For how long they reported that their limiters held bytes back, in milliseconds.
+    pub held_back_ms: u64,
 }
 
 /// Reports are journaled at most this often for one reservation.
@@ -101,12 +108,22 @@ impl Recent {
     }
 
     pub(super) fn rates(&self) -> impl Iterator<Item = (ReservationId, u64)> {
-        self.meters.iter().map(|(id, meter)| (*id, meter.rate.bps()))
+        self.rates_behind(None)
+    }
+
+    pub(super) fn rates_behind(
+        &self,
+        after: Option<ReservationId>,
+    ) -> impl Iterator<Item = (ReservationId, u64)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let meters = self.meters.range((from, Bound::Unbounded));
+        meters.map(|(id, meter)| (*id, meter.rate.bps()))
     }
 
     pub(super) fn forget_meter(&mut self, id: ReservationId) {
         self.not_idle(id);
         self.no_last_word(id);
+        self.held_back.remove(&id);
         if let Some(when) = self.meters.remove(&id).and_then(|meter| meter.to_meter) {
             self.to_meter.remove(&(when, id));
         }
@@ -180,6 +197,9 @@ impl Recent {
             let moved = bytes.bytes().saturating_sub(meter.bytes.bytes());
             BitRate::mean(ByteCount::new(moved), at.since(meter.at))
         });
+        let counted = before.map_or(metered, |meter| meter.bytes);
+        let more = bytes.bytes().saturating_sub(counted.bytes());
+        self.counts.used_bytes = self.counts.used_bytes.saturating_add(more);
         let metered_at = before.and_then(|meter| meter.metered_at);
         let mut to_meter = before.and_then(|meter| meter.to_meter);
         if to_meter.is_none() && metered < bytes {
@@ -189,6 +209,16 @@ impl Recent {
         }
         let rate = rate.unwrap_or_default();
         self.meters.insert(id, Meter { bytes, at, rate, metered_at, to_meter });
+    }
+
+    /// A counter never falls either. What was counted before this process began is not counted again.
+    fn hold_back(&mut self, found: &Reservation, total: Span) {
+        let before = self.held_back.get(&found.id).copied();
+        let known =
+            before.unwrap_or(if found.metered == ByteCount::ZERO { Span::ZERO } else { total });
+        let more = total.as_ms().saturating_sub(known.as_ms());
+        self.counts.held_back_ms = self.counts.held_back_ms.saturating_add(more);
+        self.held_back.insert(found.id, known.max(total));
     }
 
     /// Bytes are reported under a grant that has been closed: if nothing had moved under it, that
@@ -276,6 +306,14 @@ impl Machine {
                     }
                 } else if found.session == Some(*session) {
                     self.recent.regret(found, *bytes);
+                }
+            }
+            Note::HeldBack { session, reservation, total } => {
+                let bound = self.state.bound.get(session);
+                if bound.is_some_and(|bound| bound.contains(reservation))
+                    && let Some(found) = self.state.reservations.get(reservation)
+                {
+                    self.recent.hold_back(found, *total);
                 }
             }
             Note::Ruled(hits) => self.recent.count_rules(hits),

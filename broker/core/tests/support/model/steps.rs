@@ -173,7 +173,7 @@ impl Oracle {
     /// What a note leaves behind.
     pub(crate) fn note(&mut self, note: &Note) {
         match note {
-            Note::Ruled(_) | Note::RoomNotSought => {}
+            Note::Ruled(_) | Note::RoomNotSought | Note::HeldBack { .. } => {}
             Note::Heard { session, at } => {
                 if let Some(heard) = self.heard.get_mut(session) {
                     *heard = at.as_ms();
