@@ -58,17 +58,17 @@ async fn utilized(desk: &Desk, typed: ReportUtilization) -> anyhow::Result<Exit>
     }
     let lanes = utilization::lanes(found);
     let of_one = lanes.len() == 1;
+    let findings = utilization::finding_lines(&lanes, desk.printer.style);
     if let Some(rows) = sheets.rows(of_one) {
         let all: Vec<BucketRow> = lanes.iter().flat_map(LaneReport::rows).collect();
         let of = lanes.first().filter(|_| of_one).map_or("", |it| it.lane.lane.as_str());
         let above = format!("{of} in pieces of {bucket}, {range}");
-        rows.list_within(&above, &all, &[])?;
+        rows.list_within(&above, &all, &findings)?;
     } else {
         let above = format!("lanes, {range}; │ is now");
-        sheets.whole()?.list_within(&above, &lanes, &[])?;
+        sheets.whole()?.list_within(&above, &lanes, &findings)?;
     }
     if desk.printer.for_people() {
-        below(&utilization::finding_lines(&lanes, desk.printer.style))?;
         missing(&lanes);
         more(u64::try_from(lanes.len()).unwrap_or(u64::MAX) < count, lanes.len(), "lanes");
     }
@@ -103,18 +103,16 @@ async fn expected(desk: &Desk, typed: ReportForecast) -> anyhow::Result<Exit> {
     let (lanes, bucket, now) = (&found.lanes, found.bucket, found.now);
     let end = lanes.first().and_then(|it| it.buckets.last()).map(|it| it.start.plus(bucket));
     let range = format!("{now} to {}", end.unwrap_or(now));
+    let foot = forecast::foot(lanes, desk.printer.style);
     if let Some(rows) = sheets.rows(lanes.len() == 1) {
         let of = lanes.first().filter(|_| lanes.len() == 1).map_or("", |it| it.lane.as_str());
         let above = format!("what is expected of {of} in pieces of {bucket}, {range}");
-        rows.list_within(&above, &forecast::rows(lanes, bucket), &[])?;
+        rows.list_within(&above, &forecast::rows(lanes, bucket), &foot)?;
     } else {
         let above = format!("what is expected to be booked, {range}");
-        sheets.whole()?.list_within(&above, lanes, &[])?;
+        sheets.whole()?.list_within(&above, lanes, &foot)?;
     }
-    if desk.printer.for_people() {
-        below(&forecast::foot(lanes, desk.printer.style))?;
-        more(found.more, lanes.len(), "lanes");
-    }
+    more_told(desk, found.more, lanes.len(), "lanes");
     Ok(Exit::Done)
 }
 
@@ -247,11 +245,6 @@ impl<W: crate::output::Thing, R: crate::output::Thing> Sheets<W, R> {
     fn whole(&self) -> Result<&Sheet<W>, Mistake> {
         self.whole.as_ref().map_err(Clone::clone)
     }
-}
-
-/// Lines below a table, apart from it.
-fn below(lines: &[String]) -> anyhow::Result<()> {
-    if lines.is_empty() { Ok(()) } else { pass_on(format!("\n{}\n", lines.join("\n")).as_bytes()) }
 }
 
 fn more(more: bool, shown: usize, what: &str) {

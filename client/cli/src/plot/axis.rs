@@ -48,9 +48,11 @@ const TIMES: [i64; 18] = [
 
 impl<'a> Frame<'a> {
     pub(super) fn new(chart: &'a Chart, highest: u64, (width, height): (u64, u64)) -> Self {
-        let step = nice(highest.max(1).div_ceil(RATES_MAX));
+        // No lane carries more, so that no sum below is too large.
+        let highest = highest.clamp(1, 10 * BitRate::MAX.bps());
+        let step = nice(highest.div_ceil(RATES_MAX));
         // A twentieth is left, so that nothing touches the upper end.
-        let top = (highest.max(1) / 20).saturating_add(highest.max(1)).next_multiple_of(step);
+        let top = (highest + highest / 20).next_multiple_of(step);
         let (start, end) = (chart.start.as_ms(), chart.end.as_ms());
         Self { chart, start, end: end.max(start + 1), top, step, width, height }
     }
@@ -76,11 +78,15 @@ impl<'a> Frame<'a> {
     pub(super) fn draw_axes(&self, out: &mut String) {
         let (width, height) = (self.width, self.height);
         for rate in self.rates() {
-            let label = BitRate::from_bps(rate).unwrap_or(BitRate::MAX);
+            // Nothing is nothing in every unit.
+            let label = match BitRate::from_bps(rate) {
+                Some(BitRate::ZERO) => "0".to_owned(),
+                label => label.unwrap_or(BitRate::MAX).to_string(),
+            };
             let y = self.y(rate);
             out.push_str(&format!(
                 "<text class=\"rate\" x=\"-8\" y=\"{y}\" dy=\"4\">{}</text>",
-                escaped(&label.to_string())
+                escaped(&label)
             ));
         }
         out.push('\n');
@@ -101,7 +107,7 @@ impl<'a> Frame<'a> {
         }
         out.push_str(&format!(
             "\n<path class=\"axis\" d=\"M0 0V{height}H{width}{ticks}\"/>\
-             <text class=\"zone\" x=\"-8\" y=\"{}\">UTC</text>\n",
+             <text class=\"zone\" x=\"-24\" y=\"{}\">UTC</text>\n",
             height + 18
         ));
         let now = self.chart.now.as_ms();

@@ -22,7 +22,7 @@ mod window;
 pub(crate) use answered::Answered;
 pub(crate) use broker::words as broker_words;
 pub(crate) use observed::{Observed, words as observed_words};
-pub(crate) use overview::Overview;
+pub(crate) use overview::{BusyLane, LastHour, Overview};
 pub(crate) use path::words as path_words;
 pub(crate) use rehearsal::words as rehearsal_words;
 pub(crate) use told::{Told, words as told_words};

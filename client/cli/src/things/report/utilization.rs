@@ -6,7 +6,7 @@ use tidegate_client::report::{
 use tidegate_policy::{BitRate, ByteCount, Span, Timestamp};
 
 use super::{SPARK, bar};
-use crate::output::{Column, Record, Style, Thing, Tone, Value, height, painted, round, sparkline};
+use crate::output::{Column, Record, Style, Thing, Tone, Value, painted, round, sparkline};
 
 /// One lane over a range of time.
 pub(crate) struct LaneReport {
@@ -275,18 +275,12 @@ fn words(lane: &str, it: &Finding) -> (String, String) {
     }
 }
 
-/// How full a lane was, for a table of something else: its last piece included.
+/// How full a lane was, for a table of something else.
 pub(crate) fn last_hour(lane: &LaneUtilization, width: usize) -> String {
     let part = |bucket: &UtilizationBucket| {
         (!bucket.unknown).then(|| (bucket.booked.bps(), bucket.capacity.bps()))
     };
-    let parts: Vec<_> = lane.buckets.iter().map(part).collect();
-    sparkline(&parts, None, width)
-}
-
-/// How full pieces were, in eighths, for programs.
-pub(crate) fn shares(lane: &LaneUtilization) -> Vec<usize> {
-    lane.buckets.iter().map(|it| height(it.booked.bps(), it.capacity.bps())).collect()
+    sparkline(&lane.buckets.iter().map(part).collect::<Vec<_>>(), None, width)
 }
 
 /// Nothing at all is booked or used in all of this.
