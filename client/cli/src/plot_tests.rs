@@ -140,4 +140,6 @@ fn nothing_at_all_is_a_picture_too() {
     elements(&svg(&huge));
 }
 #[test]
-fn dump() { std::fs::write("/tmp/golden.svg", svg(&picture("links/a/forward"))).unwrap(); }
+fn dump() {
+    std::fs::write("/tmp/golden.svg", svg(&picture("links/a/forward"))).unwrap();
+}

@@ -67,7 +67,7 @@ fn a_lane_says_how_full_it_was_and_will_be() {
 #[test]
 fn what_is_booked_on_nothing_is_full() {
     let mut it = lane(&[Some(8)], MINUTE);
-    it.lane.buckets[0].capacity = BitRate::ZERO;
+    (it.lane.buckets[0].capacity, it.lane.buckets[0].headroom) = Default::default();
     assert_eq!(said(&it, "peak"), Value::Percent(100));
     it.lane.buckets[0].peak = BitRate::ZERO;
     assert_eq!(said(&it, "peak"), Value::Percent(0));

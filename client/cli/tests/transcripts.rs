@@ -3,7 +3,7 @@
 //! A line that begins with `$` is typed into a shell, with those that begin with `>` below it;
 //! what follows is what it prints on both streams, and at the end its exit code in brackets unless
 //! it is 0. Identifiers are numbered in the order in which they appear and may be typed; instants
-//! are `TIME`, tokens are `TOKEN`. Run with `UPDATE_TRANSCRIPTS=1` to write what is printed now, and
+//! are `TIME`, tokens are `TOKEN`; the day before yesterday is `DAY` and the next day `TOMORROW`. Run with `UPDATE_TRANSCRIPTS=1` to write what is printed now, and
 //! read the difference as carefully as code.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -23,7 +23,11 @@ use mask::Mask;
 fn transcript(name: &str) {
     let path = folder().join(name).with_extension("txt");
     let golden = std::fs::read_to_string(&path).unwrap();
-    let desk = if golden.contains("# Without a topology.") { Desk::new() } else { Desk::ready() };
+    let desk = match &golden {
+        golden if golden.contains("# Without a topology.") => Desk::new(),
+        golden if golden.contains("# With a past.") => Desk::lived(),
+        _ => Desk::ready(),
+    };
     let mut mask = Mask::new();
     let mut now = String::new();
     for part in parts(&golden) {
@@ -48,7 +52,10 @@ fn transcript(name: &str) {
 /// What a command prints, masked.
 fn answer(desk: &Desk, mask: &mut Mask, command: &str) -> String {
     let output = desk.shell(&mask.real(command));
-    let said = mask.masked(&text(&output.stdout));
+    // These days are known by name, so that what happened on them has a time.
+    let [day, tomorrow] = &desk.days;
+    let said = text(&output.stdout).replace(day, "DAY").replace(tomorrow, "TOMORROW");
+    let said = mask.masked(&said);
     let mut said = said.trim_end_matches('\n').to_owned();
     if !said.is_empty() {
         said.push('\n');
@@ -137,6 +144,7 @@ transcripts! {
     mistakes,
     operating,
     projects,
+    reports,
     reserving,
     rules,
     transfers,

@@ -218,3 +218,34 @@ impl fmt::Display for ConsumerName {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_what_they_stand_for() {
+        let name = |name: &str| {
+            let wire = v1::Consumer { name: name.into(), consumption: None };
+            Consumer::from_wire(wire).map(|it| it.name)
+        };
+        for text in ["projects/vision", "projects/-", "classes/gold", "classes/-"] {
+            assert_eq!(name(text).unwrap().to_string(), text);
+        }
+        assert_eq!(name("projects/-").unwrap(), ConsumerName::OtherProjects);
+        assert_eq!(name("classes/-").unwrap(), ConsumerName::NoClass);
+        assert!(name("vision").is_err() && name("classes/").is_err() && name("").is_err());
+    }
+
+    #[test]
+    fn what_is_reported_is_a_part_of_what_was_promised() {
+        let wire =
+            v1::Consumption { promised_bytes: 10, unreported_bytes: 4, ..Default::default() };
+        let had = Consumption::from_wire(Some(wire)).unwrap();
+        assert_eq!(had.reported().bytes(), 6);
+        let odd = v1::Consumption { unreported_bytes: 4, ..Default::default() };
+        assert_eq!(Consumption::from_wire(Some(odd)).unwrap().reported(), ByteCount::ZERO);
+        let negative = v1::Consumption { refused_count: -1, ..Default::default() };
+        assert!(Consumption::from_wire(Some(negative)).is_err());
+    }
+}

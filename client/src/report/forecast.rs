@@ -176,3 +176,37 @@ impl ForecastBucket {
         Ok(it)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(starts: &[i64]) -> v1::LaneForecast {
+        let bucket = |secs: &i64| v1::ForecastBucket {
+            start_time: Some(prost_types::Timestamp { seconds: *secs, nanos: 0 }),
+            low_bps: 1,
+            high_bps: 2,
+            ..Default::default()
+        };
+        v1::LaneForecast {
+            buckets: starts.iter().map(bucket).collect(),
+            trend_bps: -5,
+            basis: 3,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_forecast_begins_where_it_says_and_has_a_band() {
+        let hour = Span::from_secs(3600);
+        let it = LaneForecast::from_wire(lane(&[7200, 10_800]), hour).unwrap();
+        assert_eq!((it.trend_bps, it.basis, it.full), (-5, Basis::Weekly, None));
+        assert!(LaneForecast::from_wire(lane(&[7200, 7200]), hour).is_err());
+        let mut upside_down = lane(&[0]);
+        upside_down.buckets[0].low_bps = 3;
+        let error = LaneForecast::from_wire(upside_down, hour);
+        assert!(matches!(error, Err(ClientError::BadAnswer { field: "buckets.high_bps", .. })));
+        let later = v1::LaneForecast { basis: 9, ..lane(&[]) };
+        assert_eq!(LaneForecast::from_wire(later, hour).unwrap().basis, Basis::Unknown(9));
+    }
+}

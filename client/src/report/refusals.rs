@@ -137,3 +137,44 @@ impl RefusalGroup {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group() -> v1::RefusalGroup {
+        v1::RefusalGroup {
+            reason: v1::refusal::Reason::NoHeadroom.into(),
+            project: "projects/vision".into(),
+            bottleneck: "storage/images/read".into(),
+            refused_count: 3,
+            most_missing_bps: 7,
+            last_time: Some(prost_types::Timestamp { seconds: 60, nanos: 0 }),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_group_says_whose_why_and_how_much() {
+        let it = RefusalGroup::from_wire(group()).unwrap();
+        assert_eq!((it.reason, it.refused), (RefusalReason::NoHeadroom, 3));
+        assert_eq!((it.class, it.asked, it.last_offer), (None, None, None));
+        let others = v1::RefusalGroup { project: "projects/-".into(), ..group() };
+        assert_eq!(RefusalGroup::from_wire(others).unwrap().project, None);
+    }
+
+    #[test]
+    fn a_group_that_makes_no_sense_is_an_error() {
+        let bad = [
+            v1::RefusalGroup { project: String::new(), ..group() },
+            v1::RefusalGroup { class: "gold".into(), ..group() },
+            v1::RefusalGroup { last_time: None, ..group() },
+            v1::RefusalGroup { least_missing_bps: -1, ..group() },
+            v1::RefusalGroup { last_offer: Some(v1::CounterOffer::default()), ..group() },
+        ];
+        for wire in bad {
+            let read = RefusalGroup::from_wire(wire.clone());
+            assert!(matches!(read, Err(ClientError::BadAnswer { .. })), "{wire:?}");
+        }
+    }
+}

@@ -267,3 +267,86 @@ impl Outage {
         Ok(Self { start, end, left: wire::lane_rate("outages.left_bps", wire.left_bps)? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> Option<prost_types::Timestamp> {
+        Some(prost_types::Timestamp { seconds: secs, nanos: 0 })
+    }
+
+    fn bucket_at(secs: i64) -> v1::UtilizationBucket {
+        v1::UtilizationBucket {
+            start_time: at(secs),
+            capacity_bps: 2_000_000_000_000_000,
+            booked_bps: 800,
+            used_bytes: 3000,
+            ..Default::default()
+        }
+    }
+
+    fn page(starts: &[i64], end: i64) -> v1::QueryUtilizationResponse {
+        let lane = v1::LaneUtilization {
+            lane: "links/a/forward".into(),
+            buckets: starts.iter().map(|secs| bucket_at(*secs)).collect(),
+            findings: vec![v1::Finding {
+                kind: 1,
+                observed_bps: 400,
+                expected_bps: 900,
+                start_time: at(0),
+                end_time: at(60),
+                observer: String::new(),
+            }],
+            outages: vec![v1::Outage { start_time: at(0), end_time: at(60), left_bps: 7 }],
+            drained: true,
+        };
+        v1::QueryUtilizationResponse {
+            lanes: vec![lane],
+            bucket: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+            start_time: at(0),
+            end_time: at(end),
+            now: at(90),
+            lane_count: 1,
+            ..Default::default()
+        }
+    }
+
+    fn read(page: v1::QueryUtilizationResponse) -> Result<LaneUtilization, ClientError> {
+        let head = Head::from_wire(&page)?;
+        head.lane(page.lanes.into_iter().next().unwrap())
+    }
+
+    #[test]
+    fn a_lane_is_read_in_rates_and_bytes() {
+        let lane = read(page(&[0, 60, 120], 180)).unwrap();
+        let bucket = lane.buckets[1];
+        assert_eq!((bucket.start.as_ms(), bucket.booked.bps()), (60_000, 800));
+        assert_eq!(bucket.capacity, BitRate::MAX, "payload and headers may be more than is said");
+        assert_eq!((bucket.used_bytes.bytes(), bucket.observed), (3000, None));
+        assert_eq!(lane.findings[0].kind, FindingKind::UnderDelivery);
+        assert_eq!((lane.findings[0].observer.as_ref(), lane.outages[0].left.bps()), (None, 7));
+        assert!(lane.drained);
+    }
+
+    #[test]
+    fn an_answer_that_makes_no_sense_is_an_error() {
+        let field = |page| match read(page) {
+            Err(ClientError::BadAnswer { field, .. }) => field,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(field(page(&[0, 120], 180)), "buckets.start_time");
+        assert_eq!(field(page(&[0, 60], 180)), "buckets");
+        assert_eq!(field(page(&[], 60)), "buckets");
+        assert_eq!(field(page(&[], -60)), "end_time");
+        assert_eq!(field(v1::QueryUtilizationResponse { bucket: None, ..page(&[], 0) }), "bucket");
+        let none = Some(prost_types::Duration { seconds: 0, nanos: 0 });
+        assert_eq!(field(v1::QueryUtilizationResponse { bucket: none, ..page(&[], 0) }), "bucket");
+        let mut negative = page(&[0], 60);
+        negative.lanes[0].buckets[0].used_bytes = -1;
+        assert_eq!(field(negative), "buckets.used_bytes");
+        let mut negative = page(&[0], 60);
+        negative.lanes[0].findings[0].observed_bps = -1;
+        assert_eq!(field(negative), "findings.observed_bps");
+    }
+}

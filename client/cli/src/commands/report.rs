@@ -52,7 +52,7 @@ async fn utilized(desk: &Desk, typed: ReportUtilization) -> anyhow::Result<Exit>
         no_lanes(desk, typed.selector.as_ref()).await?;
     }
     let (count, bucket, now) = (found.lane_count, found.bucket, found.now);
-    let range = format!("{} to {}, now is {now}", found.start, found.end);
+    let range = format!("{} to {}", found.start, found.end);
     if let Some(file) = file {
         file.write(&draw::utilization(&found))?;
     }
@@ -62,10 +62,10 @@ async fn utilized(desk: &Desk, typed: ReportUtilization) -> anyhow::Result<Exit>
     if let Some(rows) = sheets.rows(of_one) {
         let all: Vec<BucketRow> = lanes.iter().flat_map(LaneReport::rows).collect();
         let of = lanes.first().filter(|_| of_one).map_or("", |it| it.lane.lane.as_str());
-        let above = format!("{of} in pieces of {bucket}, {range}");
+        let above = format!("{of} in pieces of {bucket}, {range}; now is {now}");
         rows.list_within(&above, &all, &findings)?;
     } else {
-        let above = format!("lanes, {range}; │ is now");
+        let above = format!("lanes, {range}; │ is now, {now}");
         sheets.whole()?.list_within(&above, &lanes, &findings)?;
     }
     if desk.printer.for_people() {

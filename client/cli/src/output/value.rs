@@ -22,7 +22,7 @@ pub(crate) enum Value {
     Size(ByteCount),
     /// More or less bits per second.
     Trend(i64),
-    /// What is compared more than copied: people read three digits of it in a table.
+    /// What is compared and never typed back: people read three digits of it.
     Round(Box<Value>),
     Time(Timestamp),
     Span(Span),
@@ -86,12 +86,12 @@ impl Value {
         Self::Told { words: words.into(), data: Box::new(data) }
     }
 
-    /// A rate that is a mean: people read three digits of it in a table.
+    /// A rate that is a mean: people read three digits of it.
     pub(crate) fn mean(rate: BitRate) -> Self {
         Self::Round(Box::new(Self::Rate(rate)))
     }
 
-    /// A sum of bytes: people read three digits of it in a table.
+    /// A sum of bytes: people read three digits of it.
     pub(crate) fn sum(size: ByteCount) -> Self {
         Self::Round(Box::new(Self::Size(size)))
     }
@@ -175,7 +175,11 @@ impl Value {
             Self::Rate(rate) => rate.to_string(),
             Self::Size(size) => size.to_string(),
             Self::Trend(bps) => round::signed(*bps),
-            Self::Round(value) => value.exact(),
+            Self::Round(value) => match &**value {
+                Self::Rate(rate) => round::rate(*rate),
+                Self::Size(size) => round::size(*size),
+                other => other.exact(),
+            },
             Self::Time(time) => time.to_string(),
             Self::Span(span) => span.to_string(),
             Self::Count(count) => count.to_string(),
@@ -192,14 +196,9 @@ impl Value {
         }
     }
 
-    /// For people in a narrow table: times to the second, sums and means in three digits.
+    /// For people in a narrow table: times to the second.
     pub(crate) fn brief(&self) -> String {
         match self {
-            Self::Round(value) => match &**value {
-                Self::Rate(rate) => round::rate(*rate),
-                Self::Size(size) => round::size(*size),
-                other => other.brief(),
-            },
             Self::Time(time) => {
                 let text = time.to_string();
                 match text.split_once('.') {

@@ -69,13 +69,12 @@ fn periods(periods: &[StatementPeriod], style: Style) -> Option<String> {
     let shown = all.get(all.len().saturating_sub(PERIODS_MAX)..).unwrap_or_default();
     let row = |it: &&StatementPeriod| {
         let had = &it.consumption;
-        let brief = |value: Value| Value::Text(value.brief());
         Record(vec![
             ("from", Value::Text(brief_start(it.start))),
-            ("promised", brief(Value::sum(had.promised))),
+            ("promised", Value::sum(had.promised)),
             ("", Value::Text(bar(had.promised.bytes(), most))),
-            ("used", brief(Value::sum(had.used))),
-            ("wasted", brief(Value::sum(had.wasted))),
+            ("used", Value::sum(had.used)),
+            ("wasted", Value::sum(had.wasted)),
             ("granted", Value::Count(had.granted)),
             ("refused", Value::Count(had.refused)),
         ])

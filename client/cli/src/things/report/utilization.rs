@@ -39,29 +39,20 @@ impl LaneReport {
         self.known().filter(|bucket| bucket.start < self.now)
     }
 
-    /// What it can carry now, or else in the piece that is next to now.
+    /// What it can carry in the first piece that is ahead of now, or else in the last one: that of now may
+    /// have begun before the lane was there.
     pub(crate) fn capacity(&self) -> BitRate {
-        let ahead = self.lane.buckets.iter().position(|bucket| self.now < bucket.start);
-        let last = ahead.unwrap_or(self.lane.buckets.len()).saturating_sub(1);
-        let here = self.lane.buckets.get(last).filter(|bucket| !bucket.unknown);
-        let here = here.or_else(|| self.known().last());
-        here.map_or(BitRate::ZERO, |bucket| bucket.capacity)
+        let ahead = self.known().find(|bucket| self.now <= bucket.start);
+        ahead.or_else(|| self.known().last()).map_or(BitRate::ZERO, |bucket| bucket.capacity)
     }
 
     /// The largest part of it that is booked at one instant.
     pub(crate) fn peak(&self) -> Value {
-        let share = |bucket: &UtilizationBucket| match bucket.capacity.bps() {
-            // Booked where nothing can be: maintenance took it.
-            0 => {
-                if bucket.peak == BitRate::ZERO {
-                    0
-                } else {
-                    100
-                }
-            }
-            all => {
-                u64::try_from(u128::from(bucket.peak.bps()) * 100 / u128::from(all)).unwrap_or(0)
-            }
+        // Of what there is at one instant, not on average: what is booked then, and what is free then.
+        let share = |bucket: &UtilizationBucket| {
+            let (booked, free) = (u128::from(bucket.peak.bps()), u128::from(bucket.headroom.bps()));
+            let percent = (booked * 100).checked_div(booked + free).unwrap_or(0);
+            u64::try_from(percent).unwrap_or(u64::MAX)
         };
         self.known().map(share).max().map_or(Value::Nothing, Value::Percent)
     }
