@@ -63,11 +63,21 @@ async fn missing(client: &Client, what: &str) -> Option<String> {
             "there is no topology yet: `tidegate apply topology FILE` declares one".into(),
         );
     }
+    // It is there, but is no lane: its lanes are.
+    let below = format!("{what}/");
+    let lanes = names.iter().filter(|name| name.starts_with(&below)).take(LANES_MAX);
+    let lanes: Vec<&str> = lanes.map(String::as_str).collect();
+    if names.contains(what) && !lanes.is_empty() {
+        return Some(format!("name one of its lanes: {}", lanes.join(", ")));
+    }
     Some(match nearest(what, &names) {
         Some(name) => format!("did you mean {name}?"),
         None => "`tidegate lanes` shows what there is".into(),
     })
 }
+
+/// So many lanes of a resource are named.
+const LANES_MAX: usize = 4;
 
 /// So many projects are looked through for the one that was meant.
 const PROJECTS_MAX: usize = 10_000;

@@ -139,7 +139,3 @@ fn nothing_at_all_is_a_picture_too() {
     huge.charts[0].shapes[0].steps[0].high = u64::MAX;
     elements(&svg(&huge));
 }
-#[test]
-fn dump() {
-    std::fs::write("/tmp/golden.svg", svg(&picture("links/a/forward"))).unwrap();
-}

@@ -50,6 +50,9 @@ async fn utilized(desk: &Desk, typed: ReportUtilization) -> anyhow::Result<Exit>
     let found = desk.client.utilization(&ask).await?;
     if found.lanes.is_empty() {
         no_lanes(desk, typed.selector.as_ref()).await?;
+        if desk.printer.for_people() {
+            return Ok(Exit::Done);
+        }
     }
     let (count, bucket, now) = (found.lane_count, found.bucket, found.now);
     let range = format!("{} to {}", found.start, found.end);
@@ -77,9 +80,6 @@ async fn utilized(desk: &Desk, typed: ReportUtilization) -> anyhow::Result<Exit>
 
 /// Says why there is little to be seen.
 fn missing(lanes: &[LaneReport]) {
-    if lanes.is_empty() {
-        return;
-    }
     if utilization::knows_no_past(lanes) {
         say("nothing is known of what was: the broker was not there, or does not keep so much");
     } else if utilization::is_idle(lanes) {
@@ -96,6 +96,9 @@ async fn expected(desk: &Desk, typed: ReportForecast) -> anyhow::Result<Exit> {
     let found = desk.client.forecast(&ForecastAsk { selector, end, bucket, count }).await?;
     if found.lanes.is_empty() {
         no_lanes(desk, typed.selector.as_ref()).await?;
+        if desk.printer.for_people() {
+            return Ok(Exit::Done);
+        }
     }
     if let Some(file) = file {
         file.write(&draw::forecast(&found))?;
@@ -249,7 +252,7 @@ impl<W: crate::output::Thing, R: crate::output::Thing> Sheets<W, R> {
 
 fn more(more: bool, shown: usize, what: &str) {
     if more {
-        hint(&format!("there are more than these {shown} {what}; --count shows more"));
+        hint(&format!("there are more {what} than {shown}; --count shows as many as you say"));
     }
 }
 
@@ -297,7 +300,7 @@ pub(super) async fn instants<const N: usize>(
 
 fn upside_down(start: Timestamp, end: Timestamp) -> Mistake {
     Mistake::new(format!("it ends at {end}, which is not after its start at {start}"))
-        .hint("--from -24h --to now is the day behind now, --to +24h the one ahead")
+        .hint("--from comes before --to: --from -1h --to now is the hour behind now")
 }
 
 /// A range that ends now, if nothing else is said.

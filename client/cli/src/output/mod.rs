@@ -199,10 +199,12 @@ impl<T: Thing> Sheet<T> {
             return self.chosen.clone();
         }
         let seen = |column: &&Column<T>| match self.printer.format {
-            Format::Table if of == Seen::Wide => column.seen == Seen::Table,
-            Format::Wide if of == Seen::Wide => matches!(column.seen, Seen::Table | Seen::Wide),
+            Format::Table if of == Seen::Wide => matches!(column.seen, Seen::Table | Seen::People),
+            Format::Wide if of == Seen::Wide => {
+                matches!(column.seen, Seen::Table | Seen::People | Seen::Wide)
+            }
             Format::Table | Format::Wide => !matches!(column.seen, Seen::Data | Seen::Drawn),
-            Format::Json | Format::Jsonl | Format::Yaml | Format::Csv => column.seen != Seen::Drawn,
+            Format::Json | Format::Jsonl | Format::Yaml | Format::Csv => column.is_data(),
         };
         T::COLUMNS.iter().filter(seen).collect()
     }
@@ -247,7 +249,7 @@ impl<T: Thing> Lines<'_, T> {
 
 /// Things as values of something larger, with all that programs are told of them.
 pub(crate) fn records<T: Thing>(things: &[T]) -> Vec<Record> {
-    let columns: Vec<&Column<T>> = T::COLUMNS.iter().filter(|it| it.seen != Seen::Drawn).collect();
+    let columns: Vec<&Column<T>> = T::COLUMNS.iter().filter(|it| it.is_data()).collect();
     things.iter().map(|thing| data::record(&columns, thing)).collect()
 }
 

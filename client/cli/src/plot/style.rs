@@ -15,7 +15,7 @@ path{fill:none}.grid{stroke:var(--grid)}.axis{stroke:var(--faint)}\
 .hatch{stroke:var(--faint);stroke-opacity:.5}\
 .capacity{stroke:var(--ink);stroke-width:1.6}.used{stroke:var(--orange);stroke-width:2}\
 .observed{stroke:var(--green);stroke-width:1.8;stroke-dasharray:2 3}\
-.expected{stroke:var(--orange);stroke-width:2;stroke-dasharray:7 3}\
+.expected{stroke:var(--orange);stroke-width:2}\
 .nowline{stroke:var(--ink);stroke-dasharray:3 3}";
 
 /// The hatching of what is not known.

@@ -37,8 +37,9 @@ pub(crate) struct Desk {
     runtime: tokio::runtime::Runtime,
     broker: Broker,
     pub(crate) directory: tempfile::TempDir,
-    /// The day before yesterday and tomorrow, which commands know as `$DAY` and `$TOMORROW`.
-    pub(crate) days: [String; 2],
+    /// The days that commands know as `$DAY`, the day before yesterday, and `$LATER`, in three days: only
+    /// where there is a past.
+    pub(crate) days: Option<[String; 2]>,
 }
 
 /// The date of so many days from now.
@@ -51,7 +52,7 @@ fn date(days: u32, ahead: bool) -> String {
 
 impl Desk {
     pub(crate) fn new() -> Self {
-        Self::of(Config::ephemeral(JournalPlace::Memory), tempfile::tempdir().unwrap())
+        Self::of(Config::ephemeral(JournalPlace::Memory), tempfile::tempdir().unwrap(), None)
     }
 
     /// A desk whose broker knows the topology, and remembers the day before yesterday.
@@ -59,16 +60,16 @@ impl Desk {
         let directory = tempfile::tempdir().unwrap();
         let journal = JournalPlace::Directory(directory.path().join("journal"));
         let config = Config::ephemeral(journal);
-        let day = format!("{}T00:00:00Z", date(2, false)).parse::<Timestamp>().unwrap();
-        lived::live(&config, TOPOLOGY, day);
-        Self::of(config, directory)
+        let days = [date(2, false), date(3, true)];
+        let midnight = format!("{}T00:00:00Z", days[0]).parse::<Timestamp>().unwrap();
+        lived::live(&config, TOPOLOGY, midnight);
+        Self::of(config, directory, Some(days))
     }
 
-    fn of(config: Config, directory: tempfile::TempDir) -> Self {
+    fn of(config: Config, directory: tempfile::TempDir, days: Option<[String; 2]>) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let broker = runtime.block_on(Broker::start(config)).unwrap();
         std::fs::write(directory.path().join("topology.toml"), TOPOLOGY).unwrap();
-        let days = [date(2, false), date(1, true)];
         Self { runtime, broker, directory, days }
     }
 
@@ -104,7 +105,9 @@ impl Desk {
         shell.current_dir(self.directory.path()).env_clear();
         shell.env("PATH", format!("{programs}:/usr/bin:/bin"));
         shell.env("TIDEGATE_BROKER", self.broker.address());
-        shell.env("DAY", &self.days[0]).env("TOMORROW", &self.days[1]);
+        if let Some([day, later]) = &self.days {
+            shell.env("DAY", day).env("LATER", later);
+        }
         shell.arg("-c").arg(format!("exec 2>&1\n{script}")).stdin(Stdio::null()).output().unwrap()
     }
 }

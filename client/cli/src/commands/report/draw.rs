@@ -162,3 +162,7 @@ fn step(start: Timestamp, length: Span, (low, high): (BitRate, BitRate)) -> Step
     let end = start.plus(length).as_ms();
     Step { start: start.as_ms(), end, low: low.bps(), high: high.bps() }
 }
+
+#[cfg(test)]
+#[path = "draw_tests.rs"]
+mod tests;

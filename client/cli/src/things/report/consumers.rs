@@ -54,11 +54,16 @@ pub(crate) fn sum(it: &Consumption) -> String {
     let (promised, moved) = (round::size(it.promised), round::size(it.used));
     let (not_moved, unreported) = (round::size(it.wasted), round::size(it.unreported));
     let (used, wasted) = (of(used(it)), of(wasted(it)));
-    let granted = counted(it.granted, "request");
+    // On some lanes only, requests are not counted.
+    let requests = match (it.granted, it.refused) {
+        (0, 0) => String::new(),
+        (granted, refused) => {
+            format!("; {} granted, {refused} refused", counted(granted, "request"))
+        }
+    };
     format!(
         "{promised} promised: {moved} moved{used}, {not_moved} not moved{wasted}, {unreported} of \
-         which nobody reports; {granted} granted, {} refused",
-        it.refused
+         which nobody reports{requests}"
     )
 }
 

@@ -33,7 +33,7 @@ impl Thing for LaneForecast {
     const COLUMNS: &'static [Column<Self>] = &[
         Column::new("lane", "lane", |it| Value::text(&it.lane)),
         Column::new("expected", "expected_percent", |it| most(it, |bucket| bucket.expected)),
-        Column::new("over-time", "over_time", |it| Value::Text(spark(it))),
+        Column::pictured("over-time", "over_time", |it| Value::Text(spark(it))),
         Column::new("full", "full_time", |it| Value::time(it.full)),
         Column::new("trend-a-day", "trend_bps", |it| Value::Trend(it.trend_bps)),
         Column::new("earliest-full", "earliest_full_time", |it| Value::time(it.earliest_full)),

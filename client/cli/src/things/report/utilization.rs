@@ -114,7 +114,7 @@ impl Thing for LaneReport {
         Column::new("lane", "lane", |it| Value::text(&it.lane.lane)),
         Column::new("booked", "booked_percent", Self::booked),
         Column::new("peak", "peak_percent", Self::peak),
-        Column::new("over-time", "over_time", |it| Value::Text(it.spark(SPARK))),
+        Column::pictured("over-time", "over_time", |it| Value::Text(it.spark(SPARK))),
         Column::new("used", "used_bps", Self::used),
         Column::new("capacity", "capacity_bps", |it| Value::mean(it.capacity())),
         Column::new("state", "drained", |it| {
