@@ -77,7 +77,7 @@ fn refused() -> v1::CreateReservationRequest {
 async fn refuse_seven(clients: &Clients) {
     let rule = v1::Rule {
         name: "rules/seven".into(),
-        when: "request.rate == 7000000000".into(),
+        when: "request.rate_bps == 7000000000".into(),
         then: Some(v1::rule::Then::Deny(format!("{PRIVATE} {}", "no".repeat(100)))),
         comment: PRIVATE.into(),
         ..v1::Rule::default()

@@ -6,6 +6,7 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use crate::clock;
+use crate::convert::reply::{count, int};
 use crate::journal::Seq;
 
 /// An append that is under way.
@@ -21,7 +22,13 @@ impl Append {
         (events, bytes): (usize, usize),
         requests: impl Iterator<Item = &'a Span>,
     ) -> Self {
-        let span = tracing::debug_span!("append", batch, events, bytes, duration_us = Empty);
+        let span = tracing::debug_span!(
+            "append",
+            batch = int(batch),
+            events = count(events),
+            bytes = count(bytes),
+            duration_us = Empty,
+        );
         if span.is_disabled() {
             return Self { span, begun: Duration::ZERO };
         }
@@ -37,7 +44,7 @@ impl Append {
             let took = clock::uptime().saturating_sub(self.begun);
             let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             self.span.in_scope(|| tracing::debug!(duration_us, "appended"));
-            self.span.record("duration_us", duration_us);
+            self.span.record("duration_us", int(duration_us));
         }
     }
 }

@@ -20,6 +20,7 @@ use tracing::{Instrument, Level, Span};
 
 use super::parent::Parent;
 use crate::clock;
+use crate::convert::reply::int;
 use crate::convert::request::is_mutation;
 use crate::status;
 
@@ -88,7 +89,7 @@ impl Call {
         let parent = Parent::of(request.headers());
         let span = tracing::info_span!(
             "request",
-            number,
+            number = int(number),
             method,
             trace = parent.map(display),
             request_id = Empty,
@@ -132,7 +133,7 @@ impl Call {
         });
         // At `info` the line has it all, and most calls have none.
         if tracing::enabled!(Level::DEBUG) {
-            self.span.record("code", name).record("duration_us", duration_us);
+            self.span.record("code", name).record("duration_us", int(duration_us));
             if cfg!(feature = "otel") && status::is_ours(code) {
                 self.span.record("otel.status_code", "ERROR");
             }

@@ -78,7 +78,7 @@ pub(crate) fn decided(decision: &Decision, searched: bool, validate_only: bool) 
     let is_move = |change: &Change| matches!(change, Change::Moved(_));
     let moved = decision.events.iter().filter(|event| is_move(&event.change)).count();
     let span = Span::current();
-    span.record("decided", what).record("searched", searched).record("moved", moved);
+    span.record("decided", what).record("searched", searched).record("moved", reply::count(moved));
     span.record("reason", reason);
     tracing::debug!(events = decision.events.len(), validate_only, "decided");
 }

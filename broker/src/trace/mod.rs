@@ -2,7 +2,7 @@
 //! of it, and the append that made it durable. Nothing is gathered that nobody listens to.
 //!
 //! Spans carry identifiers, numbers and words of a fixed list. What callers write, such as labels and the
-//! texts of rules, goes into no line.
+//! texts of rules, goes into no line. Numbers have a sign: a collector gets others as text.
 
 pub(crate) mod append;
 pub(crate) mod calls;
