@@ -32,6 +32,7 @@ mod rpc;
 mod scope;
 mod serve;
 mod status;
+mod trace;
 mod view;
 mod watch;
 mod web;

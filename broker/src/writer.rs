@@ -15,6 +15,7 @@ use tidegate_policy::{SessionId, Span, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Span as Trace;
 use uuid::Uuid;
 
 use crate::clock::{self, Clock};
@@ -27,6 +28,7 @@ use crate::pokes::Pokes;
 use crate::recorder::{self, Decided};
 use crate::reports::refused::Refused;
 use crate::status::Failure;
+use crate::trace::decision;
 use tidegate_proto::v1;
 
 /// The most requests that are decided at one reading of the clock.
@@ -38,10 +40,12 @@ const NAP_MAX: Duration = Duration::from_secs(60);
 /// Something for the writer to do.
 #[derive(Debug)]
 pub(crate) enum Work {
+    /// With the span of whoever asks, which follows it.
     Mutate {
         mutation: Box<Mutation>,
         deadline: Instant,
         asked: Duration,
+        trace: Trace,
         reply: Reply<Answered>,
     },
     Beat {
@@ -73,6 +77,7 @@ pub(crate) struct Asked {
     deadline: Instant,
     /// The uptime when it was asked.
     asked: Duration,
+    trace: Trace,
     reply: Reply<Answered>,
     /// Until when it waits for live rates to give way; `None` if it has not begun to.
     until: Option<Timestamp>,
@@ -143,21 +148,24 @@ impl Queue {
         mutation: Mutation,
         deadline: Instant,
     ) -> Result<Answered, Failure> {
-        let answer = self.ask(mutation, deadline)?;
+        let trace = decision::asked(mutation.request.mark.id);
+        let answer = self.ask(mutation, deadline, trace)?;
         answer.await.unwrap_or(Err(Failure::Stopped))
     }
 
-    /// Asks for a mutation: what is asked first is decided first. The answer comes when its
+    /// Asks for a mutation in a span of its asker: what is asked first is decided first. The answer comes when its
     /// outcome is durable; if the broker ends before, it never does.
     pub(crate) fn ask(
         &self,
         mutation: Mutation,
         deadline: Instant,
+        trace: Trace,
     ) -> Result<oneshot::Receiver<Result<Answered, Failure>>, Failure> {
         let (reply, answer) = oneshot::channel();
         let (mutation, asked) = (Box::new(mutation), clock::uptime());
         // Shed at once rather than let a queue of requests grow old.
-        let sent = self.sender.try_send(Work::Mutate { mutation, deadline, asked, reply });
+        let work = Work::Mutate { mutation, deadline, asked, trace, reply };
+        let sent = self.sender.try_send(work);
         sent.map_err(refused).inspect_err(|failure| self.meters.not_taken(failure))?;
         Ok(answer)
     }
@@ -248,17 +256,19 @@ impl Writer {
         let mut heard = false;
         for work in works.drain(..) {
             match work {
-                Work::Mutate { mutation, deadline, asked, reply } => {
+                Work::Mutate { mutation, deadline, asked, trace, reply } => {
                     decided.break_off_before(&mutation.request.command, &mut pieces);
-                    let asked = Asked { mutation, deadline, asked, reply, until: None };
+                    let asked = Asked { mutation, deadline, asked, trace, reply, until: None };
                     self.answer(now, asked, &mut decided)?;
                 }
                 Work::Beat { beat, reply } => {
                     heard = true;
                     let result = self.beat(now, &beat, &mut decided)?;
-                    decided.answer(move || drop(reply.send(result)));
+                    decided.answer(Trace::none(), move || drop(reply.send(result)));
                 }
-                Work::Ping { reply } => decided.answer(move || drop(reply.send(Ok(())))),
+                Work::Ping { reply } => {
+                    decided.answer(Trace::none(), move || drop(reply.send(Ok(()))));
+                }
             }
             decided.break_off(&mut pieces);
         }
@@ -293,18 +303,25 @@ impl Writer {
         asked: Asked,
         decided: &mut Decided,
     ) -> Result<(), Corrupt> {
-        let Asked { mutation, deadline, asked, reply, until } = asked;
+        let Asked { mutation, deadline, asked, trace, reply, until } = asked;
         let may_wait = until.is_none_or(|until| now < until);
-        let result = match self.mutate(now, mutation, (deadline, may_wait), decided)? {
+        let outcome = decision::deciding(&trace, || {
+            let outcome = self.mutate(now, mutation, (deadline, may_wait), decided);
+            if let Ok(Outcome::Answered(Err(failure))) = &outcome {
+                decision::failed(failure);
+            }
+            outcome
+        });
+        let result = match outcome? {
             Outcome::Answered(result) => result.map(|answered| *answered),
             Outcome::Waits(mutation) => {
                 let until = Some(until.unwrap_or_else(|| now.plus(waits_for(deadline))));
-                self.waiting.push(Asked { mutation, deadline, asked, reply, until });
+                self.waiting.push(Asked { mutation, deadline, asked, trace, reply, until });
                 return Ok(());
             }
         };
         let meters = Arc::clone(&self.meters);
-        decided.answer(move || {
+        decided.answer(trace, move || {
             meters.answered(clock::uptime().saturating_sub(asked), &result);
             drop(reply.send(result));
         });
@@ -335,7 +352,7 @@ impl Writer {
         }
         let stamp = Stamp { now, fresh: Uuid::now_v7().as_u128() };
         let Request { mark, .. } = mutation.request;
-        let decision = match self.decide(stamp, &mutation.request, decided) {
+        let (decision, searched) = match self.decide(stamp, &mutation.request, decided) {
             Ok(decision) => decision,
             Err(fault) => return Ok(Failure::from(mutation.called.fault(fault)).into()),
         };
@@ -344,13 +361,16 @@ impl Writer {
             let fault = Fault::Full { what, limit: recorder::DECISION_MAX };
             return Ok(Failure::from(fault).into());
         }
+        if !mutation.validate_only
+            && let Answer::Refusal(refusal) = &decision.answer
+            && self.machine.claim(now, &mutation.request, refusal)
+            && may_wait
+        {
+            decision::waits();
+            return Ok(Outcome::Waits(mutation));
+        }
+        decision::decided(&decision, searched, mutation.validate_only);
         if !mutation.validate_only {
-            if let Answer::Refusal(refusal) = &decision.answer
-                && self.machine.claim(now, &mutation.request, refusal)
-                && may_wait
-            {
-                return Ok(Outcome::Waits(mutation));
-            }
             self.history.keep(stamp, &mutation.request);
             if !decision.hits.is_empty() {
                 self.note(Note::Ruled(decision.hits.clone()), decided);
@@ -369,13 +389,14 @@ impl Writer {
         Ok(Outcome::Answered(Ok(answered.into())))
     }
 
-    /// Decides, and looks for room among plans that may move as long as there is time for it.
+    /// Decides, and looks for room among plans that may move as long as there is time for it; and says
+    /// whether it was looked for.
     fn decide(
         &mut self,
         stamp: Stamp,
         request: &Request,
         decided: &mut Decided,
-    ) -> Result<Decision, Fault> {
+    ) -> Result<(Decision, bool), Fault> {
         let begun = clock::uptime();
         let allowed = self.effort.allows(begun);
         self.machine.seek_room(allowed);
@@ -387,7 +408,7 @@ impl Writer {
         if searched && !allowed {
             self.note(Note::RoomNotSought, decided);
         }
-        Ok(decision)
+        Ok((decision, searched && allowed))
     }
 
     fn beat(

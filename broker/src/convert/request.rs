@@ -56,7 +56,13 @@ macro_rules! marked {
                 self.validate_only
             }
         }
-    )*};
+    )*
+
+    /// Whether a method of this name is a mutation.
+    pub(crate) fn is_mutation(method: &str) -> bool {
+        matches!(method, $($rpc)|*)
+    }
+    };
 }
 
 marked! {
