@@ -329,7 +329,7 @@ fn usage(name: &str, grant: &Inner) -> v1::Usage {
         reservation: name.to_owned(),
         used_bytes: wire::to_bytes(grant.moved()),
         plan_version: i64::try_from(grant.obeyed()).unwrap_or(i64::MAX),
-        held_back: None,
+        ..v1::Usage::default()
     }
 }
 
