@@ -157,6 +157,21 @@ impl Past {
         Ok(())
     }
 
+    /// Lets a long time pass at once: what is due happens, and reports have hours of it instead of minutes if
+    /// it is longer than two.
+    ///
+    /// # Errors
+    /// [`PastError::Write`].
+    pub fn leap(&mut self, to: Timestamp) -> Result<(), PastError> {
+        while let Some(due) = self.machine.next_due().filter(|due| *due <= to) {
+            self.now = self.now.max(due);
+            self.due()?;
+        }
+        self.now = self.now.max(to);
+        self.account(self.now);
+        self.write()
+    }
+
     /// Replaces the topology.
     ///
     /// # Errors
