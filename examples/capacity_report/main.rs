@@ -155,7 +155,9 @@ async fn story(broker: &str, lived: Option<&mut Lived>, serve: bool) -> anyhow::
         None => scale::tell(&client).await?,
     }
     if serve {
-        println!("\nserving at {broker} until Ctrl-C; the agents of the past are gone, so what they had");
+        println!(
+            "\nserving at {broker} until Ctrl-C; the agents of the past are gone, so what they had"
+        );
         println!("under way is given back when their sessions are lost, in three minutes");
         tokio::signal::ctrl_c().await?;
     }
