@@ -4,6 +4,8 @@
 //!
 //! It is how the examples and the tests of reports get a past.
 
+mod operate;
+
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
@@ -36,10 +38,14 @@ use crate::reports::{self, grain};
 use crate::view::View;
 use crate::writer;
 
+pub use operate::Sighting;
+
 /// The most reservations that are walked over at once.
 const STEP: usize = 1 << 20;
-/// How often what happened is written down.
+/// How often what happened is written down: nobody relies on it before the end, and each time is a sync.
 const WRITE_EVERY: Span = Span::from_secs(600);
+/// So many events are written down at once, however little time they took.
+const EVENTS_MAX: usize = 8192;
 
 /// Why a past cannot be lived through.
 #[derive(Debug, thiserror::Error)]
@@ -214,6 +220,15 @@ impl Past {
             deadline: self.now.plus(wish.within),
             split: false,
         };
+        self.wish(session, wish, shape)
+    }
+
+    fn wish(
+        &mut self,
+        session: Option<SessionId>,
+        wish: &Wish,
+        shape: Shape,
+    ) -> Result<Became, PastError> {
         let ask = Self::asked(wish, shape, session);
         match self.ask(Command::Reserve(ask.into()))? {
             Answer::Reservation(made) => {
@@ -332,7 +347,7 @@ impl Past {
         published.map_err(|corrupt| PastError::Senseless(corrupt.to_string()))?;
         self.events.extend(events);
         self.follow();
-        Ok(())
+        if EVENTS_MAX <= self.events.len() { self.write() } else { Ok(()) }
     }
 
     fn follow(&mut self) {
