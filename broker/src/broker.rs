@@ -115,10 +115,7 @@ impl Broker {
         // The random half of an id: no other process has it.
         let (_, life) = Uuid::now_v7().as_u64_pair();
         let changes = Changes::new(life, config.limits.changes, head);
-        let (reporter, facts, lost) = Reporter::new();
-        let (store, book) = reports::open(&config, &mut replayed.machine, clock.now())?;
-        let view = View::new(replayed.machine.clone(), head, changes, reporter.clone());
-        let view = Arc::new(view);
+        let (view, begin) = publish(&config, &mut replayed, &clock, changes)?;
         let (listener, listen) = bind(&config.listen).await?;
         tracing::info!(
             %listen, batches = head, replayed = replayed.batches,
@@ -153,7 +150,6 @@ impl Broker {
             pokes: view.pokes().clone(),
             meters: Arc::clone(&meters),
         };
-        let begin = Begin { store, book, facts, reporter, lost };
         let reports =
             Reports::start(begin, Arc::clone(&view), Arc::clone(&clock), config.reports.clone())?;
         let (stop, own_queue) = (CancellationToken::new(), queue.clone());
@@ -235,6 +231,20 @@ fn replay(config: &Config, journal: &dyn Journal) -> Result<(Replayed, Arc<Clock
     }
     replayed.machine.resume(now);
     Ok((replayed, Arc::new(clock)))
+}
+
+/// What readers see of a state, and what keeps the reports of what they see.
+fn publish(
+    config: &Config,
+    replayed: &mut Replayed,
+    clock: &Clock,
+    changes: Changes,
+) -> Result<(Arc<View>, Begin), StartError> {
+    let (reporter, facts, lost) = Reporter::new();
+    let (store, book) = reports::open(config, &mut replayed.machine, clock.now())?;
+    let Seq(head) = replayed.head;
+    let view = View::new(replayed.machine.clone(), head, changes, reporter.clone());
+    Ok((Arc::new(view), Begin { store, book, facts, reporter, lost }))
 }
 
 async fn bind(listen: &Listen) -> Result<(Listener, Listen), StartError> {

@@ -31,6 +31,7 @@ use crate::fields::Fields;
 use crate::journal::{Journal, Seq};
 use crate::reports::book::Book;
 use crate::reports::fact::{Fact, Reporter};
+#[cfg(test)]
 use crate::reports::look::Look;
 use crate::reports::refused::Refused;
 use crate::reports::store::Store;
@@ -399,6 +400,7 @@ impl Past {
     }
 
     /// What the reports say.
+    #[cfg(test)]
     pub(crate) fn look(&mut self) -> Result<Look, PastError> {
         let failed = |error: reports::ReportsError| PastError::Write(error.to_string());
         let pending = Arc::clone(self.book.settled());
@@ -406,6 +408,7 @@ impl Past {
         Ok(Look::new(stored, pending, Arc::clone(self.book.names()), self.book.range()))
     }
 
+    #[cfg(test)]
     pub(crate) fn machine(&self) -> &Machine {
         &self.machine
     }

@@ -184,6 +184,11 @@ impl Ledger {
                 counts.not_sought,
             ),
             ("observed", "Reservations that would have been refused.", counts.observed),
+            (
+                "report_facts_lost",
+                "Facts that reports had no place for; they are made good from the state.",
+                self.standing.facts_lost,
+            ),
         ];
         for (name, help, count) in plain {
             telling.counter((name, None), help, count)?;

@@ -33,6 +33,8 @@ pub(super) struct Standing {
     pub(super) policy: u64,
     pub(super) sessions: usize,
     pub(super) counts: Counts,
+    /// Facts that reports had no place for.
+    pub(super) facts_lost: u64,
     pub(super) held: usize,
     pub(super) confirmed: usize,
     pub(super) closed: usize,
@@ -86,6 +88,7 @@ impl Standing {
             policy: machine.policy_version(),
             sessions: machine.open_sessions(),
             counts: machine.counts(),
+            facts_lost: rpc.reports.lost(),
             held: tally.held,
             confirmed: tally.confirmed,
             closed: tally.closed,
