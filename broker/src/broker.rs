@@ -21,6 +21,9 @@ use crate::history::History;
 use crate::journal::{EmbeddedJournal, Journal, JournalError, MemoryJournal, Seq};
 use crate::recorder::{self, RecorderError};
 use crate::replay::{self, ReplayError, Replayed};
+use crate::reports::fact::Reporter;
+use crate::reports::keeper::{Begin, Reports};
+use crate::reports::{self, ReportsError};
 use crate::rpc::Rpc;
 use crate::serve::{self, Listener};
 use crate::snapshots::{Made, Orders, SnapshotError, Snapshots};
@@ -51,6 +54,9 @@ pub enum StartError {
         /// What the system says.
         why: std::io::Error,
     },
+    /// Reports cannot be kept.
+    #[error(transparent)]
+    Reports(#[from] ReportsError),
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -101,12 +107,15 @@ impl Broker {
     pub async fn start_on(journal: Box<dyn Journal>, config: Config) -> Result<Self, StartError> {
         config.check()?;
         let started = clock::wall();
-        let (replayed, clock) = replay(&config, &*journal)?;
+        let (mut replayed, clock) = replay(&config, &*journal)?;
         let Seq(head) = journal.head();
         // The random half of an id: no other process has it.
         let (_, life) = Uuid::now_v7().as_u64_pair();
         let changes = Changes::new(life, config.limits.changes, head);
-        let view = Arc::new(View::new(replayed.machine.clone(), head, changes));
+        let (reporter, facts, lost) = Reporter::new();
+        let (store, book) = reports::open(&config, &mut replayed.machine, clock.now())?;
+        let view = View::new(replayed.machine.clone(), head, changes, reporter.clone());
+        let view = Arc::new(view);
         let (listener, listen) = bind(&config.listen).await?;
         tracing::info!(
             %listen, batches = head, replayed = replayed.batches,
@@ -132,6 +141,9 @@ impl Broker {
             waiting: Vec::new(),
             pokes: view.pokes().clone(),
         };
+        let begin = Begin { store, book, facts, reporter, lost };
+        let reports =
+            Reports::start(begin, Arc::clone(&view), Arc::clone(&clock), config.reports.clone())?;
         let stop = CancellationToken::new();
         let watching = Watching::start(config.limits.watchers, Arc::clone(&view), stop.clone());
         let config = Arc::new(config);
@@ -147,9 +159,10 @@ impl Broker {
             backups,
             history,
             rehearsals,
+            reports: reports.clone(),
             stop: stop.clone(),
         };
-        let parts = Parts { writer, recorder, listener, rpc };
+        let parts = Parts { writer, recorder, listener, rpc, reports };
         let done = tokio::spawn(run(parts, stop.clone()));
         Ok(Self { listen, stop, snapshots: orders, done })
     }
@@ -183,7 +196,7 @@ impl Broker {
     }
 }
 
-fn open(place: &JournalPlace) -> Result<Box<dyn Journal>, JournalError> {
+pub(crate) fn open(place: &JournalPlace) -> Result<Box<dyn Journal>, JournalError> {
     Ok(match place {
         JournalPlace::Memory => Box::new(MemoryJournal::new()),
         JournalPlace::Directory(path) => Box::new(EmbeddedJournal::open(path)?),
@@ -235,6 +248,7 @@ struct Parts {
     recorder: oneshot::Receiver<Result<(), RecorderError>>,
     listener: Listener,
     rpc: Rpc,
+    reports: Reports,
 }
 
 /// Runs until it is told to stop, or until one part fails; then the others end too.
@@ -258,6 +272,8 @@ async fn run(parts: Parts, stop: CancellationToken) -> Result<(), RunError> {
         }
     };
     let recorded = parts.recorder.await.unwrap_or(Err(RecorderError::Panicked));
+    // What is published will not change any more.
+    parts.reports.stop().await;
     // What stopped the recorder is the cause; what the others say then is only its consequence.
     recorded.map_err(RunError::from).and(result)
 }

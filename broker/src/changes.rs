@@ -96,10 +96,7 @@ impl Changes {
     }
 
     /// The last changes that are remembered, the last first; of one reservation, or of all.
-    pub(crate) fn latest(
-        &self,
-        of: Option<ReservationId>,
-    ) -> impl Iterator<Item = &Changed> + '_ {
+    pub(crate) fn latest(&self, of: Option<ReservationId>) -> impl Iterator<Item = &Changed> + '_ {
         let wanted = move |changed: &&Changed| of.is_none_or(|id| changed.id == id);
         self.ring.iter().rev().filter(wanted)
     }
@@ -136,13 +133,13 @@ impl Changes {
         touched(change).iter().map(|id| (*id, known(id))).collect()
     }
 
-    /// Takes in a change that the machine has followed.
+    /// Takes in a change that the machine has followed. Returns the reservation as it is after it.
     pub(crate) fn push(
         &mut self,
         machine: &Machine,
         sequence: u64,
         (id, before): (ReservationId, Option<Arc<Reservation>>),
-    ) {
+    ) -> Option<Arc<Reservation>> {
         let last = self.ring.back().map(|changed| changed.place);
         let last = last.filter(|last| last.sequence == sequence);
         let place = Place { sequence, nth: last.map_or(0, |last| last.nth.saturating_add(1)) };
@@ -161,9 +158,10 @@ impl Changes {
             Some(after) => drop(self.latest.insert(id, (place, Arc::clone(after)))),
             None => drop(self.latest.remove(&id)),
         }
-        let used = machine.used(id);
+        let (used, is) = (machine.used(id), after.clone());
         self.ring.push_back(Changed { place, id, before, after, used, closed, bytes: self.bytes });
         self.evict();
+        is
     }
 
     fn evict(&mut self) {

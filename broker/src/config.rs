@@ -1,6 +1,7 @@
 //! All settings, read once and checked: nothing is edited, nothing is guessed.
 
 mod check;
+mod reports;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,6 +12,8 @@ use serde::Deserialize;
 use thiserror::Error;
 use tidegate_core::Limits;
 use tidegate_policy::{ByteCount, Span};
+
+pub use reports::ReportsConfig;
 
 /// What a broker runs by.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -36,6 +39,9 @@ pub struct Config {
     /// When the state is written down, so that a start replays little and the log stays short.
     #[serde(default)]
     pub snapshots: SnapshotConfig,
+    /// How long reports go back.
+    #[serde(default)]
+    pub reports: ReportsConfig,
 }
 
 /// Where to listen.
@@ -185,8 +191,8 @@ impl Config {
         let listen = Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
         let (session, limits) = (SessionConfig::default(), LimitsConfig::default());
         let (planning, snapshots) = (PlanningConfig::default(), SnapshotConfig::default());
-        let admission = AdmissionConfig::default();
-        Self { listen, journal, session, limits, planning, admission, snapshots }
+        let (admission, reports) = (AdmissionConfig::default(), ReportsConfig::default());
+        Self { listen, journal, session, limits, planning, admission, snapshots, reports }
     }
 
     /// Reads and checks a configuration file.
@@ -256,7 +262,8 @@ impl fmt::Display for Config {
         writeln!(f, "\n[admission]\nmode = \"{}\"", self.admission.mode)?;
         let SnapshotConfig { after_batches, after_bytes } = &self.snapshots;
         writeln!(f, "\n[snapshots]\nafter_batches = {after_batches}")?;
-        writeln!(f, "after_bytes = \"{after_bytes}\"")
+        writeln!(f, "after_bytes = \"{after_bytes}\"")?;
+        write!(f, "\n{}", self.reports)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod backup;
 pub mod config;
 pub mod durable;
 pub mod journal;
+pub mod past;
 pub mod replay;
 pub mod snapshots;
 
@@ -21,8 +22,10 @@ mod effort;
 mod fields;
 mod filter;
 mod history;
+mod json;
 mod pokes;
 mod recorder;
+pub mod reports;
 mod rpc;
 mod scope;
 mod serve;

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::durable;
 use crate::journal::{Journal, JournalError, MAX_BATCH_BYTES, Seq, Truncation};
+use crate::reports::refused::Refused;
 use crate::snapshots::Snapshots;
 use crate::view::View;
 
@@ -21,6 +22,8 @@ use crate::view::View;
 pub(crate) struct Decided {
     pub(crate) events: Vec<Event>,
     pub(crate) notes: Vec<Note>,
+    /// What was refused, as reports have it.
+    pub(crate) refused: Vec<Refused>,
     answers: Vec<Box<dyn FnOnce() + Send>>,
     /// How many bookings the events carry, which is what makes them large.
     bookings: usize,
@@ -74,6 +77,7 @@ impl Decided {
     fn merge(&mut self, later: Self) {
         self.happened(later.events);
         self.notes.extend(later.notes);
+        self.refused.extend(later.refused);
         self.answers.extend(later.answers);
         self.truncation = later.truncation.or(self.truncation);
     }
@@ -235,7 +239,7 @@ fn record(
                 snapshots.appended(bytes.len());
             }
             let Seq(head) = journal.head();
-            view.publish(&batch.events, &batch.notes, head)?;
+            view.publish(&batch.events, &batch.notes, batch.refused, head)?;
             for answer in batch.answers {
                 answer();
             }

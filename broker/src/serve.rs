@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tidegate_proto::v1::admin_service_server::AdminServiceServer;
 use tidegate_proto::v1::policy_service_server::PolicyServiceServer;
+use tidegate_proto::v1::report_service_server::ReportServiceServer;
 use tidegate_proto::v1::reservation_service_server::ReservationServiceServer;
 use tidegate_proto::v1::session_service_server::SessionServiceServer;
 use tidegate_proto::v1::topology_service_server::TopologyServiceServer;
@@ -54,6 +55,7 @@ pub(crate) async fn serve(
     health.set_serving::<SessionServiceServer<Rpc>>().await;
     health.set_serving::<TopologyServiceServer<Rpc>>().await;
     health.set_serving::<PolicyServiceServer<Rpc>>().await;
+    health.set_serving::<ReportServiceServer<Rpc>>().await;
     health.set_serving::<AdminServiceServer<Rpc>>().await;
     let per_connection = rpc.config.limits.requests_per_connection;
     let pages = web::routes(rpc.clone());
@@ -117,10 +119,12 @@ fn services(rpc: Rpc) -> Routes {
     let policy = PolicyServiceServer::new(rpc.clone())
         .max_decoding_message_size(APPLY_MAX)
         .max_encoding_message_size(APPLY_MAX);
+    let reports = ReportServiceServer::new(rpc.clone()).max_decoding_message_size(MESSAGE_MAX);
     let mut services = Routes::new(reservations)
         .add_service(sessions)
         .add_service(topology)
         .add_service(policy)
+        .add_service(reports)
         .add_service(AdminServiceServer::new(rpc).max_decoding_message_size(MESSAGE_MAX));
     if let Some(reflection) = reflection {
         services = services.add_service(reflection);

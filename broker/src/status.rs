@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::convert::reply;
+use crate::reports::ReportsError;
 
 /// The domain of every error reason.
 const DOMAIN: &str = "tidegate.v1";
@@ -30,6 +31,8 @@ pub(crate) enum Failure {
     BackupUnderWay,
     /// No backup can be had, and why.
     NoBackup(String),
+    /// No report can be made, and why.
+    NoReport(String),
     /// The broker is stopping, or its journal failed: whether it was carried out is unknown.
     Stopped,
     /// A watcher takes changes more slowly than they are made. It resumes with this token, if it
@@ -44,6 +47,12 @@ pub(crate) enum Failure {
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
+    }
+}
+
+impl From<ReportsError> for Failure {
+    fn from(error: ReportsError) -> Self {
+        Self::NoReport(error.to_string())
     }
 }
 
@@ -109,7 +118,7 @@ impl From<Failure> for Status {
                 "somebody takes a backup already, and one at a time is enough; ask again later"
                     .into()
             }
-            Failure::NoBackup(why) => cut(why, MESSAGE_MAX),
+            Failure::NoBackup(why) | Failure::NoReport(why) => cut(why, MESSAGE_MAX),
             Failure::Stopped => {
                 "the broker is stopping; ask again with the same request id to learn the outcome"
                     .into()
@@ -157,6 +166,7 @@ fn code(failure: &Failure) -> (Code, &'static str) {
         Failure::AnswerLate => (Code::DeadlineExceeded, "ANSWER_LATE"),
         Failure::BackupUnderWay => (Code::ResourceExhausted, "BACKUP_UNDER_WAY"),
         Failure::NoBackup(_) => (Code::DataLoss, "NO_BACKUP"),
+        Failure::NoReport(_) => (Code::Unavailable, "NO_REPORT"),
         Failure::Stopped | Failure::WatchStopped(_) => (Code::Unavailable, "STOPPING"),
         Failure::WatchBehind(_) => (Code::ResourceExhausted, "WATCH_BEHIND"),
         Failure::NotRead => (Code::ResourceExhausted, "ANSWERS_NOT_READ"),
@@ -199,9 +209,7 @@ pub(crate) fn http(status: &Status) -> http::StatusCode {
         Code::Unimplemented => http::StatusCode::NOT_IMPLEMENTED,
         Code::Unavailable | Code::Cancelled => http::StatusCode::SERVICE_UNAVAILABLE,
         Code::DeadlineExceeded => http::StatusCode::GATEWAY_TIMEOUT,
-        Code::Unknown | Code::Internal | Code::DataLoss => {
-            http::StatusCode::INTERNAL_SERVER_ERROR
-        }
+        Code::Unknown | Code::Internal | Code::DataLoss => http::StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

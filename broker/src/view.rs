@@ -11,12 +11,16 @@ use tokio::sync::Notify;
 
 use crate::changes::{self, Changes};
 use crate::pokes::Pokes;
+use crate::reports::fact::{self, Fact, Reporter};
+use crate::reports::refused::Refused;
 
 /// The published state, for whoever reads.
 #[derive(Debug)]
 pub(crate) struct View {
     shared: RwLock<Published>,
     pokes: Pokes,
+    /// Who accounts for what is published.
+    reporter: Reporter,
     moved: Notify,
 }
 
@@ -31,9 +35,14 @@ pub(crate) struct Published {
 }
 
 impl View {
-    pub(crate) fn new(machine: Machine, sequence: u64, changes: Changes) -> Self {
+    pub(crate) fn new(
+        machine: Machine,
+        sequence: u64,
+        changes: Changes,
+        reporter: Reporter,
+    ) -> Self {
         let shared = RwLock::new(Published { machine, sequence, changes });
-        Self { shared, pokes: Pokes::default(), moved: Notify::new() }
+        Self { shared, pokes: Pokes::default(), reporter, moved: Notify::new() }
     }
 
     /// The state as it is published now. Hold it for as long as one answer takes.
@@ -57,6 +66,7 @@ impl View {
         &self,
         events: &[Event],
         notes: &[Note],
+        refused: Vec<Refused>,
         sequence: u64,
     ) -> Result<(), Corrupt> {
         let mut published = self.shared.write().unwrap_or_else(PoisonError::into_inner);
@@ -65,13 +75,21 @@ impl View {
         for event in events {
             let touched = changes.before(machine, &event.change);
             machine.apply(event)?;
-            for before in touched {
-                changes.push(machine, sequence, before);
+            for (id, before) in touched {
+                let after = changes.push(machine, sequence, (id, before.clone()));
+                let changed = fact::Changed { id, at: event.at, before, after };
+                self.reporter.tell(Fact::Changed(changed.into()));
             }
             concerned.extend(changes::concerned(&event.change, machine));
         }
         for note in notes {
             machine.note(note);
+            if let Note::Used { reservation: id, at, .. } = *note {
+                self.reporter.tell(Fact::Used { id, at });
+            }
+        }
+        for refused in refused {
+            self.reporter.tell(Fact::Refused(refused.into()));
         }
         *followed = sequence;
         // Nobody is waited for: what follows wakes others and returns.

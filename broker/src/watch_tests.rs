@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::*;
 use crate::changes::Changes;
 use crate::convert::{network, reads, request};
+use crate::reports::fact::Reporter;
 
 /// A broker without journal and wire: what is decided is published when the test says so.
 struct House {
@@ -43,7 +44,8 @@ impl House {
         let second = Span::from_secs(1);
         let limits = Limits { retain: second, request_window: second, ..Limits::default() };
         let machine = Machine::new(limits);
-        let view = Arc::new(View::new(machine.clone(), 0, Changes::new(7, changes, 0)));
+        let view =
+            Arc::new(View::new(machine.clone(), 0, Changes::new(7, changes, 0), Reporter::new().0));
         let stop = CancellationToken::new();
         let watching = Watching::start(1, Arc::clone(&view), stop.clone());
         let now = Timestamp::from_ms(1_800_000_000_000).unwrap();
@@ -128,7 +130,7 @@ impl House {
             self.sequence += 1;
         }
         let events = std::mem::take(&mut self.events);
-        self.view.publish(&events, &[], self.sequence).unwrap();
+        self.view.publish(&events, &[], Vec::new(), self.sequence).unwrap();
     }
 
     fn act(&mut self, action: &Action) {

@@ -24,6 +24,7 @@ use crate::effort::Effort;
 use crate::history::History;
 use crate::pokes::Pokes;
 use crate::recorder::{self, Decided};
+use crate::reports::refused::Refused;
 use crate::status::Failure;
 use tidegate_proto::v1;
 
@@ -317,7 +318,12 @@ impl Writer {
             if !decision.hits.is_empty() {
                 self.note(Note::Ruled(decision.hits.clone()), decided);
             }
-            for (mark, refusal) in refusals(mark, &decision.answer) {
+            for (index, mark, refusal) in refusals(mark, &decision.answer) {
+                // Who asks again is told the same, and was refused once.
+                if !self.machine.has_refused(mark.id) {
+                    let asked = (&mutation.request.command, index);
+                    decided.refused.push(Refused::new(&self.machine, now, asked, &refusal));
+                }
                 self.note(Note::Refused { mark, refusal, at: now }, decided);
             }
             self.apply(decision.events, decided)?;
@@ -410,17 +416,18 @@ pub fn hear(machine: &mut Machine, now: Timestamp, beat: &Beat) -> Result<Option
     Ok(Some(Heard { beaten: Beaten { session, grants }, notes, events, news }))
 }
 
-/// The refusals of an answer, each under the mark that it is remembered by.
-fn refusals(mark: RequestMark, answer: &Answer) -> Vec<(RequestMark, Box<Refusal>)> {
-    let entries: Vec<(RequestMark, &Answer)> = match answer {
+/// The refusals of an answer, each with the place of what was asked, and under the mark that it is
+/// remembered by.
+fn refusals(mark: RequestMark, answer: &Answer) -> Vec<(usize, RequestMark, Box<Refusal>)> {
+    let entries: Vec<(usize, RequestMark, &Answer)> = match answer {
         Answer::Batch(answers) => {
             let entries = answers.iter().enumerate();
-            entries.map(|(index, answer)| (mark.entry(index), answer)).collect()
+            entries.map(|(index, answer)| (index, mark.entry(index), answer)).collect()
         }
-        other => vec![(mark, other)],
+        other => vec![(0, mark, other)],
     };
-    let refused = entries.into_iter().filter_map(|(mark, answer)| match answer {
-        Answer::Refusal(refusal) => Some((mark, refusal.clone())),
+    let refused = entries.into_iter().filter_map(|(index, mark, answer)| match answer {
+        Answer::Refusal(refusal) => Some((index, mark, refusal.clone())),
         _ => None,
     });
     refused.collect()

@@ -24,6 +24,7 @@ impl Config {
         self.check_limits(&mut faults);
         self.check_planning(&mut faults);
         self.check_snapshots(&mut faults);
+        self.reports.check(&mut faults);
         if faults.is_empty() { Ok(()) } else { Err(ConfigError::Senseless(faults)) }
     }
 

@@ -4,6 +4,7 @@ mod admin;
 mod admit;
 mod list;
 mod policy;
+mod report;
 mod reservation;
 mod session;
 mod topology;
@@ -19,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::history::History;
 use crate::journal::Readers;
+use crate::reports::keeper::Reports;
 use crate::view::View;
 use crate::watch::Watching;
 use crate::writer::Queue;
@@ -35,6 +37,8 @@ pub(crate) struct Rpc {
     pub(crate) readers: Readers,
     /// What was asked lately.
     pub(crate) history: Arc<History>,
+    /// What was promised, used and refused.
+    pub(crate) reports: Reports,
     /// One rehearsal at a time.
     pub(crate) rehearsals: Arc<Semaphore>,
     /// One backup at a time.

@@ -6,8 +6,9 @@ use tidegate_proto::v1::topology_service_server::TopologyService;
 use tonic::{Request, Response, Status};
 
 use super::Rpc;
-use crate::convert::{Checked, network, reply, request, topology};
+use crate::convert::{Checked, network, observed, reply, request, topology};
 use crate::deadline;
+use crate::reports::fact::Fact;
 use crate::status::Failure;
 
 impl Rpc {
@@ -155,5 +156,24 @@ impl TopologyService for Rpc {
             }
             _ => Err(Failure::Stopped.into()),
         }
+    }
+
+    async fn report_observations(
+        &self,
+        request: Request<v1::ReportObservationsRequest>,
+    ) -> Result<Response<v1::ReportObservationsResponse>, Status> {
+        let now = self.clock.now();
+        let observed = observed::observed(request.get_ref(), now).map_err(Failure::from)?;
+        for measured in &observed.measured {
+            if self.view.read().machine.lane_named(&measured.lane).is_none() {
+                let what = measured.lane.to_string();
+                return Err(Failure::from(Fault::NotFound { what }).into());
+            }
+        }
+        let observation_count = reply::count(observed.measured.len());
+        if !self.reports.tell(Fact::Observed(observed.into())) {
+            return Err(Failure::Shed.into());
+        }
+        Ok(Response::new(v1::ReportObservationsResponse { observation_count }))
     }
 }

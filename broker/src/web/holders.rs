@@ -81,9 +81,8 @@ fn holder(reservation: &Reservation, lane: &LaneName, range: Interval) -> Option
         booked.filter_map(|(_, over, amount)| Some((of(range, over)?, amount))).collect();
     let start = pieces.iter().map(|(over, _)| over.start()).min()?;
     let end = pieces.iter().map(|(over, _)| over.end()).max()?;
-    let volume = |(over, amount): &(Interval, u64)| {
-        u128::from(*amount) * u128::from(over.span().as_ms())
-    };
+    let volume =
+        |(over, amount): &(Interval, u64)| u128::from(*amount) * u128::from(over.span().as_ms());
     let owner = &reservation.owner;
     let class = owner.class.as_ref().map(ToString::to_string);
     Some(Holder {

@@ -20,9 +20,8 @@ static POOL: LazyLock<Option<DescriptorPool>> = LazyLock::new(|| {
 /// A message of `tidegate.v1` as proto3 JSON.
 pub(super) fn text(name: &str, message: &impl Message) -> Result<Vec<u8>, Status> {
     let failed = || Status::internal(format!("tidegate.v1.{name} cannot be written as JSON"));
-    let known = POOL.as_ref().and_then(|pool| {
-        pool.get_message_by_name(&format!("tidegate.v1.{name}"))
-    });
+    let known =
+        POOL.as_ref().and_then(|pool| pool.get_message_by_name(&format!("tidegate.v1.{name}")));
     let known = known.ok_or_else(failed)?;
     let bytes = message.encode_to_vec();
     let dynamic = DynamicMessage::decode(known, bytes.as_slice()).map_err(|_| failed())?;

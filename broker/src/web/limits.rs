@@ -57,8 +57,8 @@ fn number(amount: Option<&v1::Amount>) -> Option<i64> {
 /// What is used and what is allowed, where that is counted in the same unit.
 fn counted(limit: &v1::EffectiveLimit) -> Option<(i64, i64)> {
     let (used, allowed) = (limit.used.as_ref()?, limit.allowed.as_ref()?);
-    let same = std::mem::discriminant(used.of.as_ref()?)
-        == std::mem::discriminant(allowed.of.as_ref()?);
+    let same =
+        std::mem::discriminant(used.of.as_ref()?) == std::mem::discriminant(allowed.of.as_ref()?);
     Some((number(Some(used))?, number(Some(allowed))?)).filter(|_| same)
 }
 

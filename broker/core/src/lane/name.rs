@@ -7,7 +7,7 @@ use tidegate_policy::{ClassId, Principal, ProjectId};
 
 /// The name of a lane: its resource and its direction, such as `links/spine-1/forward`; of a quota,
 /// whose it is and of what, such as `projects/vision/rate`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LaneName(Arc<str>);
 
 /// Whose quota a lane is.

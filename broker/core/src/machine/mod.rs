@@ -387,6 +387,12 @@ impl Machine {
         self.state.lanes.range((from, Unbounded)).filter(|(_, lane)| lane.def.is_some())
     }
 
+    /// One lane of the topology.
+    #[must_use]
+    pub fn lane_named(&self, name: &LaneName) -> Option<&Lane> {
+        self.state.lanes.get(name).filter(|lane| lane.def.is_some())
+    }
+
     /// The most that is booked on a lane at one instant of `over`, in bits per second.
     #[must_use]
     pub fn peak(&self, lane: &LaneName, over: Interval) -> u64 {

@@ -311,6 +311,28 @@ impl Machine {
         }
     }
 
+    /// After a replay: what was heard of bytes moved, beyond what the journal has.
+    pub fn resume_used(
+        &mut self,
+        now: Timestamp,
+        heard: impl IntoIterator<Item = (ReservationId, ByteCount)>,
+    ) {
+        for (id, bytes) in heard {
+            let found = self.state.reservations.get(&id).filter(|found| found.is_live());
+            let Some(metered) = found.map(|found| found.metered) else { continue };
+            if metered < bytes {
+                self.recent.measure(id, bytes, metered, now);
+                self.recent.not_idle(id);
+            }
+        }
+    }
+
+    /// Whether a request was refused, and would be told so again.
+    #[must_use]
+    pub fn has_refused(&self, id: RequestId) -> bool {
+        self.recent.refusal(id).is_some()
+    }
+
     /// What happened since the process started.
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -16,10 +16,8 @@ fn parts(it: &v1::Consumption) -> [i64; 3] {
 
 /// The picture: used at the bottom, then wasted, then unreported.
 pub(in crate::web) fn columns(periods: &[v1::StatementPeriod], axis: Axis) -> Markup {
-    let had: Vec<[i64; 3]> = periods
-        .iter()
-        .map(|it| it.consumption.as_ref().map(parts).unwrap_or_default())
-        .collect();
+    let had: Vec<[i64; 3]> =
+        periods.iter().map(|it| it.consumption.as_ref().map(parts).unwrap_or_default()).collect();
     let whole = |it: &[i64; 3]| it.iter().fold(0_i64, |sum, part| sum.saturating_add(*part));
     let highest = had.iter().map(whole).max().unwrap_or(0).max(1);
     let top = highest.saturating_add(highest / 10);

@@ -19,7 +19,8 @@ pub(in crate::web) fn forecast(lane: &v1::LaneForecast, axis: Axis, id: usize) -
         let bounds: Vec<_> = buckets.iter().map(|it| (low(it), high(it))).collect();
         area(&bounds, top)
     };
-    let line = |of: fn(&v1::ForecastBucket) -> i64| stairs(buckets.iter().map(|it| Some(of(it))), top);
+    let line =
+        |of: fn(&v1::ForecastBucket) -> i64| stairs(buckets.iter().map(|it| Some(of(it))), top);
     let full = lane.full_time.as_ref().map(|at| axis.share(say::ms(at)));
     html! {
         svg.chart width="100%" height="180" role="img"

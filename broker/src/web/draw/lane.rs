@@ -60,9 +60,7 @@ pub(in crate::web) fn stack(lane: &v1::LaneUtilization, axis: Axis, layers: &[La
     let line = |bps: fn(&v1::UtilizationBucket) -> Option<i64>| {
         stairs(lane.buckets.iter().map(|it| bps(it).and_then(|bps| known(it, bps))), top)
     };
-    let past = |it: &v1::UtilizationBucket| {
-        say::ms_or_zero(it.start_time.as_ref()) < axis.now
-    };
+    let past = |it: &v1::UtilizationBucket| say::ms_or_zero(it.start_time.as_ref()) < axis.now;
     let used = lane.buckets.iter().map(|it| known(it, it.used_bps).filter(|_| past(it)));
     html! {
         svg.chart width="100%" height="320" role="img" aria-labelledby="chart-title chart-desc" {

@@ -96,7 +96,13 @@ mod tests {
 
     fn segment(way: i32, start: i64, end: i64, rate_bps: i64) -> v1::Segment {
         let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
-        v1::Segment { way, rate_bps, start_time: at(start), end_time: at(end), ..Default::default() }
+        v1::Segment {
+            way,
+            rate_bps,
+            start_time: at(start),
+            end_time: at(end),
+            ..Default::default()
+        }
     }
 
     #[test]

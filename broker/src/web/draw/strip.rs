@@ -184,9 +184,7 @@ mod tests {
 
     #[test]
     fn shades_tell_nothing_from_little_and_nearly_all_from_full() {
-        let shade = |peak, capacity| {
-            Shade::of(&lane(&[Some((peak, capacity))]).buckets[0])
-        };
+        let shade = |peak, capacity| Shade::of(&lane(&[Some((peak, capacity))]).buckets[0]);
         assert_eq!(shade(0, 10), Shade::Part(0));
         assert_eq!(shade(1, 1_000_000), Shade::Part(1));
         assert_eq!(shade(999_999, 1_000_000), Shade::Part(8));

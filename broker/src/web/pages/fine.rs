@@ -230,18 +230,15 @@ fn lanes(shown: &v1::QueryUtilizationResponse, axis: Axis) -> Markup {
 }
 
 fn row(lane: &v1::LaneUtilization, axis: Axis, bucket: i64) -> Markup {
-    let begun =
-        |it: &&v1::UtilizationBucket| say::ms_or_zero(it.start_time.as_ref()) <= axis.now;
+    let begun = |it: &&v1::UtilizationBucket| say::ms_or_zero(it.start_time.as_ref()) <= axis.now;
     let now = ahead(lane, axis.now, bucket).next().filter(begun).filter(|it| !it.unknown);
     // Of a range that is over, the most that was.
     let most = fullest(ahead(lane, axis.now, bucket)).or_else(|| fullest(lane.buckets.iter()));
     let told = most.map_or_else(
         || "Nothing is known of it".to_owned(),
         |most| {
-            let (part, at) = (
-                say::part_text(most.peak, most.capacity),
-                say::time_text(most.at, axis.now),
-            );
+            let (part, at) =
+                (say::part_text(most.peak, most.capacity), say::time_text(most.at, axis.now));
             format!("Booked over time: at most {part}, at {at}")
         },
     );

@@ -18,12 +18,8 @@ use crate::web::{json, say};
 
 const LANES: i32 = 10;
 const LANES_MAX: i32 = 50;
-const RANGES: [(&str, &str, &str); 4] = [
-    ("3 days", "", "+72h"),
-    ("1 week", "", ""),
-    ("4 weeks", "", "+28d"),
-    ("90 days", "", "+90d"),
-];
+const RANGES: [(&str, &str, &str); 4] =
+    [("3 days", "", "+72h"), ("1 week", "", ""), ("4 weeks", "", "+28d"), ("90 days", "", "+90d")];
 
 pub(super) async fn page(State(rpc): State<Rpc>, asked: Asked) -> Response {
     frame::answer(&asked, make(&rpc, &asked).await)

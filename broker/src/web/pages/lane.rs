@@ -130,9 +130,10 @@ fn present(lane: &v1::LaneUtilization, step: i64, now: i64) -> Option<&v1::Utili
 fn answer(lane: &v1::LaneUtilization, step: i64, axis: Axis, holders: &Holders) -> Markup {
     let count = holders.apart.len().saturating_add(holders.others);
     let now = present(lane, step, axis.now).filter(|it| !it.unknown);
-    let ahead = lane.buckets.iter().filter(|it| {
-        axis.now < say::ms_or_zero(it.start_time.as_ref()).saturating_add(step)
-    });
+    let ahead = lane
+        .buckets
+        .iter()
+        .filter(|it| axis.now < say::ms_or_zero(it.start_time.as_ref()).saturating_add(step));
     let tightest = ahead.filter(|it| !it.unknown).min_by_key(|it| it.headroom_bps);
     html! {
         @match holders.apart.first() {

@@ -190,10 +190,7 @@ pub(in crate::web) fn numbers(it: &v1::Consumption) -> Markup {
     }
 }
 
-fn rows(
-    shown: &v1::ListTopConsumersResponse,
-    tightest: &[Option<v1::EffectiveLimit>],
-) -> Markup {
+fn rows(shown: &v1::ListTopConsumersResponse, tightest: &[Option<v1::EffectiveLimit>]) -> Markup {
     let most = longest(shown.consumers.iter());
     let limits = tightest.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     html! {

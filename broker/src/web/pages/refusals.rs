@@ -201,8 +201,17 @@ pub(in crate::web) fn table(groups: &[v1::RefusalGroup], now: i64) -> Markup {
     };
     frame::table(
         "What was refused alike, the most first",
-        &["Why", "By", "For", "How often", "#Times", "#Asked at most", "#Missing", "What would have fit last",
-            "Last"],
+        &[
+            "Why",
+            "By",
+            "For",
+            "How often",
+            "#Times",
+            "#Asked at most",
+            "#Missing",
+            "What would have fit last",
+            "Last",
+        ],
         &rows,
     )
 }

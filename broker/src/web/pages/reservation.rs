@@ -29,11 +29,7 @@ pub(in crate::web) struct Past {
     pub(in crate::web) after: Option<v1::Reservation>,
 }
 
-pub(super) async fn page(
-    State(rpc): State<Rpc>,
-    Path(id): Path<String>,
-    asked: Asked,
-) -> Response {
+pub(super) async fn page(State(rpc): State<Rpc>, Path(id): Path<String>, asked: Asked) -> Response {
     frame::answer(&asked, make(&rpc, &id, &asked).await)
 }
 
@@ -134,11 +130,8 @@ fn facts(it: &v1::Reservation, now: i64) -> Markup {
         Some(Promise::Transfer(transfer)) => (transfer.volume_bytes, "of the volume promised"),
         Some(Promise::Flexible(_)) | None => (planned_bytes(it), "of what its plan carries"),
     };
-    let moved = format!(
-        "{} of {} {told}",
-        say::bytes_text(it.used_bytes),
-        say::bytes_text(promised)
-    );
+    let moved =
+        format!("{} of {} {told}", say::bytes_text(it.used_bytes), say::bytes_text(promised));
     html! {
         dl.facts {
             div.wide {
@@ -305,7 +298,10 @@ mod tests {
     #[test]
     fn places_in_an_order_are_said_as_people_say_them() {
         let said = [1, 2, 3, 4, 11, 12, 13, 21, 102, 111].map(ordinal);
-        assert_eq!(said, ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "102nd", "111th"]);
+        assert_eq!(
+            said,
+            ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "102nd", "111th"]
+        );
     }
 
     #[test]

@@ -25,8 +25,7 @@ const RANGES: [(&str, &str, &str); 4] = [
 ];
 /// The most projects below that are shown.
 const BELOW_MAX: usize = 200;
-const HEADS: [&str; 6] =
-    ["#Promised", "#Used", "#Wasted", "#Not reported", "#Granted", "#Refused"];
+const HEADS: [&str; 6] = ["#Promised", "#Used", "#Wasted", "#Not reported", "#Granted", "#Refused"];
 
 pub(super) async fn page(
     State(rpc): State<Rpc>,
