@@ -9,7 +9,8 @@ use std::sync::mpsc::Receiver;
 
 use tidegate_core::event::RequestMark;
 use tidegate_core::{
-    Answer, Ask, Command, Event, Machine, Note, Obeyed, Owner, Request, Shape, Stamp, Terms, Ways,
+    Answer, Ask, Command, Event, Machine, Note, Obeyed, Owner, Request, Shape, Stamp, Standing,
+    Terms, Ways,
 };
 use tidegate_policy::{
     BitRate, ByteCount, ClassId, Endpoint, Interval, Name, ProjectId, RequestId, ReservationId,
@@ -124,7 +125,10 @@ impl Past {
         let changes = Changes::new(0, config.limits.changes, head);
         let view = View::new(machine.clone(), head, changes, reporter);
         let (events, fresh) = (Vec::new(), 0);
-        Ok(Self { machine, view, facts, book, store, journal, events, now, written: now, fresh })
+        let mut past =
+            Self { machine, view, facts, book, store, journal, events, now, written: now, fresh };
+        past.reconcile();
+        Ok(past)
     }
 
     /// Lets time pass: what is due happens, and each minute is accounted for when it is over.
@@ -175,13 +179,6 @@ impl Past {
     /// # Errors
     /// [`PastError::Senseless`]: what no ledger could satisfy.
     pub fn reserve(&mut self, session: SessionId, wish: &Wish) -> Result<Became, PastError> {
-        let owner = Owner { class: wish.class.clone(), ..Owner::from(wish.project.clone()) };
-        let ways = Ways::Between {
-            sources: vec![wish.source.clone()],
-            destination: wish.destination.clone(),
-            via: Vec::new(),
-            path: None,
-        };
         let shape = Shape::Transfer {
             volume: wish.volume,
             min: BitRate::default(),
@@ -190,17 +187,7 @@ impl Past {
             deadline: self.now.plus(wish.within),
             split: false,
         };
-        let ask = Ask {
-            owner,
-            ways,
-            shape,
-            terms: Terms::default(),
-            hold_for: None,
-            session: Some(session),
-            hold_best_offer: false,
-            movable: false,
-            standing: tidegate_core::Standing::default(),
-        };
+        let ask = Self::asked(wish, shape, Some(session));
         match self.ask(Command::Reserve(ask.into()))? {
             Answer::Reservation(made) => {
                 let segments = made.plan.segments.iter().map(|it| (it.over, it.rate));
@@ -208,6 +195,27 @@ impl Past {
             }
             Answer::Refusal(_) => Ok(Became::Refused),
             other => Err(PastError::Senseless(format!("no reservation: {other:?}"))),
+        }
+    }
+
+    /// What a wish asks for, in a shape.
+    pub(crate) fn asked(wish: &Wish, shape: Shape, session: Option<SessionId>) -> Ask {
+        let ways = Ways::Between {
+            sources: vec![wish.source.clone()],
+            destination: wish.destination.clone(),
+            via: Vec::new(),
+            path: None,
+        };
+        Ask {
+            owner: Owner { class: wish.class.clone(), ..Owner::from(wish.project.clone()) },
+            ways,
+            shape,
+            terms: Terms::default(),
+            hold_for: None,
+            session,
+            hold_best_offer: false,
+            movable: false,
+            standing: Standing::default(),
         }
     }
 
@@ -306,6 +314,18 @@ impl Past {
         }
     }
 
+    /// Makes good what the reports have not heard of.
+    fn reconcile(&mut self) {
+        let published = self.view.read();
+        let mut last = None;
+        loop {
+            last = self.book.reconcile(&published.machine, (last, STEP), self.now);
+            if last.is_none() {
+                return self.book.forget_unknown(&published.machine);
+            }
+        }
+    }
+
     /// Accounts for everything before an instant.
     pub(crate) fn account(&mut self, to: Timestamp) {
         self.follow();
@@ -318,16 +338,21 @@ impl Past {
     pub(crate) fn write(&mut self) -> Result<(), PastError> {
         let failed = |error: &dyn std::fmt::Display| PastError::Write(error.to_string());
         self.written = self.now;
-        if !self.events.is_empty() {
-            let bytes = durable::encode(&self.events);
-            let (epoch, next) = (self.journal.epoch(), self.journal.head().next());
-            self.journal.append(epoch, next, &bytes).map_err(|error| failed(&error))?;
-            self.events.clear();
-        }
+        self.write_journal()?;
         let (range, pending) = (self.book.range(), Arc::clone(self.book.settled()));
         self.store.write(&pending, range).map_err(|error| failed(&error))?;
         self.book.written();
         Ok(())
+    }
+
+    pub(crate) fn write_journal(&mut self) -> Result<(), PastError> {
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        let bytes = durable::encode(&std::mem::take(&mut self.events));
+        let (epoch, next) = (self.journal.epoch(), self.journal.head().next());
+        let appended = self.journal.append(epoch, next, &bytes);
+        appended.map_err(|error| PastError::Write(error.to_string()))
     }
 
     /// What the reports say.

@@ -5,7 +5,8 @@
 //!   no file;
 //! - [`keeper`] is the thread that drives it, [`store`] the database, and [`look`] what both say at one
 //!   instant;
-//! - [`frame`] is the time that a report looks at, [`utilization`] and [`consumers`] what it says;
+//! - [`frame`] is the time that a report looks at, [`utilization`] and [`consumers`] what it says of the past,
+//!   [`forecast`] and [`outlook`] what it says of the future;
 //! - [`grain`], [`cell`], [`names`] and [`varint`] are how numbers are kept.
 
 pub(crate) mod book;
@@ -13,6 +14,7 @@ pub(crate) mod cell;
 pub(crate) mod consumers;
 pub(crate) mod export;
 pub(crate) mod fact;
+pub(crate) mod forecast;
 pub(crate) mod frame;
 pub(crate) mod grain;
 pub(crate) mod keeper;
@@ -20,6 +22,7 @@ pub(crate) mod look;
 pub(crate) mod minutes;
 pub(crate) mod names;
 pub(crate) mod observed;
+pub(crate) mod outlook;
 pub(crate) mod refused;
 pub(crate) mod store;
 pub(crate) mod utilization;
@@ -35,6 +38,10 @@ use crate::convert::reply;
 use book::Book;
 pub use store::ReportsError;
 use store::Store;
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;
 
 /// An instant as the wire has it.
 pub(crate) fn time(ms: i64) -> Option<WireTimestamp> {

@@ -47,14 +47,14 @@ impl Sum {
     };
 }
 
-/// One lane, bucket by bucket. `lane` is `None` of one that is not there any more.
-pub(crate) fn lane(
-    look: &Look,
-    (name, lane): (&LaneName, Option<&Lane>),
-    frame: &Frame,
-) -> Result<v1::LaneUtilization, ReportsError> {
+/// What is known of a lane, bucket by bucket.
+#[derive(Debug)]
+pub(crate) struct Sums(Vec<Sum>);
+
+/// Looks up what is known of a lane's past.
+pub(crate) fn past(look: &Look, name: &LaneName, frame: &Frame) -> Result<Sums, ReportsError> {
     let mut sums = vec![Sum::NOTHING; usize::try_from(frame.count()).unwrap_or(0)];
-    let (past, future) = frame.parted(look.until());
+    let (past, _) = frame.parted(look.until());
     if let (Some(past), Some(id)) = (past, look.names().get(&names::lane(name))) {
         for (at, cell) in look.cells(frame.grain(), frame.range(), id)? {
             if let Some(sum) = frame.index(at).and_then(|index| sums.get_mut(index)) {
@@ -69,6 +69,18 @@ pub(crate) fn lane(
             over.into_iter().for_each(|over| can_carry(&mut sums, frame, over, *limit));
         }
     }
+    Ok(Sums(sums))
+}
+
+/// Adds what is to come of it; nothing of a lane that is not there any more. It is looked up where others
+/// wait, so it does no more than that.
+pub(crate) fn whole(
+    look: &Look,
+    Sums(mut sums): Sums,
+    (name, lane): (&LaneName, Option<&Lane>),
+    frame: &Frame,
+) -> v1::LaneUtilization {
+    let (_, future) = frame.parted(look.until());
     if let (Some(future), Some(lane)) = (future, lane) {
         for (part, level) in lane.timeline.pieces(future) {
             book(&mut sums, frame, part, level);
@@ -78,13 +90,13 @@ pub(crate) fn lane(
         }
     }
     let buckets = sums.iter().enumerate().map(|(index, sum)| bucket(look, frame, index, sum));
-    Ok(v1::LaneUtilization {
+    v1::LaneUtilization {
         lane: name.to_string(),
         buckets: buckets.collect(),
         findings: Vec::new(),
         outages: lane.map(|lane| outages(lane, frame)).unwrap_or_default(),
         drained: lane.is_some_and(Lane::is_drained),
-    })
+    }
 }
 
 fn book(sums: &mut [Sum], frame: &Frame, over: Interval, level: u64) {
@@ -168,27 +180,23 @@ pub(crate) fn unused(look: &Look, name: &LaneName) -> Result<Option<v1::Finding>
     }))
 }
 
+/// The most that was booked on a lane at one instant of the part of a range that has passed.
+pub(crate) fn past_peak(look: &Look, name: &LaneName, frame: &Frame) -> Result<u64, ReportsError> {
+    let (past, _) = frame.parted(look.until());
+    let (Some(_), Some(id)) = (past, look.names().get(&names::lane(name))) else { return Ok(0) };
+    // Longer buckets will do: whoever was full for a minute was full that hour.
+    let few = frame.end.saturating_sub(frame.start) <= 3 * Grain::Day.ms();
+    let grain = if few { Grain::Hour } else { Grain::Day };
+    Ok(look.sum(grain, (grain.floor(frame.start), frame.end), id)?.peak)
+}
+
 /// How full a lane gets at most within a range, in parts per million of what it can carry.
-pub(crate) fn fullest(
-    look: &Look,
-    (name, lane): (&LaneName, &Lane),
-    frame: &Frame,
-) -> Result<u64, ReportsError> {
-    let (past, future) = frame.parted(look.until());
-    let mut peak = future.map_or(0, |future| lane.timeline.peak(future));
-    if let (Some(_), Some(id)) = (past, look.names().get(&names::lane(name))) {
-        // The longest buckets will do: whoever was full for a minute was full that day.
-        let grain = if frame.end.saturating_sub(frame.start) <= 3 * Grain::Day.ms() {
-            Grain::Hour
-        } else {
-            Grain::Day
-        };
-        let range = (grain.floor(frame.start), frame.end);
-        peak = peak.max(look.sum(grain, range, id)?.peak);
-    }
+pub(crate) fn fullest(look: &Look, (past, lane): (u64, &Lane), frame: &Frame) -> u64 {
+    let (_, future) = frame.parted(look.until());
+    let peak = future.map_or(0, |future| lane.timeline.peak(future)).max(past);
     let share = u128::from(peak).saturating_mul(1_000_000);
     let share = share.checked_div(lane.capacity().into()).unwrap_or(0);
-    Ok(u64::try_from(share).unwrap_or(u64::MAX))
+    u64::try_from(share).unwrap_or(u64::MAX)
 }
 
 /// The lanes of a topology that a selector takes, in the order of their names.

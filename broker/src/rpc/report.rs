@@ -15,13 +15,16 @@ use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
 
 use super::Rpc;
-use crate::convert::report::{self, Consumers, Export, Known, Refusals, Statement, Utilization};
+use crate::convert::report::{
+    self, Consumers, Export, Forecast, Known, Refusals, Statement, Utilization,
+};
 use crate::convert::{effective, policy, reply};
 use crate::deadline;
 use crate::reports::cell::Cell;
 use crate::reports::frame::Frame;
+use crate::reports::grain::DAY_MS;
 use crate::reports::look::Look;
-use crate::reports::{consumers, export, observed, utilization};
+use crate::reports::{consumers, export, observed, outlook, utilization};
 use crate::status::Failure;
 
 /// The most buckets of a page.
@@ -64,6 +67,15 @@ impl ReportService for Rpc {
         let deadline = deadline::of(&request);
         let asked = report::refusals(request.get_ref(), &self.known()).map_err(Failure::from)?;
         self.report(deadline, move |rpc, look| rpc.refusals(look, &asked)).await
+    }
+
+    async fn forecast_utilization(
+        &self,
+        request: Request<v1::ForecastUtilizationRequest>,
+    ) -> Result<Response<v1::ForecastUtilizationResponse>, Status> {
+        let deadline = deadline::of(&request);
+        let asked = report::forecast(request.get_ref(), &self.known()).map_err(Failure::from)?;
+        self.report(deadline, move |rpc, look| rpc.forecast(look, &asked)).await
     }
 
     async fn get_usage_statement(
@@ -160,15 +172,15 @@ impl Rpc {
             findings.entry(observed::lane_of(&key).to_owned()).or_default().push(finding);
         }
         let mut shown = Vec::with_capacity(page.len());
-        for part in page.chunks(LANES) {
+        for name in page {
+            let past = utilization::past(look, name, frame).map_err(Failure::from)?;
             let published = self.view.read();
-            for name in part {
-                let lane = (name, published.machine.lane_named(name));
-                let mut it = utilization::lane(look, lane, frame).map_err(Failure::from)?;
-                it.findings = findings.remove(name.as_str()).unwrap_or_default();
-                it.findings.extend(utilization::unused(look, name).map_err(Failure::from)?);
-                shown.push(it);
-            }
+            let lane = (name, published.machine.lane_named(name));
+            let mut it = utilization::whole(look, past, lane, frame);
+            drop(published);
+            it.findings = findings.remove(name.as_str()).unwrap_or_default();
+            it.findings.extend(utilization::unused(look, name).map_err(Failure::from)?);
+            shown.push(it);
         }
         let (start_time, end_time) = report::bounds(frame);
         Ok(v1::QueryUtilizationResponse {
@@ -190,16 +202,23 @@ impl Rpc {
         frame: &Frame,
     ) -> Result<Vec<LaneName>, Status> {
         let mut ranked = Vec::with_capacity(lanes.len());
-        for part in lanes.chunks(LANES) {
-            let published = self.view.read();
-            for name in part {
-                let full = match published.machine.lane_named(name) {
-                    Some(lane) => utilization::fullest(look, (name, lane), frame),
-                    None => Ok(0),
-                };
-                ranked.push((Reverse(full.map_err(Failure::from)?), name.clone()));
-            }
+        for name in lanes {
+            let past = utilization::past_peak(look, &name, frame).map_err(Failure::from)?;
+            ranked.push((past, name));
         }
+        let mut ranked: Vec<_> = ranked
+            .chunks(LANES)
+            .flat_map(|part| {
+                let published = self.view.read();
+                let full = |(past, name): &(u64, LaneName)| {
+                    let lane = published.machine.lane_named(name);
+                    let full =
+                        lane.map_or(0, |lane| utilization::fullest(look, (*past, lane), frame));
+                    (Reverse(full), name.clone())
+                };
+                part.iter().map(full).collect::<Vec<_>>()
+            })
+            .collect();
         ranked.sort();
         Ok(ranked.into_iter().map(|(_, name)| name).collect())
     }
@@ -255,6 +274,39 @@ impl Rpc {
             granted_count: reply::int(granted),
             start_time,
             end_time,
+        })
+    }
+
+    fn forecast(
+        &self,
+        look: &Look,
+        asked: &Forecast,
+    ) -> Result<v1::ForecastUtilizationResponse, Status> {
+        let Forecast { selector, rows } = asked;
+        let mut lanes = self.lanes_of(look, selector)?;
+        if outlook::LANES_MAX < lanes.len() {
+            // Whoever was or is to be full within a week either way.
+            let (from, to) = (rows.frame.start.saturating_sub(7 * DAY_MS), rows.frame.end);
+            lanes = self.fullest(look, lanes, &Frame::new((from, to), DAY_MS))?;
+            lanes.truncate(outlook::LANES_MAX);
+        }
+        let mut told = Vec::with_capacity(lanes.len());
+        for name in &lanes {
+            let past = outlook::past(look, name).map_err(Failure::from)?;
+            let published = self.view.read();
+            let Some(lane) = published.machine.lane_named(name) else { continue };
+            let known = outlook::ahead(past, lane, (look.until(), &rows.frame));
+            drop(published);
+            told.push(outlook::told(&known, &rows.frame));
+        }
+        told.sort_by_cached_key(outlook::rank);
+        let all = told.len();
+        let lanes: Vec<_> = told.into_iter().skip(rows.offset).take(rows.size).collect();
+        Ok(v1::ForecastUtilizationResponse {
+            next_page_token: rows.next(lanes.len(), all),
+            lanes,
+            bucket: Some(report::bucket_of(&rows.frame)),
+            now: Some(reply::time(self.clock.now())),
         })
     }
 
