@@ -1,56 +1,47 @@
 //! Lanes that are not as they should be, of all that there are.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
-use tidegate_policy::Span;
+use tidegate_policy::Selector;
 use tidegate_proto::v1;
 use tidegate_proto::v1::finding::Kind;
-use tidegate_proto::v1::report_service_server::ReportService;
-use tonic::{Request, Status};
+use tonic::Status;
 
 use crate::convert::reply;
+use crate::deadline;
+use crate::reports::observed;
 use crate::rpc::Rpc;
+use crate::status::Failure;
 use crate::web::say;
 
-/// How many lanes are looked at in one go, and how often.
-const LANES: i32 = 1000;
-const PAGES_MAX: usize = 20;
-/// How many are told at once.
+/// How many lanes are told at once.
 const TOLD_MAX: usize = 20;
 
-/// What was found.
+/// What was found: of each lane, what is wrong with it.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub(super) struct Findings {
-    /// The lane, and what is wrong with it.
-    pub(super) all: Vec<(String, Vec<v1::Finding>)>,
-    /// There are more lanes than were looked at.
-    pub(super) more: bool,
+pub(super) struct Findings(pub(super) Vec<(String, Vec<v1::Finding>)>);
+
+/// What was observed to be wrong with the lanes that a selector means, whichever of them a page shows.
+pub(super) async fn all(rpc: &Rpc, selector: &str) -> Result<Findings, Status> {
+    // Whether it is one was told by the report that was asked for with it.
+    let selector = selector.parse::<Selector>().ok();
+    let found = rpc.report(deadline::of_one(), move |_, look| {
+        let mut found: BTreeMap<String, Vec<v1::Finding>> = BTreeMap::new();
+        for (key, finding) in look.findings().map_err(Failure::from)? {
+            let lane = observed::lane_of(&key);
+            if selector.as_ref().is_none_or(|selector| selector.takes(lane)) {
+                found.entry(lane.to_owned()).or_default().push(finding);
+            }
+        }
+        Ok(Findings(found.into_iter().collect()))
+    });
+    Ok(found.await?.into_inner())
 }
 
-/// What is found of the lanes that a selector means, with one bucket for the last day: what is wrong
-/// does not depend on how the page is cut.
-pub(super) async fn all(rpc: &Rpc, selector: &str) -> Result<Findings, Status> {
-    let now = rpc.clock.now();
-    let day = Span::from_secs(24 * 3600);
-    let mut request = v1::QueryUtilizationRequest {
-        selector: selector.into(),
-        start_time: Some(reply::time(now.minus(day))),
-        end_time: Some(reply::time(now)),
-        bucket: Some(reply::duration(day)),
-        page_size: LANES,
-        ..Default::default()
-    };
-    let mut found = Findings::default();
-    for _ in 0..PAGES_MAX {
-        let page = rpc.query_utilization(Request::new(request.clone())).await?.into_inner();
-        let wrong = page.lanes.into_iter().filter(|lane| !lane.findings.is_empty());
-        found.all.extend(wrong.map(|lane| (lane.lane, lane.findings)));
-        request.page_token = page.next_page_token;
-        if request.page_token.is_empty() {
-            return Ok(found);
-        }
-    }
-    found.more = true;
-    Ok(found)
+/// Whether it says that a lane is not what was promised of it: unused promises are their holders'.
+pub(super) fn is_alarming(finding: &v1::Finding) -> bool {
+    finding.kind() != Kind::UnusedPromises
 }
 
 /// What a finding says.
@@ -77,9 +68,8 @@ fn head(kind: Kind) -> &'static str {
 
 /// One finding in a line.
 pub(super) fn line(finding: &v1::Finding, now_ms: i64) -> Markup {
-    let alert = finding.kind() != Kind::UnusedPromises;
     html! {
-        span.tag.alert[alert] { (head(finding.kind())) }
+        span.tag.alert[is_alarming(finding)] { (head(finding.kind())) }
         " " (told(finding)) ", "
         (say::time(finding.start_time.as_ref(), now_ms)) " to "
         (say::time(finding.end_time.as_ref(), now_ms))
@@ -90,13 +80,13 @@ pub(super) fn line(finding: &v1::Finding, now_ms: i64) -> Markup {
 
 /// The list above everything else; nothing if nothing is wrong.
 pub(super) fn listed(found: &Findings, now_ms: i64) -> Markup {
-    let rest = found.all.len().saturating_sub(TOLD_MAX);
+    let rest = found.0.len().saturating_sub(TOLD_MAX);
     html! {
-        @if !found.all.is_empty() {
+        @if !found.0.is_empty() {
             section.findings aria-labelledby="findings" {
                 h2 id="findings" { "Not as promised" }
                 ul {
-                    @for (lane, findings) in found.all.iter().take(TOLD_MAX) {
+                    @for (lane, findings) in found.0.iter().take(TOLD_MAX) {
                         @for finding in findings {
                             li { (say::name(lane)) " " (line(finding, now_ms)) }
                         }
@@ -106,9 +96,6 @@ pub(super) fn listed(found: &Findings, now_ms: i64) -> Markup {
                     p { "And " (say::counted(reply::count(rest), "more lane", "more lanes")) "." }
                 }
             }
-        }
-        @if found.more {
-            p.note { "Only the first 20,000 lanes by name were looked at: narrow the selector." }
         }
     }
 }

@@ -180,7 +180,7 @@ fn answer(shown: &v1::QueryUtilizationResponse, found: &Findings, axis: Axis) ->
     let nearly = shown.lanes.iter().filter(|lane| (NEARLY_FULL..1000).contains(&permille(lane)));
     let (full, nearly) = (reply::count(full), reply::count(nearly.count()));
     let lanes = say::counted(shown.lane_count, "lane", "lanes");
-    let wrong = reply::count(found.all.len());
+    let wrong = reply::count(found.0.len());
     // Of one page among many only so much is known.
     let these = if shown.next_page_token.is_empty() { "" } else { " of those shown" };
     let until = say::time_text(axis.end, axis.now);
@@ -247,7 +247,9 @@ fn row(lane: &v1::LaneUtilization, axis: Axis, bucket: i64) -> Markup {
             span.lane-name role="rowheader" {
                 a href=(lane_href(&lane.lane)) { (say::broken(&lane.lane)) }
                 @if lane.drained { " " span.tag { "drained" } }
-                @if !lane.findings.is_empty() { " " span.tag.alert { "not as promised" } }
+                @if lane.findings.iter().any(findings::is_alarming) {
+                    " " span.tag.alert { "not as promised" }
+                }
             }
             span.over role="cell" data-series=(strip::cells(lane)) {
                 (strip::strip(lane, axis, &told))
