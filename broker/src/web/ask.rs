@@ -41,6 +41,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
 }
 
 impl Asked {
+    /// An address for a test.
+    #[cfg(test)]
+    pub(super) fn of(path: &str, query: &str) -> Self {
+        let uri = format!("http://x/?{query}").parse().unwrap();
+        let Query(words) = Query::<Vec<(String, String)>>::try_from_uri(&uri).unwrap();
+        Self { path: path.into(), words, broken: false }
+    }
+
     /// Whether the JSON of the answer is asked for instead of the page.
     pub(super) fn is_json(&self) -> bool {
         self.word("format") == "json"
@@ -202,9 +210,7 @@ mod tests {
     use super::*;
 
     fn asked(query: &str) -> Asked {
-        let uri = format!("http://x/lanes?{query}").parse().unwrap();
-        let words = Query::<Vec<(String, String)>>::try_from_uri(&uri).unwrap();
-        Asked { path: "/lanes".into(), words: words.0, broken: false }
+        Asked::of("/lanes", query)
     }
 
     fn time(query: &str) -> Result<Option<i64>, String> {

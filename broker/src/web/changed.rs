@@ -50,6 +50,18 @@ pub(super) fn tag(it: &v1::Reservation) -> Markup {
     }
 }
 
+/// When it happened, where that is told of it: when it was made, and when it was closed.
+pub(super) fn when(
+    before: Option<&v1::Reservation>,
+    after: Option<&v1::Reservation>,
+) -> Option<prost_types::Timestamp> {
+    match (before, after?) {
+        (None, after) => after.create_time,
+        (Some(before), after) if before.close_time.is_none() => after.close_time,
+        (Some(_), _) => None,
+    }
+}
+
 /// What changed, in a word and some more.
 pub(super) fn what(
     before: Option<&v1::Reservation>,

@@ -107,7 +107,7 @@ fn document(place: Place, title: &str, main: &Markup) -> Markup {
                 a.skip href="#main" { "Skip to the answer" }
                 header.head {
                     a.brand href="/" aria-label="Tidegate" {
-                        img src=(ASSETS.icon) alt="" width="24" height="24" {}
+                        img src=(ASSETS.icon) alt="" width="24" height="24";
                         span aria-hidden="true" { "Tidegate" }
                     }
                     nav aria-label="Questions" {
@@ -222,7 +222,7 @@ pub(super) fn field(asked: &Asked, (name, label): (&str, &str), hint: &str) -> M
         label.field {
             span { (label) }
             input name=(name) value=(asked.word(name)) placeholder=(hint) autocomplete="off"
-                spellcheck="false" {}
+                spellcheck="false";
         }
     }
 }

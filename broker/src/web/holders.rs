@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use tidegate_core::Reservation;
 use tidegate_core::lane::LaneName;
+use tidegate_core::{Reservation, Route};
 use tidegate_policy::{Interval, ReservationId, Span, Timestamp};
 
 use crate::convert::reply;
@@ -20,8 +20,11 @@ const SLICE: usize = 2048;
 pub(super) struct Holder {
     /// `projects/{project}/reservations/{id}`.
     pub(super) name: String,
-    pub(super) principal: String,
-    pub(super) class: String,
+    /// Where its bytes come from and where they go, empty where only lanes were named.
+    pub(super) source: String,
+    pub(super) destination: String,
+    /// Who asked, and in which class, as far as that was said.
+    pub(super) whom: String,
     /// The most that it books there at one instant, in bits per second of the lane.
     pub(super) peak: u64,
     /// From when to when it books anything there, as far as it was asked for.
@@ -84,11 +87,20 @@ fn holder(reservation: &Reservation, lane: &LaneName, range: Interval) -> Option
     let volume =
         |(over, amount): &(Interval, u64)| u128::from(*amount) * u128::from(over.span().as_ms());
     let owner = &reservation.owner;
-    let class = owner.class.as_ref().map(ToString::to_string);
+    let whom = [
+        owner.principal.as_ref().map(ToString::to_string),
+        owner.class.as_ref().map(|class| format!("in {class}")),
+    ];
+    let whom: Vec<String> = whom.into_iter().flatten().collect();
+    let route = reservation.plan.route();
     Some(Holder {
         name: reply::reservation_name(&owner.project, reservation.id),
-        principal: owner.principal.as_ref().map(ToString::to_string).unwrap_or_default(),
-        class: class.unwrap_or_default(),
+        source: route.map(reply::source).unwrap_or_default(),
+        destination: route
+            .and_then(Route::destination)
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        whom: whom.join(" "),
         peak: peak(&pieces),
         over: Interval::new(start, end)?,
         volume: pieces.iter().map(volume).sum(),

@@ -27,7 +27,7 @@ const STEPS: [i64; 15] = [
     365 * DAY_MS,
 ];
 /// More labels than that do not fit on a telephone.
-const TICKS_MAX: i64 = 6;
+const TICKS_MAX: i64 = 8;
 
 /// A range of time, from the left to the right.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn ticks_are_round_and_few() {
         let axis = Axis { start: 0, end: 2 * DAY_MS, now: DAY_MS + 1 };
-        assert_eq!(axis.ticks(), [12, 24, 36].map(|hours| hours * HOUR_MS));
+        assert_eq!(axis.ticks(), [6, 12, 18, 24, 30, 36, 42].map(|hours| hours * HOUR_MS));
         assert_eq!(axis.now().unwrap().to_string(), "50%");
         let labels = axis.labels().into_string();
         assert!(labels.contains(">12:00<") && labels.contains(">now<"), "{labels}");
@@ -142,7 +142,7 @@ mod tests {
         ) {
             let axis = Axis { start, end: start + length, now: start };
             let ticks = axis.ticks();
-            prop_assert!(ticks.len() <= 7, "{}", ticks.len());
+            prop_assert!(ticks.len() <= 9, "{}", ticks.len());
             prop_assert!(ticks.iter().all(|tick| start < *tick && *tick < start + length));
         }
     }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use tidegate_proto::v1;
 
 use super::axis::Axis;
-use super::lane::amounts;
+use super::lane::{amounts, rules};
 use super::series::{Series, Unit, series};
 use super::{HEIGHT, area};
 use crate::web::say;
@@ -39,13 +39,14 @@ pub(in crate::web) fn columns(periods: &[v1::StatementPeriod], axis: Axis) -> Ma
                  below has the same numbers."
             }
             (axis.grid())
-            (amounts(top, say::bytes_text))
+            (rules(top))
             svg width="100%" height="100%" viewBox={ "0 0 " (periods.len().max(1)) " " (HEIGHT) }
                 preserveAspectRatio="none" {
                 @for (index, class) in ["used-part", "wasted-part", "unreported-part"].iter().enumerate() {
                     path.column.(class) d=(layer(index)) {}
                 }
             }
+            (amounts(top, say::bytes_text))
         }
     }
 }

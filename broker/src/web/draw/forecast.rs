@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use tidegate_proto::v1;
 
 use super::axis::Axis;
-use super::lane::amounts;
+use super::lane::{amounts, rules};
 use super::series::{Series, Unit, series};
 use super::{HEIGHT, area, stairs};
 use crate::web::say;
@@ -31,7 +31,7 @@ pub(in crate::web) fn forecast(lane: &v1::LaneForecast, axis: Axis, id: usize) -
                  what the lane can carry as a line above."
             }
             (axis.grid())
-            (amounts(top, say::rate_text))
+            (rules(top))
             svg width="100%" height="100%" viewBox={ "0 0 " (buckets.len().max(1)) " " (HEIGHT) }
                 preserveAspectRatio="none" {
                 path.band d=(between(|it| it.low_bps, |it| it.high_bps)) {}
@@ -42,6 +42,7 @@ pub(in crate::web) fn forecast(lane: &v1::LaneForecast, axis: Axis, id: usize) -
             @if let Some(x) = full {
                 line.full-mark x1=(x) x2=(x) y1="0" y2="100%" {}
             }
+            (amounts(top, say::rate_text))
         }
     }
 }

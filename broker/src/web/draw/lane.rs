@@ -40,15 +40,28 @@ fn ceiling(lane: &v1::LaneUtilization) -> i64 {
     highest.saturating_add(highest / 12)
 }
 
-/// Lines at round amounts, and what they are.
-pub(super) fn amounts(top: i64, say: fn(i64) -> String) -> Markup {
+/// Round amounts below the top of a picture.
+fn ticks(top: i64) -> impl Iterator<Item = i64> {
     let step = round_up(top / 5).max(1);
-    let ticks = (1..=5_i64).map(|index| index.saturating_mul(step)).filter(|tick| *tick < top);
+    (1..=5_i64).map(move |index| index.saturating_mul(step)).filter(move |tick| *tick < top)
+}
+
+/// Lines at round amounts: below everything else.
+pub(super) fn rules(top: i64) -> Markup {
     html! {
-        @for tick in ticks {
+        @for tick in ticks(top) {
             @let y = Share::of(top.saturating_sub(tick), top);
             line.grid x1="0" x2="100%" y1=(y) y2=(y) {}
-            text.amount x="4" y=(y) dy="-4" { (say(tick)) }
+        }
+    }
+}
+
+/// What the lines are: above everything else.
+pub(super) fn amounts(top: i64, say: fn(i64) -> String) -> Markup {
+    html! {
+        @for tick in ticks(top) {
+            @let y = Share::of(top.saturating_sub(tick), top);
+            text.amount x="4" y=(y) dy="-4" aria-hidden="true" { (say(tick)) }
         }
     }
 }
@@ -71,7 +84,7 @@ pub(in crate::web) fn stack(lane: &v1::LaneUtilization, axis: Axis, layers: &[La
             }
             (unknown(lane, axis))
             (axis.grid())
-            (amounts(top, say::rate_text))
+            (rules(top))
             svg width="100%" height="100%" viewBox={ "0 0 " (count.max(1)) " " (HEIGHT) }
                 preserveAspectRatio="none" {
                 (layered(layers, count, top))
@@ -81,6 +94,7 @@ pub(in crate::web) fn stack(lane: &v1::LaneUtilization, axis: Axis, layers: &[La
             }
             (outages(lane, axis, top))
             (axis.now_line())
+            (amounts(top, say::rate_text))
         }
     }
 }

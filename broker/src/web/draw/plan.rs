@@ -7,7 +7,7 @@ use tidegate_proto::v1;
 
 use super::Share;
 use super::axis::Axis;
-use super::lane::{amounts, colour};
+use super::lane::{amounts, colour, rules};
 use crate::web::say;
 
 /// A rate on one way from one change of the plan to the next, above those of other ways.
@@ -66,7 +66,7 @@ pub(in crate::web) fn plan(
             title id="chart-title" { "Which rate it may send at when" }
             desc id="chart-desc" { "A bar for each piece of the plan, as high as its rate." }
             (axis.grid())
-            (amounts(top, say::rate_text))
+            (rules(top))
             @for piece in &pieces {
                 @if let Some((x, width)) = axis.span(piece.start, piece.end) {
                     @let y = height(piece.below.saturating_add(piece.rate));
@@ -85,6 +85,7 @@ pub(in crate::web) fn plan(
                 line.full-mark x1=(x) x2=(x) y1="0" y2="100%" { title { (told) } }
             }
             (axis.now_line())
+            (amounts(top, say::rate_text))
         }
     }
 }
@@ -108,7 +109,7 @@ mod tests {
     #[test]
     fn ways_at_the_same_time_lie_upon_each_other() {
         let segments = [segment(0, 0, 10, 5), segment(1, 4, 6, 3), segment(0, 20, 30, 2)];
-        let piece = |way, start, end, below, rate| Piece {
+        let piece = |way, start: i64, end: i64, below, rate| Piece {
             way,
             start: start * 1000,
             end: end * 1000,

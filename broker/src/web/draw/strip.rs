@@ -86,6 +86,7 @@ pub(in crate::web) fn strip(lane: &v1::LaneUtilization, axis: Axis, told: &str) 
             svg x="0" y="0" width="100%" height="100%" viewBox={ "0 0 " (count) " " (HEIGHT) }
                 preserveAspectRatio="none" {
                 @for (class, path) in paths(&runs) { path class=(class) d=(path) {} }
+                (cores(&runs))
             }
             @for (shade, start, length) in &runs {
                 @if *shade == Shade::Unknown {
@@ -98,6 +99,15 @@ pub(in crate::web) fn strip(lane: &v1::LaneUtilization, axis: Axis, told: &str) 
             (axis.now_line())
         }
     }
+}
+
+/// A line through what is full: it is told from nearly full without seeing colours.
+fn cores(runs: &[(Shade, usize, usize)]) -> Markup {
+    let mut path = String::new();
+    for (_, start, length) in runs.iter().filter(|(shade, ..)| *shade == Shade::Full) {
+        push(&mut path, format_args!("M{start} 400h{length}v200h-{length}z"));
+    }
+    html! { @if !path.is_empty() { path.full-core d=(path) {} } }
 }
 
 /// Maintenance, hatched: from the top as much as it takes.
@@ -147,7 +157,13 @@ pub(in crate::web) fn legend() -> Markup {
                 }
                 "a little to nearly all"
             }
-            li { (swatch("full", None)) "full" }
+            li {
+                svg.swatch width="14" height="14" aria-hidden="true" {
+                    rect.full width="14" height="14" {}
+                    rect.full-core y="5" width="14" height="4" {}
+                }
+                "full"
+            }
             li { (swatch("outage", Some("url(#hatch)"))) "maintenance" }
             li { (swatch("unknown", Some("url(#unknown)"))) "not known" }
         }
@@ -208,6 +224,10 @@ mod tests {
                     let corners = points(rectangle);
                     let (left, top) = corners[0];
                     let (right, bottom) = corners[2];
+                    if (top, bottom) == (400, 600) {
+                        // The line through what is full, which is drawn already.
+                        continue;
+                    }
                     prop_assert_eq!((top, bottom), (0, HEIGHT));
                     for cell in left..right {
                         seen[usize::try_from(cell).unwrap()] += 1;

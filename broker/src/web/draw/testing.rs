@@ -32,7 +32,7 @@ pub(in crate::web) fn values<'a>(page: &'a str, attribute: &str) -> Vec<&'a str>
 
 /// Whether every tag is closed in order, and every attribute is quoted.
 pub(in crate::web) fn is_well_formed(page: &str) -> Result<(), String> {
-    const VOID: [&str; 6] = ["meta", "link", "input", "wbr", "br", "hr"];
+    const VOID: [&str; 5] = ["meta", "link", "input", "img", "wbr"];
     let mut open: Vec<&str> = Vec::new();
     let mut rest = page;
     while let Some((_, behind)) = rest.split_once('<') {

@@ -69,6 +69,9 @@ pub(in crate::web) fn change(
         li {
             @if let Some(about) = about {
                 (short(&about.name)) " "
+                @if let Some(at) = changed::when(before, after) {
+                    span.at { (say::clock_time(say::ms(&at))) } " "
+                }
                 span.what { (changed::what(before, after, now)) }
                 @if !about.destination.is_empty() {
                     span.where-to { (about.source) " \u{2192} " (about.destination) }

@@ -98,7 +98,7 @@ pub(in crate::web) fn drawn(
         place: Place::Fine,
         question: "Am I fine?".into(),
         about: None,
-        answer: answer(shown, found, axis),
+        answer: answer(asked, shown, found, axis),
         body,
         command: if by_name { command } else { format!("{command} --fullest") },
         now_ms: axis.now,
@@ -171,7 +171,12 @@ fn ahead(
     lane.buckets.iter().filter(is_ahead)
 }
 
-fn answer(shown: &v1::QueryUtilizationResponse, found: &Findings, axis: Axis) -> Markup {
+fn answer(
+    asked: &Asked,
+    shown: &v1::QueryUtilizationResponse,
+    found: &Findings,
+    axis: Axis,
+) -> Markup {
     let bucket = say::span_ms(shown.bucket.as_ref());
     let permille = |lane: &v1::LaneUtilization| {
         fullest(ahead(lane, axis.now, bucket)).map_or(0, |it| say::permille(it.peak, it.capacity))
@@ -181,9 +186,8 @@ fn answer(shown: &v1::QueryUtilizationResponse, found: &Findings, axis: Axis) ->
     let (full, nearly) = (reply::count(full), reply::count(nearly.count()));
     let lanes = say::counted(shown.lane_count, "lane", "lanes");
     let wrong = reply::count(found.0.len());
-    // Of one page among many only so much is known.
-    let these = if shown.next_page_token.is_empty() { "" } else { " of those shown" };
     let until = say::time_text(axis.end, axis.now);
+    let these = if is_all(asked, shown) { "" } else { " of those on this page" };
     html! {
         @if shown.lane_count == 0 {
             "There is nothing to be booked yet."
@@ -197,14 +201,22 @@ fn answer(shown: &v1::QueryUtilizationResponse, found: &Findings, axis: Axis) ->
             @if axis.end <= axis.now {
                 "This is the past of " (lanes) "."
             } @else if full == 0 && nearly == 0 {
-                "None" (these) " of " (lanes) " gets nearly full until " (until) "."
+                "None of " (lanes) " gets nearly full until " (until) (these) "."
             } @else {
-                strong { (say::counted(full, "lane gets", "lanes get")) " full" }
-                " and " (say::grouped(nearly)) " nearly so" (these) " until " (until)
-                ", of " (lanes) "."
+                strong { (say::grouped(full)) " of " (lanes) @if full == 1 { " gets" } @else { " get" } " full" }
+                " until " (until) ", and " (say::grouped(nearly)) " more nearly so" (these) "."
             }
         }
     }
+}
+
+/// Whether every lane that is nearly full is on this page: it is the only one, or the first of those
+/// with the fullest first, and ends with one that is not.
+fn is_all(asked: &Asked, shown: &v1::QueryUtilizationResponse) -> bool {
+    let is_first = asked.word("page").is_empty();
+    let last = shown.lanes.last().and_then(|lane| fullest(lane.buckets.iter()));
+    let low = last.is_none_or(|it| say::permille(it.peak, it.capacity) < NEARLY_FULL);
+    is_first && (shown.next_page_token.is_empty() || (asked.word("order") != "name" && low))
 }
 
 /// A row for each lane: its name, its strip, and the numbers that matter.

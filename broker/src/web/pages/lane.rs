@@ -9,6 +9,7 @@ use tidegate_proto::v1;
 use tidegate_proto::v1::report_service_server::ReportService;
 use tonic::{Request, Status};
 
+use super::reservations::short;
 use crate::convert::reply;
 use crate::rpc::Rpc;
 use crate::status::Failure;
@@ -141,7 +142,7 @@ fn answer(lane: &v1::LaneUtilization, step: i64, axis: Axis, holders: &Holders) 
             Some(first) => {
                 strong { (say::counted(reply::count(count), "reservation", "reservations")) }
                 @if count == 1 { " holds it: " } @else { " hold it, the largest is " }
-                (reservation(&first.name))
+                (short(&first.name))
                 ", until " (say::time_ms(first.over.end().as_ms(), axis.now)) ". "
             },
         }
@@ -150,19 +151,9 @@ fn answer(lane: &v1::LaneUtilization, step: i64, axis: Axis, holders: &Holders) 
             (say::rate(now.capacity_bps)) ". "
         }
         @if let Some(tightest) = tightest {
-            "At least " (say::rate(tightest.headroom_bps)) " is free ahead, least at "
+            "Tightest ahead: " (say::rate(tightest.headroom_bps)) " free at "
             (say::time(tightest.start_time.as_ref(), axis.now)) "."
         }
-    }
-}
-
-/// A reservation by its short name.
-fn reservation(name: &str) -> Markup {
-    let project = name.split('/').nth(1).unwrap_or_default();
-    let id = say::short(name);
-    let head: String = id.chars().take(8).collect();
-    html! {
-        a.name href=[say::href(name)] title=(name) { (project) " / " (head) "\u{2026}" }
     }
 }
 
@@ -245,7 +236,7 @@ fn table(holders: &Holders, now: i64) -> Markup {
         } @else {
             (frame::table(
                 "Who holds it, the largest first",
-                &["Reservation", "Class", "Principal", "#At most", "From", "Until"],
+                &["Reservation", "From where to where", "For", "#At most", "Since", "Until"],
                 &rows,
             ))
         }
@@ -260,10 +251,10 @@ fn row(index: usize, holder: &Holder, now: i64) -> Markup {
                 svg.swatch width="14" height="14" aria-hidden="true" {
                     rect.(class) width="14" height="14" {}
                 }
-                (reservation(&holder.name))
+                (short(&holder.name))
             }
-            td { (holder.class) }
-            td { (holder.principal) }
+            td { (say::broken(&holder.source)) " \u{2192} " (say::broken(&holder.destination)) }
+            td { (holder.whom) }
             td.number { (say::rate(reply::int(holder.peak))) }
             td { (say::time_ms(holder.over.start().as_ms(), now)) }
             td { (say::time_ms(holder.over.end().as_ms(), now)) }

@@ -10,6 +10,8 @@ mod refusals;
 mod reservation;
 mod reservations;
 mod statement;
+#[cfg(test)]
+mod tests;
 
 use axum::Router;
 use axum::extract::State;

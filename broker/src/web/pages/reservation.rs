@@ -263,11 +263,18 @@ fn history(it: &v1::Reservation, past: &[Past], now: i64) -> Markup {
     let granted = past.iter().any(|it| it.before.is_none());
     html! {
         ol.history {
-            @if let Some(at) = &it.close_time {
+            @let closed = past.iter().any(|it| it.after.as_ref().is_some_and(|it| it.close_time.is_some()));
+            @if let Some(at) = it.close_time.as_ref().filter(|_| !closed) {
                 li { (say::time(Some(at), now)) ": " (changed::standing(it)) }
             }
             @for past in past {
-                li { (changed::what(past.before.as_ref(), past.after.as_ref(), now)) }
+                @let (before, after) = (past.before.as_ref(), past.after.as_ref());
+                li {
+                    @if let Some(at) = changed::when(before, after) {
+                        (say::time(Some(&at), now)) ": "
+                    }
+                    (changed::what(before, after, now))
+                }
             }
             @if !granted {
                 li { (say::time(it.create_time.as_ref(), now)) ": granted" }

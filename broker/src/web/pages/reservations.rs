@@ -97,11 +97,12 @@ pub(in crate::web) fn drawn(
     }
 }
 
-/// A reservation in a word: its project, and the head of its identifier.
+/// A reservation in a word: its project, and the end of its identifier, which differs from others.
 pub(in crate::web) fn short(name: &str) -> Markup {
     let project = name.split('/').nth(1).unwrap_or_default();
-    let head: String = say::short(name).chars().take(13).collect();
-    html! { a.name href=[say::href(name)] title=(name) { (project) " / " (head) "\u{2026}" } }
+    let id = say::short(name);
+    let tail: String = id.chars().skip(id.chars().count().saturating_sub(8)).collect();
+    html! { a.name href=[say::href(name)] title=(name) { (project) " / \u{2026}" (tail) } }
 }
 
 /// The rows of a table of reservations.
