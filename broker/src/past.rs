@@ -39,7 +39,7 @@ use crate::writer;
 /// The most reservations that are walked over at once.
 const STEP: usize = 1 << 20;
 /// How often what happened is written down.
-const WRITE_EVERY: Span = Span::from_secs(60);
+const WRITE_EVERY: Span = Span::from_secs(600);
 
 /// Why a past cannot be lived through.
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +149,21 @@ impl Past {
             }
         }
         Ok(())
+    }
+
+    /// Lets a long time pass at once: what is due happens, and reports have hours of it instead of minutes if
+    /// it is longer than two.
+    ///
+    /// # Errors
+    /// [`PastError::Write`].
+    pub fn leap(&mut self, to: Timestamp) -> Result<(), PastError> {
+        while let Some(due) = self.machine.next_due().filter(|due| *due <= to) {
+            self.now = self.now.max(due);
+            self.due()?;
+        }
+        self.now = self.now.max(to);
+        self.account(self.now);
+        self.write()
     }
 
     /// Replaces the topology.

@@ -359,10 +359,10 @@ fn damage_is_never_returned_as_data() {
     let closed = life.disk.bytes();
 
     let after_close = damage_everywhere(&closed, &files, 10);
-    assert_eq!(after_close.panicked, [], "{after_close:?}");
+    assert_eq!(after_close.panicked, [0_usize; 0], "{after_close:?}");
     assert!(after_close.refused > 100 && after_close.exact > 0, "{after_close:?}");
     let after_kill = damage_everywhere(&killed, &files, 10);
-    assert_eq!(after_kill.panicked, [], "{after_kill:?}");
+    assert_eq!(after_kill.panicked, [0_usize; 0], "{after_kill:?}");
     assert!(after_kill.refused > 100 && after_kill.exact > 0, "{after_kill:?}");
     // The database falls back to the root before; only the witness knows that this lost a batch.
     assert!(after_kill.lost_tail > 10, "{after_kill:?}");

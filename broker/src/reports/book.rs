@@ -15,7 +15,7 @@ use tidegate_core::{Machine, Reservation, Segment, State};
 use tidegate_policy::{ClassId, Interval, ProjectId, ReservationId, Timestamp};
 
 use super::fact::{Changed, Fact};
-use super::grain::{Grain, MINUTE_MS, floor, interval};
+use super::grain::{Grain, HOUR_MS, MINUTE_MS, floor, interval};
 use super::minutes::{Minutes, Of};
 use super::names::{self, NameId, Names, OTHERS};
 use super::refused::Refused;
@@ -42,6 +42,10 @@ pub(crate) struct Book {
     observed: HashMap<NameId, Timestamp>,
     pending: Arc<Pending>,
 }
+
+/// What is longer than this is accounted for in hours: a broker that was away for a month must not look at
+/// each minute of it.
+const MINUTES_MAX_MS: i64 = 2 * HOUR_MS;
 
 /// A walk over the ledger that is under way.
 #[derive(Clone, Copy, Debug)]
@@ -232,14 +236,16 @@ impl Book {
         let owners = self.owners(of);
         let [project, _] = owners;
         let reported = of.session.is_some();
-        let (on_lane, owned) = (Of { lane: true, reported }, Of { lane: false, reported });
+        let coarse = MINUTES_MAX_MS < over.end().as_ms().saturating_sub(over.start().as_ms());
+        let owned = Of { lane: false, reported, coarse };
+        let on_lane = Of { lane: true, ..owned };
         for (lane, when, amount) in of.bookings() {
             let Some(when) = when.within(over) else { continue };
             let amount = i128::from(amount).saturating_mul(sign);
             let id = self.lane(lane);
-            self.minutes.book(id, on_lane, when, amount);
+            self.minutes.book((id, on_lane), when, amount);
             let share = self.share((lane, id), project, of);
-            self.minutes.book(share, owned, when, amount);
+            self.minutes.book((share, owned), when, amount);
         }
         let promised = match of.state {
             State::Closed { at, .. } => Interval::new(over.start(), over.end().min(at)),
@@ -249,7 +255,7 @@ impl Book {
         for segment in &of.plan.segments {
             let Some(when) = segment.over.within(promised) else { continue };
             let amount = i128::from(segment.rate.bps()).saturating_mul(sign);
-            owners.into_iter().for_each(|owner| self.minutes.book(owner, owned, when, amount));
+            owners.into_iter().for_each(|owner| self.minutes.book((owner, owned), when, amount));
         }
     }
 
@@ -260,6 +266,9 @@ impl Book {
             return;
         }
         self.walk = Some(Walk { to, cursor: None });
+        if MINUTES_MAX_MS < to.saturating_sub(self.until) {
+            Arc::make_mut(&mut self.pending).coarse.insert(self.until, to);
+        }
         self.note_limits(machine, (self.until, to));
     }
 

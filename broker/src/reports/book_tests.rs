@@ -308,10 +308,10 @@ fn live_through(seed: u64, steps: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
 
     #[test]
     fn random_days_are_accounted_for_exactly(seed in any::<u64>()) {
-        live_through(seed, 250);
+        live_through(seed, 150);
     }
 }

@@ -113,7 +113,7 @@ pub(crate) struct Bucket {
 
 /// What is likely to be booked on a lane, in buckets of `length`.
 ///
-/// It costs two milliseconds at most, and the same input has the same answer.
+/// It costs two or three milliseconds, and the same input has the same answer.
 pub(crate) fn forecast(lane: LanePast<'_>, length: BucketLength) -> Forecast {
     let history = &lane.history[lane.history.len().saturating_sub(LONGEST)..];
     let hours: Vec<f64> = history.iter().map(|it| it.map_or(f64::NAN, real)).collect();

@@ -131,6 +131,13 @@ impl Look {
         Ok(found.into_iter().take(most).collect())
     }
 
+    /// Since and until when there are no minutes, because the broker was away.
+    pub(crate) fn coarse(&self) -> Result<Vec<(i64, i64)>, ReportsError> {
+        let mut all = self.stored.coarse()?;
+        all.extend(self.pending.coarse.iter().map(|(since, until)| (*since, *until)));
+        Ok(all)
+    }
+
     /// What was found wrong, lane by lane.
     pub(crate) fn findings(&self) -> Result<BTreeMap<String, v1::Finding>, ReportsError> {
         let mut all: BTreeMap<_, _> = self.stored.findings()?.into_iter().collect();

@@ -5,19 +5,27 @@ use std::collections::{BTreeMap, HashMap};
 use tidegate_policy::Interval;
 
 use super::cell::Cell;
-use super::grain::{Grain, MINUTE_MS, pieces};
+use super::grain::{Grain, pieces};
 use super::names::{NameId, has_minutes};
 use super::store::Pending;
 
-/// What is being added up.
-#[derive(Debug, Default)]
+/// What is being added up: minutes, and hours of a time that was too long for minutes.
+#[derive(Debug)]
 pub(crate) struct Minutes {
+    minutes: Buckets,
+    hours: Buckets,
+}
+
+/// Buckets of one length.
+#[derive(Debug)]
+struct Buckets {
+    grain: Grain,
     cells: BTreeMap<i64, HashMap<NameId, Cell>>,
-    /// What stands at once on lanes, of minutes that are not over.
+    /// What stands at once on lanes, of buckets that are not over.
     levels: BTreeMap<i64, HashMap<NameId, Level>>,
 }
 
-/// An amount over a minute: what stands through all of it, and what begins or ends within.
+/// An amount over a bucket: what stands through all of it, and what begins or ends within.
 #[derive(Debug, Default)]
 struct Level {
     whole: i128,
@@ -25,8 +33,8 @@ struct Level {
 }
 
 impl Level {
-    fn add(&mut self, over: Interval, amount: i128) {
-        if over.span().as_ms() == MINUTE_MS.unsigned_abs() {
+    fn add(&mut self, (grain, over): (Grain, Interval), amount: i128) {
+        if over.span().as_ms() == grain.ms().unsigned_abs() {
             self.whole = self.whole.saturating_add(amount);
         } else {
             let ends = [(over.start(), amount), (over.end(), amount.saturating_neg())];
@@ -56,49 +64,75 @@ pub(crate) struct Of {
     pub(crate) lane: bool,
     /// Somebody reports how much of it moves.
     pub(crate) reported: bool,
+    /// It is of a time that is too long for minutes.
+    pub(crate) coarse: bool,
+}
+
+impl Default for Minutes {
+    fn default() -> Self {
+        Self { minutes: Buckets::of(Grain::Minute), hours: Buckets::of(Grain::Hour) }
+    }
 }
 
 impl Minutes {
-    /// Adds an amount per second, or takes it back, over an interval.
-    pub(crate) fn book(&mut self, name: NameId, of: Of, over: Interval, amount: i128) {
-        for (minute, part) in pieces(over, MINUTE_MS) {
+    /// Adds an amount per second, or takes it back, over an interval: in minutes, or in hours where the time
+    /// that is accounted for is too long for them.
+    pub(crate) fn book(&mut self, (name, of): (NameId, Of), over: Interval, amount: i128) {
+        let buckets = if of.coarse { &mut self.hours } else { &mut self.minutes };
+        buckets.book((name, of), over, amount);
+    }
+
+    /// The cell of a minute.
+    pub(crate) fn cell(&mut self, minute: i64, name: NameId) -> &mut Cell {
+        self.minutes.cells.entry(minute).or_default().entry(name).or_default()
+    }
+
+    /// Puts everything into buckets; what lies before `until` is over.
+    pub(crate) fn settle(&mut self, until: i64, pending: &mut Pending) {
+        self.minutes.settle(until, pending);
+        self.hours.settle(until, pending);
+    }
+}
+
+impl Buckets {
+    fn of(grain: Grain) -> Self {
+        Self { grain, cells: BTreeMap::new(), levels: BTreeMap::new() }
+    }
+
+    fn book(&mut self, (name, of): (NameId, Of), over: Interval, amount: i128) {
+        for (bucket, part) in pieces(over, self.grain.ms()) {
             let sum = amount.saturating_mul(part.span().as_ms().into());
-            let cell = self.cell(minute, name);
+            let cell = self.cells.entry(bucket).or_default().entry(name).or_default();
             cell.booked = cell.booked.saturating_add(sum);
             if !of.reported {
                 cell.unreported = cell.unreported.saturating_add(sum);
             }
             if of.lane {
-                let levels = self.levels.entry(minute).or_default();
-                levels.entry(name).or_default().add(part, amount);
+                let levels = self.levels.entry(bucket).or_default();
+                levels.entry(name).or_default().add((self.grain, part), amount);
             }
         }
     }
 
-    /// The cell of a minute.
-    pub(crate) fn cell(&mut self, minute: i64, name: NameId) -> &mut Cell {
-        self.cells.entry(minute).or_default().entry(name).or_default()
-    }
-
-    /// Puts everything into buckets; what lies before `until` is over.
-    pub(crate) fn settle(&mut self, until: i64, pending: &mut Pending) {
-        for (minute, levels) in &mut self.levels {
-            let cells = self.cells.entry(*minute).or_default();
+    fn settle(&mut self, until: i64, pending: &mut Pending) {
+        for (bucket, levels) in &mut self.levels {
+            let cells = self.cells.entry(*bucket).or_default();
             for (name, level) in levels {
                 let cell = cells.entry(*name).or_default();
                 cell.peak = cell.peak.max(level.peak());
             }
         }
-        for (minute, cells) in std::mem::take(&mut self.cells) {
+        for (bucket, cells) in std::mem::take(&mut self.cells) {
             for (name, cell) in cells.into_iter().filter(|(_, cell)| !cell.is_empty()) {
-                for grain in Grain::ALL {
+                for grain in Grain::ALL.into_iter().filter(|grain| self.grain <= *grain) {
                     if grain != Grain::Minute || has_minutes(name) {
-                        pending.add(grain, grain.floor(minute), name, &cell);
+                        pending.add(grain, grain.floor(bucket), name, &cell);
                     }
                 }
             }
         }
-        self.levels.retain(|minute, _| until < minute.saturating_add(MINUTE_MS));
+        let ms = self.grain.ms();
+        self.levels.retain(|bucket, _| until < bucket.saturating_add(ms));
     }
 }
 
@@ -110,7 +144,7 @@ mod tests {
     fn peak(pieces: &[(i64, i64, i128)]) -> u64 {
         let mut level = Level::default();
         for (start, end, amount) in pieces {
-            level.add(interval(*start, *end).unwrap(), *amount);
+            level.add((Grain::Minute, interval(*start, *end).unwrap()), *amount);
         }
         level.peak()
     }

@@ -9,6 +9,7 @@
 //! | `counted` | reservation to the bytes of it that are in the cells |
 //! | `refusals` | (grain, bucket) to what was refused alike in it |
 //! | `closed` | (instant, reservation) to a reservation as it was when it was closed |
+//! | `coarse` | since and until when there are no minutes, because the broker was away |
 //! | `findings` | lane, observer and kind to what was last found wrong |
 //!
 //! Nothing decides anything by it, so a file that is damaged is put aside and another begun: what is lost
@@ -47,6 +48,7 @@ const LIMITS: TableDefinition<'_, (NameId, i64), u64> = TableDefinition::new("li
 const COUNTED: TableDefinition<'_, u128, u64> = TableDefinition::new("counted");
 const REFUSALS: TableDefinition<'_, (u8, i64), &[u8]> = TableDefinition::new("refusals");
 const CLOSED: TableDefinition<'_, (i64, u128), &[u8]> = TableDefinition::new("closed");
+const COARSE: TableDefinition<'_, i64, i64> = TableDefinition::new("coarse");
 const FINDINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("findings");
 
 /// Why reports cannot be kept or read.
@@ -85,6 +87,7 @@ pub(crate) struct Pending {
     pub(crate) counted: BTreeMap<u128, Option<u64>>,
     pub(crate) refusals: BTreeMap<(Grain, i64), Groups>,
     pub(crate) closed: BTreeMap<(i64, u128), v1::Reservation>,
+    pub(crate) coarse: BTreeMap<i64, i64>,
     /// `None` is mended.
     pub(crate) findings: BTreeMap<String, Option<v1::Finding>>,
 }
@@ -163,6 +166,7 @@ impl Store {
             write.open_table(REFUSALS).map_err(failed)?;
             write.open_table(CLOSED).map_err(failed)?;
             write.open_table(FINDINGS).map_err(failed)?;
+            write.open_table(COARSE).map_err(failed)?;
         }
         write.commit().map_err(failed)
     }
@@ -223,6 +227,9 @@ impl Store {
                 let range = (grain.number(), i64::MIN)..(grain.number(), before);
                 refusals.retain_in(range, |_, _| false).map_err(failed)?;
             }
+            let mut coarse = write.open_table(COARSE).map_err(failed)?;
+            let [minutes, ..] = before;
+            coarse.retain(|_, until| minutes < until).map_err(failed)?;
             let mut closed = write.open_table(CLOSED).map_err(failed)?;
             closed.retain_in((i64::MIN, 0)..(closed_before, 0), |_, _| false).map_err(failed)?;
         }
@@ -282,6 +289,10 @@ fn write_in(write: &WriteTransaction, pending: &Pending) -> Result<(), redb::Err
     let mut closed = write.open_table(CLOSED)?;
     for (key, reservation) in &pending.closed {
         closed.insert(key, reservation.encode_to_vec().as_slice())?;
+    }
+    let mut coarse = write.open_table(COARSE)?;
+    for (since, until) in &pending.coarse {
+        coarse.insert(since, until)?;
     }
     let mut findings = write.open_table(FINDINGS)?;
     for (key, finding) in &pending.findings {
@@ -393,6 +404,15 @@ impl Stored {
             }
         }
         Ok(found)
+    }
+
+    /// Since and until when there are no minutes.
+    pub(crate) fn coarse(&self) -> Result<Vec<(i64, i64)>, ReportsError> {
+        let coarse = self.read.open_table(COARSE).map_err(failed)?;
+        let all = coarse.iter().map_err(failed)?.map(|entry| {
+            entry.map(|(since, until)| (since.value(), until.value())).map_err(failed)
+        });
+        all.collect()
     }
 
     /// What was found wrong: the key and the finding.

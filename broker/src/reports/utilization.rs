@@ -68,6 +68,16 @@ pub(crate) fn past(look: &Look, name: &LaneName, frame: &Frame) -> Result<Sums, 
             let over = interval((*from).max(range.0), to.min(range.1));
             over.into_iter().for_each(|over| can_carry(&mut sums, frame, over, *limit));
         }
+        if frame.grain() == Grain::Minute {
+            for (since, until) in look.coarse()? {
+                let over = interval(since.max(range.0), until.min(range.1));
+                for (at, _) in over.into_iter().flat_map(|over| pieces(over, frame.bucket)) {
+                    if let Some(sum) = frame.index(at).and_then(|index| sums.get_mut(index)) {
+                        *sum = Sum::NOTHING;
+                    }
+                }
+            }
+        }
     }
     Ok(Sums(sums))
 }

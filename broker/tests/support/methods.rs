@@ -35,6 +35,13 @@ pub(crate) const RULE: &str = "PolicyService/GetRule";
 pub(crate) const RULES: &str = "PolicyService/ListRules";
 pub(crate) const SIMULATE: &str = "PolicyService/SimulatePolicy";
 pub(crate) const EFFECTIVE: &str = "PolicyService/GetEffectivePolicy";
+pub(crate) const OBSERVE: &str = "TopologyService/ReportObservations";
+pub(crate) const UTILIZATION: &str = "ReportService/QueryUtilization";
+pub(crate) const TOP: &str = "ReportService/ListTopConsumers";
+pub(crate) const REFUSALS: &str = "ReportService/AggregateRefusals";
+pub(crate) const FORECAST: &str = "ReportService/ForecastUtilization";
+pub(crate) const STATEMENT: &str = "ReportService/GetUsageStatement";
+pub(crate) const EXPORT_FILE: &str = "ReportService/ExportReservations";
 pub(crate) const INFO: &str = "AdminService/GetServerInfo";
 pub(crate) const BACKUP: &str = "AdminService/StreamBackup";
 
@@ -45,7 +52,7 @@ pub(crate) const MUTATIONS: [&str; 14] = [
 ];
 
 /// All of them; those that change something in their order.
-pub(crate) const ALL: [&str; 37] = [
+pub(crate) const ALL: [&str; 44] = [
     CREATE,
     BATCH,
     EXTEND,
@@ -81,6 +88,13 @@ pub(crate) const ALL: [&str; 37] = [
     RULE,
     RULES,
     EFFECTIVE,
+    OBSERVE,
+    UTILIZATION,
+    TOP,
+    REFUSALS,
+    FORECAST,
+    STATEMENT,
+    EXPORT_FILE,
     INFO,
     BACKUP,
 ];

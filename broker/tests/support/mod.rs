@@ -15,6 +15,7 @@ use tidegate_broker::{Broker, Config};
 use tidegate_proto::v1;
 use tidegate_proto::v1::admin_service_client::AdminServiceClient;
 use tidegate_proto::v1::policy_service_client::PolicyServiceClient;
+use tidegate_proto::v1::report_service_client::ReportServiceClient;
 use tidegate_proto::v1::reservation_service_client::ReservationServiceClient;
 use tidegate_proto::v1::session_service_client::SessionServiceClient;
 use tidegate_proto::v1::topology_service_client::TopologyServiceClient;
@@ -29,6 +30,7 @@ pub(crate) struct Clients {
     pub(crate) topology: TopologyServiceClient<Channel>,
     pub(crate) policy: PolicyServiceClient<Channel>,
     pub(crate) admin: AdminServiceClient<Channel>,
+    pub(crate) reports: ReportServiceClient<Channel>,
 }
 
 impl Clients {
@@ -40,6 +42,7 @@ impl Clients {
             topology: topology.max_decoding_message_size(64 << 20),
             policy: PolicyServiceClient::new(channel.clone()),
             admin: AdminServiceClient::new(channel.clone()),
+            reports: ReportServiceClient::new(channel.clone()),
         }
     }
 

@@ -63,6 +63,8 @@ mod methods;
 mod network;
 #[path = "policies.rs"]
 mod policies;
+#[path = "reports.rs"]
+mod reports;
 #[path = "several.rs"]
 mod several;
 #[path = "streams.rs"]
@@ -435,6 +437,7 @@ pub(crate) fn rows(world: &World) -> Vec<Row> {
     tables.extend(several::tables(world));
     tables.extend(network::tables(world));
     tables.extend(policies::tables(world));
+    tables.extend(reports::tables(world));
     tables.extend(streams::tables(world));
     tables.into_iter().flat_map(|table| table.rows).collect()
 }

@@ -175,7 +175,7 @@ impl Target {
             table::EXTEND | table::GET => Some(("name", held)),
             table::CLOSE | table::GET_SESSION => Some(("name", session)),
             table::UNMAINTAIN => Some(("name", window)),
-            table::PROJECT | table::EFFECTIVE => Some(("name", &lab)),
+            table::PROJECT | table::EFFECTIVE | table::STATEMENT => Some(("name", &lab)),
             table::CLASS => Some(("name", &gold)),
             table::RULE => Some(("name", &kept)),
             _ => None,
@@ -258,9 +258,21 @@ impl Target {
                 let ask = Some(v1::admit_request::Ask::Create(create));
                 v1::AdmitRequest { sequence: 7, ask }.encode_to_vec()
             }
+            table::OBSERVE => observations(*now_s).encode_to_vec(),
             _ => Vec::new(),
         }
     }
+}
+
+fn observations(now_s: i64) -> v1::ReportObservationsRequest {
+    let observation = v1::Observation {
+        lane: "links/spine/forward".into(),
+        start_time: Some(at_ms((now_s - 60) * 1000)),
+        end_time: Some(at_ms(now_s * 1000)),
+        carried_bytes: Some(1000),
+        able_bps: None,
+    };
+    v1::ReportObservationsRequest { observer: "switch-1".into(), observations: vec![observation] }
 }
 
 /// Of everything that a policy is made of, something is put in and something goes.
