@@ -5,6 +5,7 @@ use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
 use tonic::Status;
+use tonic_types::StatusExt;
 
 use super::ask::Asked;
 use super::assets::ASSETS;
@@ -143,8 +144,7 @@ pub(super) fn failure(asked: &Asked, failed: &Status) -> Response {
     let main = html! {
         main id="main" tabindex="-1" {
             h1 { (title) }
-            // One line for each field that is wrong.
-            ul.faults { @for line in failed.message().split("; ") { li { (line) } } }
+            ul.faults { @for line in lines(failed) { li { (line) } } }
             p {
                 a href=(asked.path()) { "Ask again without anything" }
                 " or go to the "
@@ -155,6 +155,14 @@ pub(super) fn failure(asked: &Asked, failed: &Status) -> Response {
     };
     let page = Html(document(Place::Inner, title, &main).into_string());
     (code, page).into_response()
+}
+
+/// A line for each field that is wrong, or all that is said.
+fn lines(failed: &Status) -> Vec<String> {
+    let fields = failed.get_details_bad_request();
+    let fields = fields.into_iter().flat_map(|it| it.field_violations);
+    let lines: Vec<String> = fields.map(|it| format!("{}: {}", it.field, it.description)).collect();
+    if lines.is_empty() { vec![failed.message().to_owned()] } else { lines }
 }
 
 /// The answer of a page, or of what is wrong with its question.

@@ -99,17 +99,29 @@ impl Axis {
                     }
                 }
                 @if let Some(x) = now {
-                    text.now-label x=(x) y="14" text-anchor="middle" { "now" }
+                    text.now-label x=(x) y="14" text-anchor=(self.anchor()) { "now" }
                 }
             }
+        }
+    }
+
+    /// At both ends the label of now lies on its inner side.
+    fn anchor(self) -> &'static str {
+        let twentieth = self.end.saturating_sub(self.start) / 20;
+        if self.now.saturating_sub(self.start) < twentieth {
+            "start"
+        } else if self.end.saturating_sub(self.now) < twentieth {
+            "end"
+        } else {
+            "middle"
         }
     }
 
     fn has_room(self, tick: i64) -> bool {
         let length = self.end.saturating_sub(self.start);
         let from = |at: i64| tick.saturating_sub(at).abs().saturating_mul(100);
-        let near = length.saturating_mul(5);
-        let beside_now = self.now().is_some() && from(self.now) < length.saturating_mul(9);
+        let near = length.saturating_mul(6);
+        let beside_now = self.now().is_some() && from(self.now) < length.saturating_mul(12);
         near <= from(self.start) && near <= from(self.end) && !beside_now
     }
 }

@@ -40,10 +40,11 @@ fn ceiling(lane: &v1::LaneUtilization) -> i64 {
     highest.saturating_add(highest / 12)
 }
 
-/// Round amounts below the top of a picture.
+/// Round amounts below the top of a picture, with room for a label above each.
 fn ticks(top: i64) -> impl Iterator<Item = i64> {
     let step = round_up(top / 5).max(1);
-    (1..=5_i64).map(move |index| index.saturating_mul(step)).filter(move |tick| *tick < top)
+    let highest = top.saturating_sub(top / 10);
+    (1..=5_i64).map(move |index| index.saturating_mul(step)).filter(move |tick| *tick < highest)
 }
 
 /// Lines at round amounts: below everything else.
@@ -76,7 +77,7 @@ pub(in crate::web) fn stack(lane: &v1::LaneUtilization, axis: Axis, layers: &[La
     let past = |it: &v1::UtilizationBucket| say::ms_or_zero(it.start_time.as_ref()) < axis.now;
     let used = lane.buckets.iter().map(|it| known(it, it.used_bps).filter(|_| past(it)));
     html! {
-        svg.chart width="100%" height="320" role="img" aria-labelledby="chart-title chart-desc" {
+        svg.chart width="100%" height="320" role="group" aria-labelledby="chart-title chart-desc" {
             title id="chart-title" { "What is booked on " (lane.lane) " over time" }
             desc id="chart-desc" {
                 "Holders stacked upon each other, below the line of what the lane can carry; what \
@@ -116,7 +117,7 @@ fn layered(layers: &[Layer], count: usize, top: i64) -> Markup {
         @for (layer, path) in drawn {
             @match &layer.href {
                 // The table links the same pages: one stop of the keyboard for each is enough.
-                Some(href) => a href=(href) tabindex="-1" {
+                Some(href) => a href=(href) tabindex="-1" aria-label=(layer.told) {
                     path.layer.(layer.class) d=(path) { title { (layer.told) } }
                 },
                 None => path.layer.(layer.class) d=(path) { title { (layer.told) } },

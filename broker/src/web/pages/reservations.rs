@@ -102,7 +102,7 @@ pub(in crate::web) fn short(name: &str) -> Markup {
     let project = name.split('/').nth(1).unwrap_or_default();
     let id = say::short(name);
     let tail: String = id.chars().skip(id.chars().count().saturating_sub(8)).collect();
-    html! { a.name href=[say::href(name)] title=(name) { (project) " / \u{2026}" (tail) } }
+    html! { a.name.short href=[say::href(name)] title=(name) { (project) " / \u{2026}" (tail) } }
 }
 
 /// The rows of a table of reservations.
