@@ -13,7 +13,7 @@ function made(name, text = "", className = "") {
 
 // Three digits and the largest prefix that leaves one before the point.
 function amount(value, unit) {
-  if (value === null) return "not known";
+  if (value === null) return "\u2013";
   if (unit === "%") return `${(value / 10).toFixed(value % 10 && value < 1000 ? 1 : 0)} %`;
   let index = 0;
   while (999.5 <= value && index < units.length - 1) [value, index] = [value / 1000, index + 1];
@@ -109,28 +109,41 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("focusout", (event) => event.target.closest?.(".lane") && hide());
 
 // Fresh numbers by themselves, unless somebody reads them out, types, or has stopped it.
-function refresh(seconds) {
-  const asOf = document.querySelector(".foot dl > div:last-child dd");
+let paused = false;
+const asOf = () => document.querySelector(".foot dl > div:last-child dd");
+
+function pauseButton() {
   const pause = made("button", "Pause", "pause");
   pause.type = "button";
-  let paused = false;
   pause.addEventListener("click", () => {
     paused = !paused;
     pause.textContent = paused ? "Go on" : "Pause";
     pause.setAttribute("aria-pressed", String(paused));
   });
-  asOf.append(pause);
+  asOf().append(pause);
+  return pause;
+}
+
+// Puts the parts of a fresh page in place: of one that is followed all but the list of changes.
+function renew(fresh) {
+  const live = document.querySelector("[data-stream]");
+  const parts = live ? [".answer", "[aria-labelledby=sessions]", ".foot"] : ["main"];
+  for (const part of parts) {
+    const [old, young] = [document.querySelector(part), fresh.querySelector(part)];
+    if (old && young) old.replaceChildren(...young.childNodes);
+  }
+}
+
+function refresh(seconds) {
+  const pause = pauseButton();
   setInterval(async () => {
     const busy = main.contains(document.activeElement) && document.activeElement !== main;
     if (paused || busy || card || document.hidden || getSelection()?.toString()) return;
     try {
       const answer = await fetch(location.href, { headers: { accept: "text/html" } });
       if (!answer.ok) return;
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const fresh = page.querySelector("main");
-      if (!fresh) return;
-      main.replaceChildren(...fresh.childNodes);
-      document.querySelector(".foot dl > div:last-child dd").append(pause);
+      renew(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      asOf().append(pause);
     } catch {
       // The broker is away: the page says of when it is, and asks again.
     }
@@ -146,12 +159,12 @@ function follow(list) {
   source.addEventListener("error", () => (state.textContent = "Not connected; it is tried again."));
   source.addEventListener("change", (event) => {
     const piece = new DOMParser().parseFromString(event.data, "text/html").querySelector("li");
-    if (!piece) return;
+    if (!piece || paused) return;
     piece.classList.add("fresh");
     document.querySelector("#no-changes")?.remove();
     list.prepend(piece);
     while (Number(list.dataset.most) < list.children.length) list.lastElementChild.remove();
   });
 }
-const live = document.querySelector("[data-stream]");
-if (live) follow(live);
+const list = document.querySelector("[data-stream]");
+if (list) follow(list);

@@ -170,7 +170,9 @@ fn outages(lane: &v1::LaneUtilization, axis: Axis, top: i64) -> Markup {
 }
 
 /// The numbers for the card.
-pub(in crate::web) fn numbers(lane: &v1::LaneUtilization) -> String {
+pub(in crate::web) fn numbers(lane: &v1::LaneUtilization, now: i64) -> String {
+    let begun = |it: &v1::UtilizationBucket| say::ms_or_zero(it.start_time.as_ref()) <= now;
+    let used = lane.buckets.iter().map(|it| (!it.unknown && begun(it)).then_some(it.used_bps));
     let rate = |label, bps: fn(&v1::UtilizationBucket) -> Option<i64>| {
         let values = lane.buckets.iter().map(move |it| bps(it).filter(|_| !it.unknown));
         Series::new(label, Unit::Rate, values)
@@ -180,7 +182,7 @@ pub(in crate::web) fn numbers(lane: &v1::LaneUtilization) -> String {
         rate("Booked", |it| Some(it.booked_bps)),
         rate("Booked at most", |it| Some(it.peak_bps)),
         rate("Free at least", |it| Some(it.headroom_bps)),
-        rate("Used", |it| Some(it.used_bps)),
+        Series::new("Used", Unit::Rate, used),
     ];
     if lane.buckets.iter().any(|it| it.observed_bps.is_some()) {
         all.push(rate("Observed", |it| it.observed_bps));

@@ -123,17 +123,16 @@ fn outages(lane: &v1::LaneUtilization, axis: Axis) -> Markup {
     }
 }
 
-/// What the card of a cell says: parts per thousand that are booked at most and that are used.
-pub(in crate::web) fn cells(lane: &v1::LaneUtilization) -> String {
-    let part = |bps: fn(&v1::UtilizationBucket) -> i64| {
-        let of = move |it: &v1::UtilizationBucket| {
-            (!it.unknown).then(|| say::permille(bps(it), it.capacity_bps))
-        };
-        lane.buckets.iter().map(of)
+/// What the card of a cell says: parts per thousand that are booked at most, and that were used.
+pub(in crate::web) fn cells(lane: &v1::LaneUtilization, now: i64) -> String {
+    let begun = |it: &v1::UtilizationBucket| say::ms_or_zero(it.start_time.as_ref()) <= now;
+    let part = |it: &v1::UtilizationBucket, bps: i64| {
+        (!it.unknown).then(|| say::permille(bps, it.capacity_bps))
     };
-    let booked = Series::new("Booked at most", Unit::Permille, part(|it| it.peak_bps));
-    let used = Series::new("Used", Unit::Permille, part(|it| it.used_bps));
-    series(&[booked, used])
+    let booked = lane.buckets.iter().map(|it| part(it, it.peak_bps));
+    let used = lane.buckets.iter().map(|it| part(it, it.used_bps).filter(|_| begun(it)));
+    let booked = Series::new("Booked at most", Unit::Permille, booked);
+    series(&[booked, Series::new("Used", Unit::Permille, used)])
 }
 
 /// What the shades mean.

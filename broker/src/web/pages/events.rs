@@ -132,8 +132,8 @@ pub(in crate::web) fn drawn(
         body,
         command: "tidegate watch".into(),
         now_ms: now,
-        // Changes come by themselves.
-        refresh: None,
+        // The sessions: changes come by themselves.
+        refresh: Some(5),
     }
 }
 

@@ -142,6 +142,7 @@ fn nothing(asked: &Asked, shown: &v1::QueryUtilizationResponse) -> &'static str 
 struct Most {
     peak: i64,
     capacity: i64,
+    free: i64,
     at: i64,
 }
 
@@ -151,6 +152,7 @@ fn fullest<'a>(buckets: impl Iterator<Item = &'a v1::UtilizationBucket>) -> Opti
     let most = known.map(|it| Most {
         peak: it.peak_bps,
         capacity: it.capacity_bps,
+        free: it.headroom_bps,
         at: say::ms_or_zero(it.start_time.as_ref()),
     });
     most.reduce(|most, it| {
@@ -202,12 +204,19 @@ fn answer(
                 "This is the past of " (lanes) "."
             } @else if full == 0 && nearly == 0 {
                 "None of " (lanes) " gets nearly full until " (until) (these) "."
+            } @else if full == 0 {
+                strong { (say::grouped(nearly)) " of " (lanes) (gets(nearly)) " nearly full" }
+                " until " (until) (these) ", and none full."
             } @else {
-                strong { (say::grouped(full)) " of " (lanes) @if full == 1 { " gets" } @else { " get" } " full" }
+                strong { (say::grouped(full)) " of " (lanes) (gets(full)) " full" }
                 " until " (until) ", and " (say::grouped(nearly)) " more nearly so" (these) "."
             }
         }
     }
+}
+
+fn gets(count: i64) -> &'static str {
+    if count == 1 { " gets" } else { " get" }
 }
 
 /// Whether every lane that is nearly full is on this page: it is the only one, or the first of those
@@ -263,7 +272,7 @@ fn row(lane: &v1::LaneUtilization, axis: Axis, bucket: i64) -> Markup {
                     " " span.tag.alert { "not as promised" }
                 }
             }
-            span.over role="cell" data-series=(strip::cells(lane)) {
+            span.over role="cell" data-series=(strip::cells(lane, axis.now)) {
                 (strip::strip(lane, axis, &told))
             }
             span.number role="cell" data-label="now" {
@@ -286,7 +295,7 @@ fn row(lane: &v1::LaneUtilization, axis: Axis, bucket: i64) -> Markup {
             }
             span.number role="cell" data-label="free" {
                 @match most {
-                    Some(most) => (say::rate(most.capacity.saturating_sub(most.peak).max(0))),
+                    Some(most) => (say::rate(most.free)),
                     None => "\u{2013}",
                 }
             }

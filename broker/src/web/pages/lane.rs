@@ -39,9 +39,7 @@ pub(super) async fn page(
 }
 
 async fn make(rpc: &Rpc, lane: &str, asked: &Asked) -> Result<Response, Status> {
-    // A star would mean several.
     let missing = || Failure::from(Fault::NotFound { what: lane.into() });
-    let name = known(rpc, lane).ok_or_else(missing)?;
     let mut read = asked.read(rpc.clock.now());
     let request = v1::QueryUtilizationRequest {
         selector: lane.into(),
@@ -52,28 +50,22 @@ async fn make(rpc: &Rpc, lane: &str, asked: &Asked) -> Result<Response, Status> 
         ..Default::default()
     };
     let shown = rpc.query_utilization(Request::new(read.finish(request)?)).await?.into_inner();
+    // A selector that means several is no lane.
+    let found = shown.lanes.iter().find(|found| found.lane == lane).ok_or_else(missing)?;
     if asked.is_json() {
         return json::response("QueryUtilizationResponse", &shown);
     }
-    let found = shown.lanes.iter().find(|found| found.lane == lane).ok_or_else(missing)?;
     let axis = Axis {
         start: say::ms_or_zero(shown.start_time.as_ref()),
         end: say::ms_or_zero(shown.end_time.as_ref()),
         now: say::ms_or_zero(shown.now.as_ref()),
     };
     let holders = match holders::range(axis.start, axis.end) {
-        Some(range) => holders::of_lane(rpc, &name, range).await,
+        Some(range) => holders::of_lane(rpc, &LaneName::new(lane), range).await,
         None => Holders::default(),
     };
     let step = say::span_ms(shown.bucket.as_ref());
     Ok(drawn(asked, (found, step), axis, &holders).response(asked))
-}
-
-/// A lane by its whole name.
-fn known(rpc: &Rpc, lane: &str) -> Option<LaneName> {
-    let published = rpc.view.read();
-    let found = published.machine.lanes(None).find(|(name, _)| name.as_str() == lane);
-    found.map(|(name, _)| name.clone())
 }
 
 /// The page of an answer: the lane, how long its buckets are, and who holds it.
@@ -93,7 +85,7 @@ pub(in crate::web) fn drawn(
             }
         }
         (frame::ranges(asked, &RANGES))
-        figure.picture data-start=(axis.start) data-step=(step) data-series=(numbers(lane)) {
+        figure.picture data-start=(axis.start) data-step=(step) data-series=(numbers(lane, axis.now)) {
             (stack(lane, axis, &layers))
             (axis.labels())
             (legend(lane))
