@@ -158,3 +158,63 @@ pub(super) fn range(start: i64, end: i64) -> Option<Interval> {
     let length = u64::try_from(end.saturating_sub(start.as_ms())).ok()?;
     Interval::new(start, start.plus(Span::from_ms(length).unwrap_or(Span::MAX)))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_ms(ms).unwrap()
+    }
+
+    fn held(pieces: &[(i64, i64, u64)]) -> Holder {
+        let piece = |(start, length, amount): &(i64, i64, u64)| {
+            (Interval::new(at(*start), at(start + length)).unwrap(), *amount)
+        };
+        let pieces: Vec<_> = pieces.iter().map(piece).collect();
+        Holder {
+            name: String::new(),
+            source: String::new(),
+            destination: String::new(),
+            whom: String::new(),
+            peak: peak(&pieces),
+            over: Interval::new(at(0), at(1)).unwrap(),
+            volume: 0,
+            id: "01890000-0000-7000-8000-000000000000".parse().unwrap(),
+            pieces,
+        }
+    }
+
+    #[test]
+    fn what_lies_upon_each_other_is_added_up_and_what_follows_is_not() {
+        assert_eq!(held(&[(0, 10, 5), (10, 10, 7)]).peak, 7);
+        assert_eq!(held(&[(0, 11, 5), (10, 10, 7)]).peak, 12);
+        assert_eq!(held(&[]).peak, 0);
+    }
+
+    proptest! {
+        #[test]
+        fn means_are_what_is_booked_bucket_by_bucket(
+            pieces in proptest::collection::vec((0_i64..90, 1_i64..40, 0_u64..1000), 0..6),
+            start in 0_i64..50,
+            step in 1_i64..20,
+            count in 1_usize..12,
+        ) {
+            let means = held(&pieces).means(start, step, count);
+            for (index, mean) in means.iter().enumerate() {
+                let begin = start + step * i64::try_from(index).unwrap();
+                // Millisecond by millisecond.
+                let within = |ms: &i64, (from, length, _): &&(i64, i64, u64)| {
+                    *from <= *ms && *ms < from + length
+                };
+                let sum: u64 = (begin..begin + step)
+                    .flat_map(|ms| pieces.iter().filter(move |it| within(&ms, it)))
+                    .map(|(_, _, amount)| amount)
+                    .sum();
+                prop_assert_eq!(*mean, i64::try_from(sum).unwrap() / step);
+            }
+        }
+    }
+}

@@ -209,6 +209,13 @@ mod tests {
         assert_eq!(Shade::of(&lane(&[None]).buckets[0]), Shade::Unknown);
     }
 
+    #[test]
+    fn what_is_to_come_is_not_said_to_be_used() {
+        let mut lane = lane(&[Some((5, 10)), None, Some((10, 10)), Some((0, 10))]);
+        lane.buckets[0].used_bps = 1;
+        assert_eq!(cells(&lane, 120_000), "Booked at most|%|500 - 1000 0;Used|%|100 - 0 -");
+    }
+
     proptest! {
         #[test]
         fn every_cell_is_drawn_once_and_inside(
