@@ -95,6 +95,12 @@ impl Changes {
         Ok(self.ring.iter().skip(from).take(most).cloned().collect())
     }
 
+    /// The last changes that are remembered, the last first; of one reservation, or of all.
+    pub(crate) fn latest(&self, of: Option<ReservationId>) -> impl Iterator<Item = &Changed> + '_ {
+        let wanted = move |changed: &&Changed| of.is_none_or(|id| changed.id == id);
+        self.ring.iter().rev().filter(wanted)
+    }
+
     /// Whether whoever is at this place has to hurry: seven eighths of the ring lie before it.
     pub(crate) fn nearly_gone(&self, place: Place) -> bool {
         let from = self.ring.partition_point(|changed| changed.place <= place);

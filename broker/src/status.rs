@@ -235,6 +235,25 @@ fn code_of(fault: &Fault) -> (Code, &'static str) {
     }
 }
 
+/// The code of plain HTTP that says the same as that of gRPC.
+pub(crate) fn http(status: &Status) -> http::StatusCode {
+    match status.code() {
+        Code::Ok => http::StatusCode::OK,
+        Code::InvalidArgument | Code::OutOfRange => http::StatusCode::BAD_REQUEST,
+        Code::Unauthenticated => http::StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => http::StatusCode::FORBIDDEN,
+        Code::NotFound => http::StatusCode::NOT_FOUND,
+        Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition => {
+            http::StatusCode::CONFLICT
+        }
+        Code::ResourceExhausted => http::StatusCode::TOO_MANY_REQUESTS,
+        Code::Unimplemented => http::StatusCode::NOT_IMPLEMENTED,
+        Code::Unavailable | Code::Cancelled => http::StatusCode::SERVICE_UNAVAILABLE,
+        Code::DeadlineExceeded => http::StatusCode::GATEWAY_TIMEOUT,
+        Code::Unknown | Code::Internal | Code::DataLoss => http::StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
 fn detail(details: &mut ErrorDetails, fault: &Fault) {
     match fault {
         Fault::Invalid(fields) => violations(details, fields),

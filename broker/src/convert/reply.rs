@@ -138,7 +138,7 @@ pub(super) fn steers(steers: &[Steer]) -> Vec<v1::Steer> {
 }
 
 /// Where the bytes of a route come from; empty if only lanes were named.
-pub(super) fn source(route: &Route) -> String {
+pub(crate) fn source(route: &Route) -> String {
     route.source().map(ToString::to_string).unwrap_or_default()
 }
 

@@ -318,7 +318,7 @@ impl Book {
     fn note_limits(&mut self, machine: &Machine, (from, to): (i64, i64)) {
         let Some(over) = interval(from, to) else { return };
         let mut gone = std::mem::take(&mut self.limits);
-        for (name, lane) in machine.lanes(None) {
+        for (name, lane) in machine.lanes(None).filter(|(name, _)| !name.is_quota()) {
             let id = self.lane(name);
             let mut last = gone.remove(&id);
             for (at, cut) in lane.cuts().steps_over(over) {

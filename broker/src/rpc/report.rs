@@ -115,7 +115,7 @@ impl Rpc {
     }
 
     /// Makes a report where it may take its time, not too many at once.
-    pub(super) async fn report<T: Send + 'static>(
+    pub(crate) async fn report<T: Send + 'static>(
         &self,
         deadline: Instant,
         make: impl FnOnce(&Self, &Look) -> Result<T, Status> + Send + 'static,

@@ -4,14 +4,32 @@
 //! of bounded size, and thirty seconds for the head of its answer. A page of events may then go on
 //! for as long as its reader does; it ends by itself when [`Rpc::stop`] is cancelled.
 
+//!
+//! The dashboard: [`ask`] reads what a page is asked with, [`pages`] ask the services what gRPC would
+//! be answered, [`draw`] makes pictures of that, and [`frame`] puts it all on a page.
+
 mod classic;
 pub(crate) mod door;
 pub(crate) mod metrics;
 mod standing;
 
+mod ask;
+mod assets;
+mod changed;
+mod draw;
+mod findings;
+mod frame;
+mod holders;
+mod json;
+mod limits;
+mod pages;
+mod say;
+mod stream;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +46,9 @@ pub(crate) fn routes(rpc: Rpc) -> Router {
                 metrics::page(rpc, headers).await
             }),
         )
+        .merge(pages::routes())
         .fallback(unknown)
+        .layer(middleware::map_response(frame::sealed))
         .with_state(rpc)
 }
 
