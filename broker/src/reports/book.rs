@@ -230,7 +230,9 @@ impl Book {
 
     /// Adds what a reservation books and promises over an interval, or takes it away.
     fn account(&mut self, of: &Reservation, over: Interval, sign: i128) {
-        if of.despite.is_some() {
+        // Of most there is nothing in a minute.
+        let elsewhere = of.kept.is_empty() && !of.interval.overlaps(over);
+        if of.despite.is_some() || elsewhere {
             return;
         }
         let owners = self.owners(of);
