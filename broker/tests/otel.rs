@@ -25,10 +25,13 @@ const HOUR_MS: i64 = 3_600_000;
 const TRACE: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
 const PARENT: u64 = 0x00f0_67aa_0ba9_02b7;
 
+/// A span, and what is said of the process that sent it.
+type Received = (Vec<KeyValue>, Span);
+
 /// A collector that keeps what it is sent.
 #[derive(Clone, Debug, Default)]
 struct Collector {
-    received: Arc<Mutex<Vec<(Vec<KeyValue>, Span)>>>,
+    received: Arc<Mutex<Vec<Received>>>,
 }
 
 #[tonic::async_trait]
