@@ -120,6 +120,13 @@ impl Recent {
         meters.map(|(id, meter)| (*id, meter.rate.bps()))
     }
 
+    /// A close says how many bytes moved in all.
+    pub(super) fn count_last(&mut self, id: ReservationId, metered: ByteCount, used: ByteCount) {
+        let known = self.used(id).max(metered);
+        let more = used.bytes().saturating_sub(known.bytes());
+        self.counts.used_bytes = self.counts.used_bytes.saturating_add(more);
+    }
+
     pub(super) fn forget_meter(&mut self, id: ReservationId) {
         self.not_idle(id);
         self.no_last_word(id);
@@ -190,12 +197,13 @@ impl Recent {
     fn measure(&mut self, id: ReservationId, bytes: ByteCount, metered: ByteCount, at: Timestamp) {
         let before = self.meters.get(&id);
         // A counter never falls: an old report that comes late changes nothing.
-        if before.is_some_and(|meter| bytes < meter.bytes || at <= meter.at) {
+        if before.is_some_and(|meter| bytes < meter.bytes || at < meter.at) {
             return;
         }
         let rate = before.and_then(|meter| {
             let moved = bytes.bytes().saturating_sub(meter.bytes.bytes());
-            BitRate::mean(ByteCount::new(moved), at.since(meter.at))
+            // Two reports of one instant say no other rate.
+            BitRate::mean(ByteCount::new(moved), at.since(meter.at)).or(Some(meter.rate))
         });
         let counted = before.map_or(metered, |meter| meter.bytes);
         let more = bytes.bytes().saturating_sub(counted.bytes());
@@ -328,6 +336,8 @@ impl Machine {
 
     /// After a replay: every open session counts as heard now.
     pub fn resume(&mut self, now: Timestamp) {
+        // What was replayed was counted when it happened.
+        self.recent.counts = Counts::default();
         let open: Vec<SessionId> = self.state.bound.keys().copied().collect();
         for session in open {
             self.recent.hear(session, now);
@@ -363,6 +373,8 @@ impl Machine {
                 self.recent.not_idle(id);
             }
         }
+        // It was counted when it was heard.
+        self.recent.counts.used_bytes = 0;
     }
 
     /// Whether a request was refused, and would be told so again.
