@@ -34,10 +34,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
         let words = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
         let path = parts.uri.path().to_owned();
         Ok(match words {
-            Ok(Query(words)) => Self { path, words, broken: false },
-            Err(_) => Self { path, words: Vec::new(), broken: true },
+            Ok(Query(words)) if !words.iter().any(is_torn) => Self { path, words, broken: false },
+            Ok(_) | Err(_) => Self { path, words: Vec::new(), broken: true },
         })
     }
+}
+
+/// Whether bytes that are no text stood there: they are read as the sign for what cannot be read.
+fn is_torn((name, value): &(String, String)) -> bool {
+    [name, value].into_iter().any(|text| text.contains(char::REPLACEMENT_CHARACTER))
 }
 
 impl Asked {
