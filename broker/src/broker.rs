@@ -19,6 +19,7 @@ use crate::config::{Config, ConfigError, JournalPlace, Listen};
 use crate::effort::Effort;
 use crate::history::History;
 use crate::journal::{EmbeddedJournal, Journal, JournalError, MemoryJournal, Seq};
+use crate::meters::Meters;
 use crate::recorder::{self, RecorderError};
 use crate::replay::{self, ReplayError, Replayed};
 use crate::reports::fact::Reporter;
@@ -26,6 +27,7 @@ use crate::reports::keeper::{Begin, Reports};
 use crate::reports::{self, ReportsError};
 use crate::rpc::Rpc;
 use crate::serve::{self, Listener};
+use crate::service::Pulse;
 use crate::snapshots::{Made, Orders, SnapshotError, Snapshots};
 use crate::view::View;
 use crate::watch::Watching;
@@ -85,6 +87,7 @@ pub struct Broker {
     listen: Listen,
     stop: CancellationToken,
     snapshots: Orders,
+    queue: Queue,
     done: JoinHandle<Result<(), RunError>>,
 }
 
@@ -112,25 +115,30 @@ impl Broker {
         // The random half of an id: no other process has it.
         let (_, life) = Uuid::now_v7().as_u64_pair();
         let changes = Changes::new(life, config.limits.changes, head);
-        let (reporter, facts, lost) = Reporter::new();
-        let (store, book) = reports::open(&config, &mut replayed.machine, clock.now())?;
-        let view = View::new(replayed.machine.clone(), head, changes, reporter.clone());
-        let view = Arc::new(view);
+        let (view, begin) = publish(&config, &mut replayed, &clock, changes)?;
         let (listener, listen) = bind(&config.listen).await?;
         tracing::info!(
             %listen, batches = head, replayed = replayed.batches,
             live = replayed.machine.live_reservations(),
             sessions = replayed.machine.open_sessions(), "serving"
         );
-        let (queue, waiting) = Queue::bounded(config.limits.queue);
+        let meters = Arc::<Meters>::default();
+        let (queue, waiting) = Queue::bounded(config.limits.queue, Arc::clone(&meters));
         let history = Arc::new(History::default());
         let (decided, to_record) = mpsc::channel(recorder::WAITING_MAX);
         let readers = journal.readers();
         let works = (readers.clone(), config.core_limits());
-        let snapshots = Snapshots::start(config.snapshots, works, &replayed, decided.downgrade())?;
+        let snapshots = Snapshots::start(
+            config.snapshots,
+            works,
+            &replayed,
+            decided.downgrade(),
+            Arc::clone(&meters),
+        )?;
         let machine = replayed.machine;
         let orders = snapshots.orders();
-        let recorder = recorder::start(journal, Arc::clone(&view), snapshots, to_record)?;
+        let recorder =
+            recorder::start(journal, Arc::clone(&view), snapshots, to_record, Arc::clone(&meters))?;
         let writer = Writer {
             machine,
             clock: Arc::clone(&clock),
@@ -140,14 +148,14 @@ impl Broker {
             history: Arc::clone(&history),
             waiting: Vec::new(),
             pokes: view.pokes().clone(),
+            meters: Arc::clone(&meters),
         };
-        let begin = Begin { store, book, facts, reporter, lost };
         let reports =
             Reports::start(begin, Arc::clone(&view), Arc::clone(&clock), config.reports.clone())?;
-        let stop = CancellationToken::new();
+        let (stop, own_queue) = (CancellationToken::new(), queue.clone());
         let watching = Watching::start(config.limits.watchers, Arc::clone(&view), stop.clone());
         let config = Arc::new(config);
-        let [backups, rehearsals] = [(); 2].map(|()| Arc::new(Semaphore::new(1)));
+        let [backups, rehearsals, scrapes] = [(); 3].map(|()| Arc::new(Semaphore::new(1)));
         let rpc = Rpc {
             queue,
             view,
@@ -160,11 +168,13 @@ impl Broker {
             history,
             rehearsals,
             reports: reports.clone(),
+            meters,
+            scrapes,
             stop: stop.clone(),
         };
         let parts = Parts { writer, recorder, listener, rpc, reports };
         let done = tokio::spawn(run(parts, stop.clone()));
-        Ok(Self { listen, stop, snapshots: orders, done })
+        Ok(Self { listen, stop, snapshots: orders, queue: own_queue, done })
     }
 
     /// Where it listens, as a client is told it.
@@ -177,6 +187,12 @@ impl Broker {
     #[must_use]
     pub fn stopper(&self) -> CancellationToken {
         self.stop.clone()
+    }
+
+    /// Tells whether it is alive, for as long as it runs and after.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        Pulse { queue: self.queue.clone() }
     }
 
     /// Writes the state down now, beside everything else, and waits for it.
@@ -215,6 +231,20 @@ fn replay(config: &Config, journal: &dyn Journal) -> Result<(Replayed, Arc<Clock
     }
     replayed.machine.resume(now);
     Ok((replayed, Arc::new(clock)))
+}
+
+/// What readers see of a state, and what keeps the reports of what they see.
+fn publish(
+    config: &Config,
+    replayed: &mut Replayed,
+    clock: &Clock,
+    changes: Changes,
+) -> Result<(Arc<View>, Begin), StartError> {
+    let (reporter, facts, lost) = Reporter::new();
+    let (store, book) = reports::open(config, &mut replayed.machine, clock.now())?;
+    let Seq(head) = replayed.head;
+    let view = View::new(replayed.machine.clone(), head, changes, reporter.clone());
+    Ok((Arc::new(view), Begin { store, book, facts, reporter, lost }))
 }
 
 async fn bind(listen: &Listen) -> Result<(Listener, Listen), StartError> {

@@ -39,7 +39,7 @@ pub struct Config {
     /// When the state is written down, so that a start replays little and the log stays short.
     #[serde(default)]
     pub snapshots: SnapshotConfig,
-    /// How long reports go back.
+    /// What is told of what was and is.
     #[serde(default)]
     pub reports: ReportsConfig,
 }
@@ -403,6 +403,8 @@ mod tests {
             ("journal = \"memory\"\n[planning]\nno_show_grace = \"25h\"", "it is 1day1h"),
             ("journal = \"memory\"\n[snapshots]\nafter_batches = 0", "snapshots.after_batches"),
             ("journal = \"memory\"\n[snapshots]\nafter_bytes = \"0B\"", "snapshots.after_bytes"),
+            ("journal = \"memory\"\n[reports]\nlanes_in_metrics = 100001", "write 0 to 100000"),
+            ("journal = \"memory\"\n[reports]\nmetrics_selector = \"x y\"", "names do not have"),
         ];
         for (text, expected) in table {
             let error = read(text).unwrap_err();

@@ -1,13 +1,13 @@
 //! `tidegated`: opens, serves, stops; and looks after the journal while it does not.
 
-use std::io::IsTerminal;
+mod logs;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tidegate_broker::backup::save::save;
-use tidegate_broker::{Broker, Config};
+use tidegate_broker::{Broker, Config, service};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The bandwidth-reservation broker
@@ -17,9 +17,8 @@ struct Arguments {
     #[command(subcommand)]
     command: Command,
 
-    /// What to log, such as `info` or `tidegate_broker=debug`
-    #[arg(long, env = "TIDEGATE_LOG", default_value = "info", global = true)]
-    log: String,
+    #[command(flatten)]
+    logs: logs::Logs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -81,16 +80,13 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log).with_context(|| {
-        format!("--log {:?} is not a filter; write info or debug", arguments.log)
-    })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
-    match arguments.command {
-        Command::Serve { config } => serve(Config::read(&config)?),
+    let Arguments { command, logs } = arguments;
+    // What serves sends spans as well, for which it needs its runtime.
+    if !matches!(command, Command::Serve { .. }) {
+        logs.start()?;
+    }
+    match command {
+        Command::Serve { config } => serve(&logs, &config),
         Command::CheckConfig { config } => {
             check_config(&Config::read(&config)?);
             Ok(())
@@ -130,12 +126,22 @@ fn restore(file: &Path, dir: &Path) -> anyhow::Result<()> {
 }
 
 #[tokio::main]
+async fn serve(logs: &logs::Logs, config: &Path) -> anyhow::Result<()> {
+    let ending = logs.start_serving()?;
+    let served = serve_until_stopped(config).await;
+    ending.flush().await;
+    served
+}
+
 #[allow(clippy::print_stdout, reason = "scripts wait for the address")]
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve_until_stopped(config: &Path) -> anyhow::Result<()> {
+    let config = Config::read(config)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let broker = Broker::start(config).await?;
     println!("tidegated listens on {}", broker.address());
+    service::ready(&broker.address());
+    tokio::spawn(service::watch(broker.pulse()));
     let stopper = broker.stopper();
     tokio::spawn(async move {
         tokio::select! {
@@ -143,6 +149,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
+        service::stopping();
         stopper.cancel();
     });
     broker.wait().await?;

@@ -4,6 +4,8 @@
 //!
 //! It is how the examples and the tests of reports get a past.
 
+mod operate;
+
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
@@ -29,6 +31,7 @@ use crate::fields::Fields;
 use crate::journal::{Journal, Seq};
 use crate::reports::book::Book;
 use crate::reports::fact::{Fact, Reporter};
+#[cfg(test)]
 use crate::reports::look::Look;
 use crate::reports::refused::Refused;
 use crate::reports::store::Store;
@@ -36,10 +39,14 @@ use crate::reports::{self, grain};
 use crate::view::View;
 use crate::writer;
 
+pub use operate::Sighting;
+
 /// The most reservations that are walked over at once.
 const STEP: usize = 1 << 20;
-/// How often what happened is written down.
+/// How often what happened is written down: nobody relies on it before the end, and each time is a sync.
 const WRITE_EVERY: Span = Span::from_secs(600);
+/// So many events are written down at once, however little time they took.
+const EVENTS_MAX: usize = 8192;
 
 /// Why a past cannot be lived through.
 #[derive(Debug, thiserror::Error)]
@@ -194,6 +201,18 @@ impl Past {
     /// # Errors
     /// [`PastError::Senseless`]: what no ledger could satisfy.
     pub fn reserve(&mut self, session: SessionId, wish: &Wish) -> Result<Became, PastError> {
+        self.reserve_by(Some(session), wish)
+    }
+
+    /// Asks for a reservation that is bound to no session: nobody reports how much moves under it.
+    ///
+    /// # Errors
+    /// As [`Self::reserve`].
+    pub fn reserve_unbound(&mut self, wish: &Wish) -> Result<Became, PastError> {
+        self.reserve_by(None, wish)
+    }
+
+    fn reserve_by(&mut self, session: Option<SessionId>, wish: &Wish) -> Result<Became, PastError> {
         let shape = Shape::Transfer {
             volume: wish.volume,
             min: BitRate::default(),
@@ -202,7 +221,16 @@ impl Past {
             deadline: self.now.plus(wish.within),
             split: false,
         };
-        let ask = Self::asked(wish, shape, Some(session));
+        self.wish(session, wish, shape)
+    }
+
+    fn wish(
+        &mut self,
+        session: Option<SessionId>,
+        wish: &Wish,
+        shape: Shape,
+    ) -> Result<Became, PastError> {
+        let ask = Self::asked(wish, shape, session);
         match self.ask(Command::Reserve(ask.into()))? {
             Answer::Reservation(made) => {
                 let segments = made.plan.segments.iter().map(|it| (it.over, it.rate));
@@ -249,6 +277,7 @@ impl Past {
             bytes: *bytes,
             plan: 0,
             live,
+            held_back: None,
         });
         let beat = Beat { session, sequence: 0, usage: usage.collect() };
         let heard = writer::hear(&mut self.machine, self.now, &beat);
@@ -319,7 +348,7 @@ impl Past {
         published.map_err(|corrupt| PastError::Senseless(corrupt.to_string()))?;
         self.events.extend(events);
         self.follow();
-        Ok(())
+        if EVENTS_MAX <= self.events.len() { self.write() } else { Ok(()) }
     }
 
     fn follow(&mut self) {
@@ -371,6 +400,7 @@ impl Past {
     }
 
     /// What the reports say.
+    #[cfg(test)]
     pub(crate) fn look(&mut self) -> Result<Look, PastError> {
         let failed = |error: reports::ReportsError| PastError::Write(error.to_string());
         let pending = Arc::clone(self.book.settled());
@@ -378,6 +408,7 @@ impl Past {
         Ok(Look::new(stored, pending, Arc::clone(self.book.names()), self.book.range()))
     }
 
+    #[cfg(test)]
     pub(crate) fn machine(&self) -> &Machine {
         &self.machine
     }

@@ -10,11 +10,15 @@ use thiserror::Error;
 use tidegate_core::lane::LaneName;
 use tidegate_core::{Change, Command, Corrupt, Event, Note, Plan, Route, Ways};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
+use crate::clock;
 use crate::durable;
 use crate::journal::{Journal, JournalError, MAX_BATCH_BYTES, Seq, Truncation};
+use crate::meters::Meters;
 use crate::reports::refused::Refused;
 use crate::snapshots::Snapshots;
+use crate::trace::append::{self, Append};
 use crate::view::View;
 
 /// What the writer decided at one reading of the clock.
@@ -24,7 +28,7 @@ pub(crate) struct Decided {
     pub(crate) notes: Vec<Note>,
     /// What was refused, as reports have it.
     pub(crate) refused: Vec<Refused>,
-    answers: Vec<Box<dyn FnOnce() + Send>>,
+    answers: Vec<(Span, Box<dyn FnOnce() + Send>)>,
     /// How many bookings the events carry, which is what makes them large.
     bookings: usize,
     truncation: Option<Truncation>,
@@ -60,9 +64,9 @@ impl Decided {
         Self { truncation: Some(permit), ..Self::default() }
     }
 
-    /// Answers once all of this is durable.
-    pub(crate) fn answer(&mut self, answer: impl FnOnce() + Send + 'static) {
-        self.answers.push(Box::new(answer));
+    /// Answers once all of this is durable whoever asked in this span.
+    pub(crate) fn answer(&mut self, request: Span, answer: impl FnOnce() + Send + 'static) {
+        self.answers.push((request, Box::new(answer)));
     }
 
     /// Makes a piece of what was decided so far, if much more might not fit into one append.
@@ -200,10 +204,11 @@ pub(crate) fn start(
     view: Arc<View>,
     mut snapshots: Snapshots,
     decided: mpsc::Receiver<Decided>,
+    meters: Arc<Meters>,
 ) -> Result<oneshot::Receiver<Result<(), RecorderError>>, std::io::Error> {
     let (ended, end) = oneshot::channel();
     thread::Builder::new().name("recorder".into()).spawn(move || {
-        let result = record(&mut *journal, &view, &mut snapshots, decided);
+        let result = record(&mut *journal, &view, &mut snapshots, decided, &meters);
         snapshots.stop();
         // The directory is free again before anybody hears that the broker has ended.
         drop(journal);
@@ -217,6 +222,7 @@ fn record(
     view: &View,
     snapshots: &mut Snapshots,
     mut decided: mpsc::Receiver<Decided>,
+    meters: &Meters,
 ) -> Result<(), RecorderError> {
     let mut carried: Option<Encoded> = None;
     let mut truncation: Option<Truncation> = None;
@@ -233,14 +239,23 @@ fn record(
         if let Some(first) = next {
             let (Encoded { decided: batch, bytes }, left) = gather(first, &mut decided);
             carried = left;
-            if !batch.events.is_empty() {
+            let appended = !batch.events.is_empty();
+            if appended {
                 let next = journal.head().next();
+                let begun = clock::uptime();
+                let requests = batch.answers.iter().map(|(request, _)| request);
+                let append = Append::begin(next, (batch.events.len(), bytes.len()), requests);
                 journal.append(journal.epoch(), next, &bytes)?;
+                append.end();
+                meters.appended(clock::uptime().saturating_sub(begun), &batch.events, bytes.len());
                 snapshots.appended(bytes.len());
             }
             let Seq(head) = journal.head();
             view.publish(&batch.events, &batch.notes, batch.refused, head)?;
-            for answer in batch.answers {
+            for (request, answer) in batch.answers {
+                if appended {
+                    append::answers(&request, Seq(head));
+                }
                 answer();
             }
             truncation = batch.truncation.or(truncation);

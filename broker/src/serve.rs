@@ -21,6 +21,7 @@ use tonic::transport::Server;
 use crate::deadline::DeadlineService;
 use crate::journal::MAX_BATCH_BYTES;
 use crate::rpc::Rpc;
+use crate::trace::calls::CallsService;
 use crate::web;
 use crate::web::door::{Door, HEADERS_MAX};
 
@@ -60,7 +61,7 @@ pub(crate) async fn serve(
     let per_connection = rpc.config.limits.requests_per_connection;
     let pages = web::routes(rpc.clone());
     let services = services(rpc).add_service(health_service).prepare();
-    let door = Door::new(DeadlineService::new(services), pages);
+    let door = Door::new(CallsService::new(DeadlineService::new(services)), pages);
     let server = Server::builder()
         .accept_http1(true)
         .concurrency_limit_per_connection(per_connection)

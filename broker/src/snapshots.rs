@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::SnapshotConfig;
 use crate::durable;
 use crate::journal::{JournalError, Readers, Seq, Truncation};
+use crate::meters::Meters;
 use crate::recorder::Decided;
 use crate::replay::{self, ReplayError, Replayed, Stop};
 
@@ -36,6 +37,13 @@ pub enum SnapshotError {
     /// Nobody makes any.
     #[error("no snapshot is made: the broker is stopping")]
     Stopped,
+}
+
+impl SnapshotError {
+    /// Whether it was only broken off, because the broker stops.
+    pub(crate) fn is_a_stop(&self) -> bool {
+        matches!(self, Self::Stopped | Self::Replay(ReplayError::Stopped))
+    }
 }
 
 /// A snapshot that was made.
@@ -122,6 +130,7 @@ struct Worker {
     orders: Receiver<Order>,
     /// Where truncations go. Weak, so that the recorder ends with the writer.
     recorder: mpsc::WeakSender<Decided>,
+    meters: Arc<Meters>,
 }
 
 impl Snapshots {
@@ -131,12 +140,14 @@ impl Snapshots {
         (readers, limits): (Readers, Limits),
         replayed: &Replayed,
         recorder: mpsc::WeakSender<Decided>,
+        meters: Arc<Meters>,
     ) -> Result<Self, std::io::Error> {
         let (orders, taken) = sync_channel(1);
         let last_bytes = AtomicU64::new(replayed.snapshot_bytes);
         let shared = Arc::new(Shared { stop: AtomicBool::new(false), last_bytes });
-        let worker =
-            Worker { readers, limits, shared: Arc::clone(&shared), orders: taken, recorder };
+        meters.snapshot_stands(replayed.snapshot_bytes);
+        let of_all = Arc::clone(&shared);
+        let worker = Worker { readers, limits, shared: of_all, orders: taken, recorder, meters };
         let thread = thread::Builder::new().name("snapshots".into()).spawn(|| worker.run())?;
         let (batches, bytes) = (replayed.batches, replayed.batch_bytes);
         Ok(Self { config, orders, thread, shared, batches, bytes })
@@ -190,6 +201,7 @@ impl Worker {
         }
         while let Ok(Order::Make(done)) = self.orders.recv() {
             let made = self.make();
+            self.meters.snapshot(&made);
             match (made, done) {
                 (made, Some(done)) => drop(done.send(made)),
                 (Ok(_), None) => {}

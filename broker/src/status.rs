@@ -157,8 +157,49 @@ fn resume(token: &Option<String>) -> String {
     }
 }
 
+/// The reason of a failure, a name that is stable forever.
+pub(crate) fn reason(failure: &Failure) -> &'static str {
+    code(failure).1
+}
+
+/// A code as the specification of gRPC writes it.
+pub(crate) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// Whether a code blames the broker and not its caller, as OpenTelemetry draws the line.
+pub(crate) fn is_ours(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    )
+}
+
 /// The code of a failure and its reason, a name that is stable forever.
-fn code(failure: &Failure) -> (Code, &'static str) {
+pub(crate) fn code(failure: &Failure) -> (Code, &'static str) {
     match failure {
         Failure::Fields(_) => (Code::InvalidArgument, "FIELDS_INVALID"),
         Failure::Shed => (Code::ResourceExhausted, "SHED"),

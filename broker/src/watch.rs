@@ -67,6 +67,11 @@ impl Watching {
         place.map_err(|_| Fault::Full { what: "watches", limit: self.most }.into())
     }
 
+    /// How many watch now.
+    pub(crate) fn open(&self) -> usize {
+        self.most.saturating_sub(self.places.available_permits())
+    }
+
     pub(crate) fn moved(&self) -> watch::Receiver<()> {
         self.moved.subscribe()
     }

@@ -15,6 +15,7 @@ use tidegate_policy::{SessionId, Span, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Span as Trace;
 use uuid::Uuid;
 
 use crate::clock::{self, Clock};
@@ -22,10 +23,12 @@ use crate::convert::reply;
 use crate::convert::request::{Beat, Mutation, Usage};
 use crate::effort::Effort;
 use crate::history::History;
+use crate::meters::Meters;
 use crate::pokes::Pokes;
 use crate::recorder::{self, Decided};
 use crate::reports::refused::Refused;
 use crate::status::Failure;
+use crate::trace::decision;
 use tidegate_proto::v1;
 
 /// The most requests that are decided at one reading of the clock.
@@ -37,8 +40,22 @@ const NAP_MAX: Duration = Duration::from_secs(60);
 /// Something for the writer to do.
 #[derive(Debug)]
 pub(crate) enum Work {
-    Mutate { mutation: Box<Mutation>, deadline: Instant, reply: Reply<Answered> },
-    Beat { beat: Beat, reply: Reply<Beaten> },
+    /// With the span of whoever asks, which follows it.
+    Mutate {
+        mutation: Box<Mutation>,
+        deadline: Instant,
+        asked: Duration,
+        trace: Trace,
+        reply: Reply<Answered>,
+    },
+    Beat {
+        beat: Beat,
+        reply: Reply<Beaten>,
+    },
+    /// Nothing: only to be answered, behind all that was asked before.
+    Ping {
+        reply: Reply<()>,
+    },
 }
 
 /// Where an answer goes.
@@ -58,6 +75,9 @@ pub(crate) struct Answered {
 pub(crate) struct Asked {
     mutation: Box<Mutation>,
     deadline: Instant,
+    /// The uptime when it was asked.
+    asked: Duration,
+    trace: Trace,
     reply: Reply<Answered>,
     /// Until when it waits for live rates to give way; `None` if it has not begun to.
     until: Option<Timestamp>,
@@ -99,12 +119,27 @@ pub struct Beaten {
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
     sender: mpsc::Sender<Work>,
+    meters: Arc<Meters>,
 }
 
 impl Queue {
-    pub(crate) fn bounded(most: usize) -> (Self, mpsc::Receiver<Work>) {
+    pub(crate) fn bounded(most: usize, meters: Arc<Meters>) -> (Self, mpsc::Receiver<Work>) {
         let (sender, receiver) = mpsc::channel(most);
-        (Self { sender }, receiver)
+        (Self { sender, meters }, receiver)
+    }
+
+    /// How many requests wait to be decided.
+    pub(crate) fn waiting(&self) -> usize {
+        self.sender.max_capacity().saturating_sub(self.sender.capacity())
+    }
+
+    /// Waits until everything that was asked before is decided and durable: whoever has the answer
+    /// knows that writer and recorder are alive.
+    pub(crate) async fn ping(&self) -> Result<(), Failure> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.sender.send(Work::Ping { reply }).await;
+        sent.map_err(|_| Failure::Stopped)?;
+        answer.await.unwrap_or(Err(Failure::Stopped))
     }
 
     /// Asks for a mutation and waits until its outcome is durable.
@@ -113,21 +148,25 @@ impl Queue {
         mutation: Mutation,
         deadline: Instant,
     ) -> Result<Answered, Failure> {
-        let answer = self.ask(mutation, deadline)?;
+        let trace = decision::asked(mutation.request.mark.id);
+        let answer = self.ask(mutation, deadline, trace)?;
         answer.await.unwrap_or(Err(Failure::Stopped))
     }
 
-    /// Asks for a mutation: what is asked first is decided first. The answer comes when its
+    /// Asks for a mutation in a span of its asker: what is asked first is decided first. The answer comes when its
     /// outcome is durable; if the broker ends before, it never does.
     pub(crate) fn ask(
         &self,
         mutation: Mutation,
         deadline: Instant,
+        trace: Trace,
     ) -> Result<oneshot::Receiver<Result<Answered, Failure>>, Failure> {
         let (reply, answer) = oneshot::channel();
-        let mutation = Box::new(mutation);
+        let (mutation, asked) = (Box::new(mutation), clock::uptime());
         // Shed at once rather than let a queue of requests grow old.
-        self.sender.try_send(Work::Mutate { mutation, deadline, reply }).map_err(refused)?;
+        let work = Work::Mutate { mutation, deadline, asked, trace, reply };
+        let sent = self.sender.try_send(work);
+        sent.map_err(refused).inspect_err(|failure| self.meters.not_taken(failure))?;
         Ok(answer)
     }
 
@@ -162,6 +201,7 @@ pub(crate) struct Writer {
     pub(crate) waiting: Vec<Asked>,
     /// Who is told at once that a rate has changed.
     pub(crate) pokes: Pokes,
+    pub(crate) meters: Arc<Meters>,
 }
 
 impl Writer {
@@ -216,15 +256,18 @@ impl Writer {
         let mut heard = false;
         for work in works.drain(..) {
             match work {
-                Work::Mutate { mutation, deadline, reply } => {
+                Work::Mutate { mutation, deadline, asked, trace, reply } => {
                     decided.break_off_before(&mutation.request.command, &mut pieces);
-                    let asked = Asked { mutation, deadline, reply, until: None };
+                    let asked = Asked { mutation, deadline, asked, trace, reply, until: None };
                     self.answer(now, asked, &mut decided)?;
                 }
                 Work::Beat { beat, reply } => {
                     heard = true;
                     let result = self.beat(now, &beat, &mut decided)?;
-                    decided.answer(move || drop(reply.send(result)));
+                    decided.answer(Trace::none(), move || drop(reply.send(result)));
+                }
+                Work::Ping { reply } => {
+                    decided.answer(Trace::none(), move || drop(reply.send(Ok(()))));
                 }
             }
             decided.break_off(&mut pieces);
@@ -260,17 +303,28 @@ impl Writer {
         asked: Asked,
         decided: &mut Decided,
     ) -> Result<(), Corrupt> {
-        let Asked { mutation, deadline, reply, until } = asked;
+        let Asked { mutation, deadline, asked, trace, reply, until } = asked;
         let may_wait = until.is_none_or(|until| now < until);
-        let result = match self.mutate(now, mutation, (deadline, may_wait), decided)? {
+        let outcome = decision::deciding(&trace, || {
+            let outcome = self.mutate(now, mutation, (deadline, may_wait), decided);
+            if let Ok(Outcome::Answered(Err(failure))) = &outcome {
+                decision::failed(failure);
+            }
+            outcome
+        });
+        let result = match outcome? {
             Outcome::Answered(result) => result.map(|answered| *answered),
             Outcome::Waits(mutation) => {
                 let until = Some(until.unwrap_or_else(|| now.plus(waits_for(deadline))));
-                self.waiting.push(Asked { mutation, deadline, reply, until });
+                self.waiting.push(Asked { mutation, deadline, asked, trace, reply, until });
                 return Ok(());
             }
         };
-        decided.answer(move || drop(reply.send(result)));
+        let meters = Arc::clone(&self.meters);
+        decided.answer(trace, move || {
+            meters.answered(clock::uptime().saturating_sub(asked), &result);
+            drop(reply.send(result));
+        });
         Ok(())
     }
 
@@ -298,7 +352,7 @@ impl Writer {
         }
         let stamp = Stamp { now, fresh: Uuid::now_v7().as_u128() };
         let Request { mark, .. } = mutation.request;
-        let decision = match self.decide(stamp, &mutation.request, decided) {
+        let (decision, searched) = match self.decide(stamp, &mutation.request, decided) {
             Ok(decision) => decision,
             Err(fault) => return Ok(Failure::from(mutation.called.fault(fault)).into()),
         };
@@ -307,13 +361,16 @@ impl Writer {
             let fault = Fault::Full { what, limit: recorder::DECISION_MAX };
             return Ok(Failure::from(fault).into());
         }
+        if !mutation.validate_only
+            && let Answer::Refusal(refusal) = &decision.answer
+            && self.machine.claim(now, &mutation.request, refusal)
+            && may_wait
+        {
+            decision::waits();
+            return Ok(Outcome::Waits(mutation));
+        }
+        decision::decided(&decision, searched, mutation.validate_only);
         if !mutation.validate_only {
-            if let Answer::Refusal(refusal) = &decision.answer
-                && self.machine.claim(now, &mutation.request, refusal)
-                && may_wait
-            {
-                return Ok(Outcome::Waits(mutation));
-            }
             self.history.keep(stamp, &mutation.request);
             if !decision.hits.is_empty() {
                 self.note(Note::Ruled(decision.hits.clone()), decided);
@@ -332,13 +389,14 @@ impl Writer {
         Ok(Outcome::Answered(Ok(answered.into())))
     }
 
-    /// Decides, and looks for room among plans that may move as long as there is time for it.
+    /// Decides, and looks for room among plans that may move as long as there is time for it; and says
+    /// whether it was looked for.
     fn decide(
         &mut self,
         stamp: Stamp,
         request: &Request,
         decided: &mut Decided,
-    ) -> Result<Decision, Fault> {
+    ) -> Result<(Decision, bool), Fault> {
         let begun = clock::uptime();
         let allowed = self.effort.allows(begun);
         self.machine.seek_room(allowed);
@@ -350,7 +408,7 @@ impl Writer {
         if searched && !allowed {
             self.note(Note::RoomNotSought, decided);
         }
-        Ok(decision)
+        Ok((decision, searched && allowed))
     }
 
     fn beat(
@@ -395,10 +453,15 @@ pub fn hear(machine: &mut Machine, now: Timestamp, beat: &Beat) -> Result<Option
     let mut notes = vec![Note::Heard { session: id, at: now }];
     notes.iter().for_each(|note| machine.note(note));
     let mut events = Vec::new();
-    for Usage { reservation, bytes, plan, live } in beat.usage.iter().copied() {
+    for Usage { reservation, bytes, plan, live, held_back } in beat.usage.iter().copied() {
         let used = Note::Used { session: id, reservation, bytes, at: now };
         machine.note(&used);
         notes.push(used);
+        if let Some(total) = held_back {
+            let held = Note::HeldBack { session: id, reservation, total };
+            machine.note(&held);
+            notes.push(held);
+        }
         if let Some(settled) = machine.settle(now, id, (reservation, plan)) {
             machine.apply(&settled)?;
             events.push(settled);

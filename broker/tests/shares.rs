@@ -103,7 +103,10 @@ async fn each_source_of_a_split_plan_gives_its_share() {
     assert_eq!(moved.iter().sum::<u64>(), 4_000_000, "{moved:?}");
     assert!(moved.len() == 2 && moved.iter().all(|it| 1_000_000 < *it), "{moved:?}");
     let closed = world.clients.list(true, 10).await.pop().unwrap();
-    assert_eq!((closed.close_reason(), closed.used_bytes), (v1::CloseReason::Released, 4_000_000));
+    // Given back, or over because all of it was reported: whichever comes first.
+    let over = [v1::CloseReason::Released, v1::CloseReason::Completed];
+    assert!(over.contains(&closed.close_reason()), "{closed:?}");
+    assert_eq!(closed.used_bytes, 4_000_000);
     world.stop().await;
 }
 

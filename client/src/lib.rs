@@ -74,6 +74,8 @@
 //! | change rate, start or end | [`Grant::update`], or [`Client::update`] for somebody else |
 //! | say who may have how much | [`Client::apply_policy`], [`Client::effective_policy`] |
 //! | follow all reservations | [`Client::watch`] |
+//! | see what was booked, used, wasted and refused, and when lanes run full | [`report`] |
+//! | tell what was measured on a lane | [`Client::report_observations`] |
 //! | do it without async | [`blocking`] |
 //! | limit bytes without a broker | [`Limiter`] |
 //! | keep the kernel's buffers small | [`socket`] |
@@ -118,6 +120,7 @@ pub mod plan;
 pub mod policy;
 pub mod policy_file;
 pub mod refusal;
+pub mod report;
 pub mod reservation;
 pub mod retry;
 pub mod session;

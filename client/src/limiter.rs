@@ -42,9 +42,11 @@ use crate::limited::Limited;
 mod error;
 mod park;
 mod stream;
+mod waits;
 
 pub use error::{LimitError, Revoked};
 pub use stream::Stream;
+use waits::Waits;
 
 /// Holds all its streams together to one rate. Clones are handles on the same limiter.
 ///
@@ -117,6 +119,7 @@ struct State {
     unclaimed: usize,
     /// Bytes moved by streams that are gone.
     retired: u64,
+    waits: Waits,
 }
 
 /// A stream as the others see it.
@@ -166,6 +169,7 @@ impl Limiter {
             streams: 0,
             unclaimed: 0,
             retired: 0,
+            waits: Waits::default(),
         };
         let shared = Shared { epoch: Apart::default(), pace, state: Apart(Mutex::new(state)) };
         Self { shared: Arc::new(shared) }

@@ -188,7 +188,7 @@ impl Client {
     }
 }
 
-fn project_id(field: &'static str, name: &str) -> Result<ProjectId, ClientError> {
+pub(crate) fn project_id(field: &'static str, name: &str) -> Result<ProjectId, ClientError> {
     let id = name.strip_prefix("projects/");
     let id =
         id.ok_or_else(|| ClientError::bad(field, format!("{name:?} is not projects/PROJECT")))?;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tidegate_policy::SessionId;
+use tidegate_policy::{SessionId, Span};
 use tidegate_proto::v1;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -323,13 +323,15 @@ impl Shared {
 
 fn usage(name: &str, grant: &Inner) -> v1::Usage {
     let (live_version, live) = grant.live_obeyed();
+    // Each of many ways counts for itself: the sum may be more than a length of time can say.
+    let held_back = u64::try_from(grant.held_back().as_millis()).ok().and_then(Span::from_ms);
     v1::Usage {
         live_version: i64::try_from(live_version).unwrap_or(i64::MAX),
         live_bps: wire::to_rate(live),
         reservation: name.to_owned(),
         used_bytes: wire::to_bytes(grant.moved()),
         plan_version: i64::try_from(grant.obeyed()).unwrap_or(i64::MAX),
-        held_back: None,
+        held_back: Some(wire::to_duration(held_back.unwrap_or(Span::MAX))),
     }
 }
 

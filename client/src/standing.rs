@@ -124,6 +124,13 @@ impl Inner {
         ByteCount::new(own.fold(self.limiter.moved().bytes(), u64::saturating_add))
     }
 
+    /// For how long its limiters have held bytes back so far, those of all ways together.
+    pub(crate) fn held_back(&self) -> Duration {
+        let state = self.lock();
+        let own = state.ways.iter().map(|own| own.limiter.held_back());
+        own.fold(self.limiter.held_back(), Duration::saturating_add)
+    }
+
     /// A limiter for this way of the plan alone, from now on; the grant's admits the rest. `None` if
     /// the plan has no such way.
     pub(crate) fn own_way(&self, index: usize) -> Option<(PlanWay, Limiter)> {

@@ -22,6 +22,12 @@ const STARS_MAX: usize = 8;
 pub struct Selector(Box<str>);
 
 impl Selector {
+    /// Of every lane.
+    #[must_use]
+    pub fn all() -> Self {
+        Self("all".into())
+    }
+
     /// Whether it means a lane of this name.
     #[must_use]
     pub fn takes(&self, lane: &str) -> bool {

@@ -33,6 +33,8 @@ pub enum TimeText {
     At(Timestamp),
     /// `now` or `+2h`.
     FromNow(Span),
+    /// `-24h`.
+    BeforeNow(Span),
 }
 
 // === impl Timestamp ===
@@ -265,6 +267,7 @@ impl TimeText {
         match self {
             Self::At(time) => time,
             Self::FromNow(span) => now.plus(span),
+            Self::BeforeNow(span) => now.minus(span),
         }
     }
 }
@@ -277,10 +280,9 @@ impl FromStr for TimeText {
         if trimmed == "now" {
             return Ok(Self::FromNow(Span::ZERO));
         }
-        match trimmed.strip_prefix('+') {
-            Some(span) => span.parse().map(Self::FromNow),
-            None => trimmed.parse().map(Self::At),
-        }
+        let ahead = trimmed.strip_prefix('+').map(|span| span.parse().map(Self::FromNow));
+        let behind = trimmed.strip_prefix('-').map(|span| span.parse().map(Self::BeforeNow));
+        ahead.or(behind).unwrap_or_else(|| trimmed.parse().map(Self::At))
     }
 }
 
@@ -301,6 +303,10 @@ mod tests {
             ("now", Some(1_000)),
             ("+2h", Some(7_201_000)),
             ("+1h30m", Some(5_401_000)),
+            ("-250ms", Some(750)),
+            ("-2h", Some(0)),
+            ("-+1h", None),
+            ("- ", None),
             ("1970-01-01T00:00:02Z", Some(2_000)),
             ("1970-01-01T02:00:02+02:00", Some(2_000)),
             ("1970-01-01T00:00:02.5Z", Some(2_500)),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
-use tidegate_policy::Span;
+use tidegate_policy::{Selector, Span};
 
 /// What is told of what was and is.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -17,7 +17,14 @@ pub struct ReportsConfig {
     pub days_kept: u32,
     /// How long reservations that are over are kept, to be exported.
     pub reservations_kept: Span,
+    /// The most lanes that `/metrics` tells of; 0: of none.
+    pub lanes_in_metrics: usize,
+    /// Which lanes it tells of.
+    pub metrics_selector: Selector,
 }
+
+/// More than this makes a scrape slow and a Prometheus large.
+const LANES_MAX: usize = 100_000;
 
 impl ReportsConfig {
     /// Adds what makes no sense.
@@ -35,6 +42,10 @@ impl ReportsConfig {
         if !(32..=36_500).contains(&self.days_kept) {
             faults.push(format!("reports.days_kept: it is {}; write 32 to 36500", self.days_kept));
         }
+        let lanes = self.lanes_in_metrics;
+        if LANES_MAX < lanes {
+            faults.push(format!("reports.lanes_in_metrics: it is {lanes}; write 0 to {LANES_MAX}"));
+        }
     }
 }
 
@@ -47,6 +58,8 @@ impl Default for ReportsConfig {
             hours_kept: months,
             days_kept: 3 * 365,
             reservations_kept: months,
+            lanes_in_metrics: 1000,
+            metrics_selector: Selector::all(),
         }
     }
 }
@@ -54,9 +67,11 @@ impl Default for ReportsConfig {
 /// As a part of a file that reads back the same.
 impl fmt::Display for ReportsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { minutes_kept, hours_kept, days_kept, reservations_kept } = self;
+        let Self { minutes_kept, hours_kept, days_kept, reservations_kept, .. } = self;
         writeln!(f, "[reports]\nminutes_kept = \"{minutes_kept}\"")?;
         writeln!(f, "hours_kept = \"{hours_kept}\"\ndays_kept = {days_kept}")?;
-        writeln!(f, "reservations_kept = \"{reservations_kept}\"")
+        writeln!(f, "reservations_kept = \"{reservations_kept}\"")?;
+        writeln!(f, "lanes_in_metrics = {}", self.lanes_in_metrics)?;
+        writeln!(f, "metrics_selector = \"{}\"", self.metrics_selector)
     }
 }

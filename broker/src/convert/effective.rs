@@ -48,6 +48,14 @@ fn loan(loan: &Loan) -> v1::Loan {
     v1::Loan { borrower, lender, amount_bps: reply::int(loan.amount) }
 }
 
+/// The rate that a project's own quota allows now, and what is booked of it, in bits per second; `None`
+/// where it sets none.
+pub(crate) fn rate(machine: &Machine, project: &Project, now: Timestamp) -> Option<(u64, u64)> {
+    let look = Look { machine, now };
+    let (allowed, _) = look.rate(&project.quota);
+    allowed.map(|allowed| (allowed, look.load(&LaneName::quota(&project.id))))
+}
+
 #[derive(Clone, Copy)]
 struct Look<'a> {
     machine: &'a Machine,

@@ -56,7 +56,13 @@ macro_rules! marked {
                 self.validate_only
             }
         }
-    )*};
+    )*
+
+    /// Whether a method of this name is a mutation.
+    pub(crate) fn is_mutation(method: &str) -> bool {
+        matches!(method, $($rpc)|*)
+    }
+    };
 }
 
 marked! {
@@ -351,6 +357,8 @@ pub struct Usage {
     pub plan: u64,
     /// The live rate that is.
     pub live: Obeyed,
+    /// How long its limiter has held bytes back since its start, if that is known.
+    pub held_back: Option<Span>,
 }
 
 /// The most grants that one beat names.
@@ -373,10 +381,12 @@ pub(crate) fn beat(message: &v1::KeepAliveRequest) -> Checked<Beat> {
         let live = version(&mut fields, (index, "live_version"), used.live_version);
         let rate = fields.rate(&format!("usage[{index}].live_bps"), used.live_bps);
         let live = live.zip(rate).map(|(version, rate)| Obeyed { version, rate });
+        let held_back = used.held_back;
+        let held_back = held_back.map(|it| fields.span(&format!("usage[{index}].held_back"), it));
         if let (Some((_, reservation)), Some(bytes), Some(plan), Some(live)) =
             (id, bytes, plan, live)
         {
-            usage.push(Usage { reservation, bytes, plan, live });
+            usage.push(Usage { reservation, bytes, plan, live, held_back: held_back.flatten() });
         }
     }
     fields.finish(session.map(|session| Beat { session, sequence: message.sequence, usage }))

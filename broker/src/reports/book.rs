@@ -230,7 +230,9 @@ impl Book {
 
     /// Adds what a reservation books and promises over an interval, or takes it away.
     fn account(&mut self, of: &Reservation, over: Interval, sign: i128) {
-        if of.despite.is_some() {
+        // Of most there is nothing in a minute.
+        let elsewhere = of.kept.is_empty() && !of.interval.overlaps(over);
+        if of.despite.is_some() || elsewhere {
             return;
         }
         let owners = self.owners(of);
@@ -318,7 +320,7 @@ impl Book {
     fn note_limits(&mut self, machine: &Machine, (from, to): (i64, i64)) {
         let Some(over) = interval(from, to) else { return };
         let mut gone = std::mem::take(&mut self.limits);
-        for (name, lane) in machine.lanes(None) {
+        for (name, lane) in machine.lanes(None).filter(|(name, _)| !name.is_quota()) {
             let id = self.lane(name);
             let mut last = gone.remove(&id);
             for (at, cut) in lane.cuts().steps_over(over) {
@@ -407,7 +409,8 @@ fn replaces_the_past(before: Option<&Reservation>, after: Option<&Reservation>) 
     match (before, after) {
         (None, _) => false,
         (Some(_), None) => true,
-        (Some(before), Some(after)) => after.is_live() && before.plan_version != after.plan_version,
+        // Whatever may be sent under another plan, or is over, is another version.
+        (Some(before), Some(after)) => before.plan_version != after.plan_version,
     }
 }
 

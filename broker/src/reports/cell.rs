@@ -109,7 +109,7 @@ fn zigzag(number: i128) -> u128 {
 
 fn unzigzag(number: u128) -> i128 {
     let half = i128::try_from(number.div_ceil(2)).unwrap_or(i128::MAX);
-    if number % 2 == 0 { half } else { half.saturating_neg() }
+    if number.is_multiple_of(2) { half } else { half.saturating_neg() }
 }
 
 #[cfg(test)]

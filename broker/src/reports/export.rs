@@ -114,7 +114,7 @@ impl<'a> Lines<'a> {
         let mut writer = csv::WriterBuilder::new()
             .terminator(csv::Terminator::CRLF)
             .from_writer(&mut self.bytes);
-        let written = writer.write_record(row).map_err(csv::Error::from);
+        let written = writer.write_record(row);
         let flushed = written.and_then(|()| writer.flush().map_err(csv::Error::from));
         flushed.map_err(|error| Status::internal(format!("a line cannot be written: {error}")))
     }

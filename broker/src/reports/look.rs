@@ -9,7 +9,7 @@ use super::cell::Cell;
 use super::grain::Grain;
 use super::names::{NameId, Names};
 use super::refused::Groups;
-use super::store::{Pending, ReportsError, Stored};
+use super::store::{Archived, Pending, ReportsError, Stored};
 
 /// A state of the reports.
 #[derive(Clone, Debug)]
@@ -123,7 +123,7 @@ impl Look {
         &self,
         behind: (i64, u128),
         most: usize,
-    ) -> Result<Vec<((i64, u128), v1::Reservation)>, ReportsError> {
+    ) -> Result<Vec<Archived>, ReportsError> {
         use std::ops::Bound::{Excluded, Unbounded};
         let mut found: BTreeMap<_, _> = self.stored.closed(behind, most)?.into_iter().collect();
         let pending = self.pending.closed.range((Excluded(behind), Unbounded));

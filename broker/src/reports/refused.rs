@@ -78,10 +78,6 @@ impl Groups {
         groups.sort_by_key(|group| std::cmp::Reverse(group.refused_count));
         groups
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 fn add(known: &mut v1::RefusalGroup, more: v1::RefusalGroup) {

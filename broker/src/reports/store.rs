@@ -77,11 +77,16 @@ fn failed(error: impl Into<redb::Error>) -> ReportsError {
     ReportsError::Database(error.into().to_string())
 }
 
+/// A reservation as it was when it was closed, and its place: that instant and its identifier.
+pub(crate) type Archived = ((i64, u128), v1::Reservation);
+/// The cells of a block by their places in it.
+type Block = BTreeMap<u8, Cell>;
+
 /// What is to be written.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pending {
     pub(crate) names: Vec<(String, NameId)>,
-    pub(crate) cells: BTreeMap<(Grain, i64, NameId), BTreeMap<u8, Cell>>,
+    pub(crate) cells: BTreeMap<(Grain, i64, NameId), Block>,
     pub(crate) limits: BTreeMap<(NameId, i64), u64>,
     /// `None` is forgotten.
     pub(crate) counted: BTreeMap<u128, Option<u64>>,
@@ -306,7 +311,7 @@ fn write_in(write: &WriteTransaction, pending: &Pending) -> Result<(), redb::Err
     Ok(())
 }
 
-fn packed(cells: &BTreeMap<u8, Cell>) -> Vec<u8> {
+fn packed(cells: &Block) -> Vec<u8> {
     let mut bytes = Vec::new();
     cells
         .iter()
@@ -315,7 +320,7 @@ fn packed(cells: &BTreeMap<u8, Cell>) -> Vec<u8> {
     bytes
 }
 
-fn unpacked(bytes: &[u8]) -> BTreeMap<u8, Cell> {
+fn unpacked(bytes: &[u8]) -> Block {
     let mut reader = Reader::new(bytes);
     std::iter::from_fn(|| Cell::read(&mut reader)).collect()
 }
@@ -339,7 +344,7 @@ impl Stored {
         grain: Grain,
         (first, last): (i64, i64),
         name: NameId,
-    ) -> Result<Vec<(i64, BTreeMap<u8, Cell>)>, ReportsError> {
+    ) -> Result<Vec<(i64, Block)>, ReportsError> {
         let cells = self.read.open_table(CELLS).map_err(failed)?;
         let mut found = Vec::new();
         let mut block = first;
@@ -392,7 +397,7 @@ impl Stored {
         &self,
         behind: (i64, u128),
         most: usize,
-    ) -> Result<Vec<((i64, u128), v1::Reservation)>, ReportsError> {
+    ) -> Result<Vec<Archived>, ReportsError> {
         use std::ops::Bound::{Excluded, Unbounded};
         let closed = self.read.open_table(CLOSED).map_err(failed)?;
         let range = closed.range::<(i64, u128)>((Excluded(behind), Unbounded)).map_err(failed)?;

@@ -209,8 +209,10 @@ pub(crate) fn fullest(look: &Look, (past, lane): (u64, &Lane), frame: &Frame) ->
     u64::try_from(share).unwrap_or(u64::MAX)
 }
 
-/// The lanes of a topology that a selector takes, in the order of their names.
+/// The lanes of a topology that a selector takes, in the order of their names: those of the network, not
+/// those that quotas are, which are there only while somebody has something of them.
 pub(crate) fn chosen(machine: &Machine, selector: &tidegate_policy::Selector) -> Vec<LaneName> {
-    let all = machine.lanes(None).filter(|(name, _)| selector.takes(name.as_str()));
+    let all = machine.lanes(None).filter(|(name, _)| !name.is_quota());
+    let all = all.filter(|(name, _)| selector.takes(name.as_str()));
     all.map(|(name, _)| name.clone()).collect()
 }

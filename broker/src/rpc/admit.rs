@@ -13,12 +13,14 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::{Instrument, Span};
 
 use super::Rpc;
 use crate::convert::request::{self, Mutation};
 use crate::deadline;
 use crate::fields::Fields;
 use crate::status::Failure;
+use crate::trace::decision;
 use crate::writer::Answered;
 
 /// The most questions of one stream that are under way; no more are read meanwhile.
@@ -42,12 +44,13 @@ impl Rpc {
         let rpc = self.clone();
         // Behind whatever still waits to be read.
         let (ending, end) = mpsc::channel(1);
-        tokio::spawn(async move {
+        let all = async move {
             if let Some(status) = rpc.admit_all(request.into_inner(), answers).await {
                 // Whoever is gone need not hear it.
                 drop(ending.try_send(Err(status)));
             }
-        });
+        };
+        tokio::spawn(all.in_current_span());
         let answered = ReceiverStream::new(answered).map(Ok);
         Response::new(Box::pin(answered.chain(ReceiverStream::new(end))))
     }
@@ -111,14 +114,22 @@ impl Rpc {
     fn begin(&self, question: v1::AdmitRequest, under_way: &mut JoinSet<v1::AdmitResponse>) {
         let sequence = question.sequence;
         let deadline = deadline::of_one();
-        let asked = mutation(question.ask).and_then(|asked| self.queue.ask(asked, deadline));
+        // What cannot be read has no span of its own.
+        let mut span = Span::current();
+        let asked = mutation(question.ask).and_then(|asked| {
+            span = decision::question(sequence, asked.request.mark.id);
+            self.queue.ask(asked, deadline, span.clone())
+        });
         let rpc = self.clone();
         under_way.spawn(async move {
             let outcome = match asked {
                 Ok(answer) => rpc.outcome_by(deadline, answer).await,
                 Err(failure) => Err(failure),
             };
-            let outcome = outcome.unwrap_or_else(|failure| Outcome::Error(failure.into()));
+            let outcome = outcome.unwrap_or_else(|failure| {
+                span.in_scope(|| decision::question_failed(&failure));
+                Outcome::Error(failure.into())
+            });
             v1::AdmitResponse { sequence, outcome: Some(outcome) }
         });
     }

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::history::History;
 use crate::journal::Readers;
+use crate::meters::Meters;
 use crate::reports::keeper::Reports;
 use crate::view::View;
 use crate::watch::Watching;
@@ -43,6 +44,9 @@ pub(crate) struct Rpc {
     pub(crate) rehearsals: Arc<Semaphore>,
     /// One backup at a time.
     pub(crate) backups: Arc<Semaphore>,
+    pub(crate) meters: Arc<Meters>,
+    /// One scrape at a time.
+    pub(crate) scrapes: Arc<Semaphore>,
     /// Cancelled when the broker is told to stop.
     pub(crate) stop: CancellationToken,
 }

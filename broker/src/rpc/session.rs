@@ -11,6 +11,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument;
 
 use super::Rpc;
 use crate::convert::{Checked, reads, reply, request};
@@ -97,7 +98,7 @@ impl SessionService for Rpc {
         let (answers, answered) = mpsc::channel(ANSWERS_MAX);
         let (pokes, to_poke) = watch::channel(None);
         let rpc = self.clone();
-        tokio::spawn(async move {
+        let heard = async move {
             let mut beats = std::pin::pin!(beats);
             let mut poked = None;
             // Ends with the stream, its silence, its first error, a reader that lags behind, or
@@ -118,7 +119,8 @@ impl SessionService for Rpc {
                     break;
                 }
             }
-        });
+        };
+        tokio::spawn(heard.in_current_span());
         // However much changes, one poke waits: it is made when the stream has room for it.
         let rpc = self.clone();
         let poked = WatchStream::from_changes(to_poke).filter_map(|session| session);

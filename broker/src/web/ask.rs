@@ -123,13 +123,7 @@ impl Read<'_> {
             Some(rest) => format!("+{}", rest.trim()),
             None => text.trim().to_owned(),
         };
-        let read = match text.strip_prefix('-') {
-            Some(span) => span.parse::<Span>().map(|span| self.now.minus(span)),
-            None => completed(&text).parse::<TimeText>().map(|read| match read {
-                TimeText::At(at) => at,
-                TimeText::FromNow(span) => self.now.plus(span),
-            }),
-        };
+        let read = completed(&text).parse::<TimeText>().map(|read| read.at(self.now));
         self.fields.keep(name, read).map(reply::time)
     }
 

@@ -8,7 +8,10 @@
 //! The dashboard: [`ask`] reads what a page is asked with, [`pages`] ask the services what gRPC would
 //! be answered, [`draw`] makes pictures of that, and [`frame`] puts it all on a page.
 
+mod classic;
 pub(crate) mod door;
+pub(crate) mod metrics;
+mod standing;
 
 mod ask;
 mod assets;
@@ -25,7 +28,7 @@ mod stream;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -37,6 +40,12 @@ use crate::rpc::Rpc;
 pub(crate) fn routes(rpc: Rpc) -> Router {
     Router::new()
         .route("/healthz", get(async |State(rpc): State<Rpc>| health(&rpc.stop)))
+        .route(
+            "/metrics",
+            get(async |State(rpc): State<Rpc>, headers: HeaderMap| {
+                metrics::page(rpc, headers).await
+            }),
+        )
         .merge(pages::routes())
         .fallback(unknown)
         .layer(middleware::map_response(frame::sealed))

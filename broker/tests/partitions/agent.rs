@@ -126,12 +126,13 @@ impl Agent {
             bytes,
             plan: *version,
             live: Obeyed::default(),
+            held_back: None,
         });
         let own = self.grants.iter().filter(|(_, grant)| grant.session == Some(session.id));
         let own = own.map(|(id, grant)| {
             let (version, rate) = grant.held.live_obeyed();
             let live = Obeyed { version, rate };
-            Usage { reservation: *id, bytes, plan: grant.held.obeyed(), live }
+            Usage { reservation: *id, bytes, plan: grant.held.obeyed(), live, held_back: None }
         });
         farewells.chain(own).collect()
     }

@@ -51,7 +51,10 @@ impl Daemon {
 
     /// Starts it and waits until it listens; the error is all that it said instead.
     pub(crate) fn try_start(config: &Path) -> Result<Self, String> {
-        let mut child = Self::spawn(config);
+        Self::listening(Self::spawn(config))
+    }
+
+    fn listening(mut child: Child) -> Result<Self, String> {
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         lines.read_line(&mut line).unwrap();
@@ -69,6 +72,15 @@ impl Daemon {
     /// Starts it and waits until it listens.
     pub(crate) fn start(config: &Path) -> Self {
         Self::try_start(config).unwrap_or_else(|said| panic!("it does not start: {said}"))
+    }
+
+    /// Starts it with these variables in its environment. It may not say more than a pipe holds before
+    /// somebody waits for it.
+    pub(crate) fn start_with(config: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut command = tidegated(&["serve", "--config", config.to_str().unwrap()]);
+        command.envs(variables.iter().copied());
+        let started = Self::listening(command.spawn().unwrap());
+        started.unwrap_or_else(|said| panic!("it does not start: {said}"))
     }
 
     /// Ends it without any notice, as a power cut would end the process.

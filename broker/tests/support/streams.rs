@@ -2,9 +2,9 @@
 
 use super::super::support::{GBIT, request_id};
 use super::{
-    ADMIT, BEAT, CLOSE, CONFIRM, Expect, GET_SESSION, HUGE, LIST_SESSIONS, NOT_RATES, NOT_SIZES,
-    OPEN, Put, RELEASE, Row, Table, UNKNOWN, UPDATE, WATCH, World, create, related, steps, text,
-    times,
+    ADMIT, BEAT, CLOSE, CONFIRM, DAY_S, Expect, GET_SESSION, HUGE, LIST_SESSIONS, NOT_RATES,
+    NOT_SIZES, OPEN, Put, RELEASE, Row, Table, UNKNOWN, UPDATE, WATCH, World, create, related,
+    steps, text, times,
 };
 use tonic::Code;
 
@@ -74,6 +74,10 @@ fn sessions(world: &World) -> Vec<Table> {
     beat.numbers("usage[0].live_version", &NOT_SIZES);
     beat.numbers("usage[0].live_bps", &NOT_RATES);
     beat.fine("usage[0].live_bps", Put::Number(0));
+    beat.span("usage[0].held_back");
+    for known in [0, 1, 400 * DAY_S] {
+        beat.fine("usage[0].held_back.seconds", Put::Number(known));
+    }
     let both = [("usage[1].reservation", text("x")), ("usage[0].used_bytes", Put::Number(-1))];
     let fields = both.iter().map(|(path, _)| (*path).to_owned()).collect();
     beat.row(&both, Expect::Bad(fields));

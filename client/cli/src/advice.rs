@@ -41,7 +41,12 @@ async fn missing(client: &Client, what: &str) -> Option<String> {
     let (collection, _) = what.split_once('/')?;
     match collection {
         "projects" if !what.contains("/reservations/") => {
-            return Some("`tidegate get project` shows those that there are".into());
+            let near = projects(client).await.ok();
+            let near = near.as_ref().and_then(|names| nearest(what, names));
+            return Some(match near {
+                Some(name) => format!("did you mean {}?", name.trim_start_matches("projects/")),
+                None => "`tidegate get project` shows those that there are".into(),
+            });
         }
         "classes" => return Some("`tidegate get class` shows those that there are".into()),
         "reservations" | "projects" => {
@@ -58,10 +63,38 @@ async fn missing(client: &Client, what: &str) -> Option<String> {
             "there is no topology yet: `tidegate apply topology FILE` declares one".into(),
         );
     }
+    // It is there, but is no lane: its lanes are.
+    let below = format!("{what}/");
+    let lanes = names.iter().filter(|name| name.starts_with(&below)).take(LANES_MAX);
+    let lanes: Vec<&str> = lanes.map(String::as_str).collect();
+    if names.contains(what) && !lanes.is_empty() {
+        return Some(format!("name one of its lanes: {}", lanes.join(", ")));
+    }
     Some(match nearest(what, &names) {
         Some(name) => format!("did you mean {name}?"),
         None => "`tidegate lanes` shows what there is".into(),
     })
+}
+
+/// So many lanes of a resource are named.
+const LANES_MAX: usize = 4;
+
+/// So many projects are looked through for the one that was meant.
+const PROJECTS_MAX: usize = 10_000;
+
+/// The projects that there are, by their full names.
+async fn projects(client: &Client) -> Result<BTreeSet<String>, ClientError> {
+    let (mut names, mut token) = (BTreeSet::new(), String::new());
+    while names.len() < PROJECTS_MAX {
+        let (page, _) = client.list_projects(1000, &token).await?;
+        names.extend(page.items.iter().map(|it| format!("projects/{}", it.project.id)));
+        // A page that asks for itself would keep this loop alive forever.
+        if page.next_page_token.is_empty() || page.next_page_token == token {
+            break;
+        }
+        token = page.next_page_token;
+    }
+    Ok(names)
 }
 
 /// Everything that has a name: resources, and lanes.

@@ -10,6 +10,7 @@ mod clerk;
 mod commands;
 mod exit;
 mod output;
+mod plot;
 mod shell;
 mod simulate;
 mod things;

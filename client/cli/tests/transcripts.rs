@@ -3,7 +3,7 @@
 //! A line that begins with `$` is typed into a shell, with those that begin with `>` below it;
 //! what follows is what it prints on both streams, and at the end its exit code in brackets unless
 //! it is 0. Identifiers are numbered in the order in which they appear and may be typed; instants
-//! are `TIME`, tokens are `TOKEN`. Run with `UPDATE_TRANSCRIPTS=1` to write what is printed now, and
+//! are `TIME`, tokens are `TOKEN`; `$DAY` and `$LATER` are shown as days of 2020. Run with `UPDATE_TRANSCRIPTS=1` to write what is printed now, and
 //! read the difference as carefully as code.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -23,7 +23,11 @@ use mask::Mask;
 fn transcript(name: &str) {
     let path = folder().join(name).with_extension("txt");
     let golden = std::fs::read_to_string(&path).unwrap();
-    let desk = if golden.contains("# Without a topology.") { Desk::new() } else { Desk::ready() };
+    let desk = match &golden {
+        golden if golden.contains("# Without a topology.") => Desk::new(),
+        golden if golden.contains("# With a past.") => Desk::lived(),
+        _ => Desk::ready(),
+    };
     let mut mask = Mask::new();
     let mut now = String::new();
     for part in parts(&golden) {
@@ -45,10 +49,17 @@ fn transcript(name: &str) {
     assert_eq!(squeezed(&now).len(), squeezed(&golden).len(), "{name}.txt has another end");
 }
 
+/// How `$DAY` and `$LATER` are shown: long ago, so that nothing that happened on them is masked.
+const SHOWN: [&str; 2] = ["2020-02-01", "2020-02-06"];
+
 /// What a command prints, masked.
 fn answer(desk: &Desk, mask: &mut Mask, command: &str) -> String {
     let output = desk.shell(&mask.real(command));
-    let said = mask.masked(&text(&output.stdout));
+    let mut said = text(&output.stdout);
+    for (day, shown) in desk.days.iter().flatten().zip(SHOWN) {
+        said = said.replace(day, shown);
+    }
+    let said = mask.masked(&said);
     let mut said = said.trim_end_matches('\n').to_owned();
     if !said.is_empty() {
         said.push('\n');
@@ -137,6 +148,7 @@ transcripts! {
     mistakes,
     operating,
     projects,
+    reports,
     reserving,
     rules,
     transfers,

@@ -240,6 +240,7 @@ impl Stream {
         } else {
             Vec::new()
         };
+        state.note_waiting(now);
         drop(state);
         if holds.is_err() {
             self.lease.epoch = OUTDATED;
@@ -290,6 +291,7 @@ impl Stream {
         } else {
             Vec::new()
         };
+        state.note_waiting(now);
         drop(state);
         wake(&hastened);
         outcome
@@ -313,6 +315,7 @@ impl Stream {
         self.lease.look_again(&self.seat, self.moved);
         let hastened = self.lease.vacate(&mut state, &self.seat, now);
         leave(&mut state);
+        state.note_waiting(now);
         drop(state);
         wake(&hastened);
     }

@@ -197,7 +197,7 @@ impl QuotaBlocker {
 }
 
 impl EffectiveLimit {
-    pub(super) fn from_wire(wire: v1::EffectiveLimit) -> Result<Self, ClientError> {
+    pub(crate) fn from_wire(wire: v1::EffectiveLimit) -> Result<Self, ClientError> {
         let used = wire.used.map(|used| Amount::from_wire("limits.used", Some(used)));
         let principal = Some(wire.principal).filter(|it| !it.is_empty());
         let selector = Some(wire.selector).filter(|it| !it.is_empty());

@@ -174,6 +174,7 @@ impl Machine {
         if let Some(bound) = closed.session.and_then(|it| self.state.bound.get_mut(&it)) {
             bound.remove(&id);
         }
+        self.recent.count_last(id, open.metered, used);
         self.recent.forget_meter(id);
         match why {
             CloseWhy::NoShow => self.recent.count(|counts| &mut counts.no_shows),

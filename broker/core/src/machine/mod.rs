@@ -179,6 +179,15 @@ pub enum Note {
         /// When.
         at: Timestamp,
     },
+    /// A session reported for how long in all its limiter has held bytes of a reservation back.
+    HeldBack {
+        /// The session that says so.
+        session: SessionId,
+        /// The reservation.
+        reservation: ReservationId,
+        /// All of it since its start.
+        total: Span,
+    },
     /// Rules applied to a request.
     Ruled(Hits),
     /// Room for a request was not looked for, because that had taken its share of the time.

@@ -1,8 +1,11 @@
-//! What readers ask about sessions.
+//! What readers ask about sessions, and about what moves.
 
-use tidegate_policy::{SessionId, Timestamp};
+use std::collections::BTreeMap;
+
+use tidegate_policy::{ReservationId, SessionId, Timestamp};
 
 use super::Machine;
+use crate::lane::LaneName;
 use crate::session::Session;
 
 impl Machine {
@@ -23,5 +26,26 @@ impl Machine {
     #[must_use]
     pub fn heard(&self, session: SessionId) -> Option<Timestamp> {
         self.recent.heard(session)
+    }
+
+    /// A part of [`Self::used_rates`], for whoever must not keep others waiting: adds what moves under
+    /// at most `most` reservations behind `after`, and says behind which one to go on.
+    pub fn add_used_rates(
+        &self,
+        rates: &mut BTreeMap<LaneName, u64>,
+        (after, most): (Option<ReservationId>, usize),
+    ) -> Option<ReservationId> {
+        let (mut last, mut count) = (None, 0_usize);
+        for (id, bps) in self.recent.rates_behind(after).take(most) {
+            (last, count) = (Some(id), count.saturating_add(1));
+            let live = self.state.reservations.get(&id).filter(|found| found.is_live());
+            for (lane, share) in live.into_iter().flat_map(|found| self.shares(found, bps)) {
+                match rates.get_mut(lane) {
+                    Some(sum) => *sum = sum.saturating_add(share),
+                    None => drop(rates.insert(lane.clone(), share)),
+                }
+            }
+        }
+        last.filter(|_| count == most)
     }
 }

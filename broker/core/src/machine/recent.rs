@@ -4,6 +4,7 @@
 //! have been heard just then, so it gets a full lease and grace.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use tidegate_policy::{
     BitRate, ByteCount, RequestId, ReservationId, RuleId, SessionId, Span, Timestamp,
@@ -25,6 +26,8 @@ pub(super) struct Recent {
     heard: BTreeMap<SessionId, Timestamp>,
     by_silence: BTreeSet<(Timestamp, SessionId)>,
     meters: BTreeMap<ReservationId, Meter>,
+    /// For how long bytes were held back under each grant, as its holder counts it.
+    held_back: BTreeMap<ReservationId, Span>,
     /// When what was reported lately is to be journaled.
     to_meter: BTreeSet<(Timestamp, ReservationId)>,
     /// Sessions that report bytes at all: of others, nobody can tell whether they move any.
@@ -67,6 +70,10 @@ pub struct Counts {
     pub preempted: u64,
     /// Reservations that would have been refused, or changes of them, had the broker not only observed.
     pub observed: u64,
+    /// Bytes that sessions reported as moved.
+    pub used_bytes: u64,
+    /// For how long they reported that their limiters held bytes back, in milliseconds.
+    pub held_back_ms: u64,
 }
 
 /// Reports are journaled at most this often for one reservation.
@@ -101,12 +108,29 @@ impl Recent {
     }
 
     pub(super) fn rates(&self) -> impl Iterator<Item = (ReservationId, u64)> {
-        self.meters.iter().map(|(id, meter)| (*id, meter.rate.bps()))
+        self.rates_behind(None)
+    }
+
+    pub(super) fn rates_behind(
+        &self,
+        after: Option<ReservationId>,
+    ) -> impl Iterator<Item = (ReservationId, u64)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let meters = self.meters.range((from, Bound::Unbounded));
+        meters.map(|(id, meter)| (*id, meter.rate.bps()))
+    }
+
+    /// A close says how many bytes moved in all.
+    pub(super) fn count_last(&mut self, id: ReservationId, metered: ByteCount, used: ByteCount) {
+        let known = self.used(id).max(metered);
+        let more = used.bytes().saturating_sub(known.bytes());
+        self.counts.used_bytes = self.counts.used_bytes.saturating_add(more);
     }
 
     pub(super) fn forget_meter(&mut self, id: ReservationId) {
         self.not_idle(id);
         self.no_last_word(id);
+        self.held_back.remove(&id);
         if let Some(when) = self.meters.remove(&id).and_then(|meter| meter.to_meter) {
             self.to_meter.remove(&(when, id));
         }
@@ -173,13 +197,17 @@ impl Recent {
     fn measure(&mut self, id: ReservationId, bytes: ByteCount, metered: ByteCount, at: Timestamp) {
         let before = self.meters.get(&id);
         // A counter never falls: an old report that comes late changes nothing.
-        if before.is_some_and(|meter| bytes < meter.bytes || at <= meter.at) {
+        if before.is_some_and(|meter| bytes < meter.bytes || at < meter.at) {
             return;
         }
         let rate = before.and_then(|meter| {
             let moved = bytes.bytes().saturating_sub(meter.bytes.bytes());
-            BitRate::mean(ByteCount::new(moved), at.since(meter.at))
+            // Two reports of one instant say no other rate.
+            BitRate::mean(ByteCount::new(moved), at.since(meter.at)).or(Some(meter.rate))
         });
+        let counted = before.map_or(metered, |meter| meter.bytes);
+        let more = bytes.bytes().saturating_sub(counted.bytes());
+        self.counts.used_bytes = self.counts.used_bytes.saturating_add(more);
         let metered_at = before.and_then(|meter| meter.metered_at);
         let mut to_meter = before.and_then(|meter| meter.to_meter);
         if to_meter.is_none() && metered < bytes {
@@ -189,6 +217,16 @@ impl Recent {
         }
         let rate = rate.unwrap_or_default();
         self.meters.insert(id, Meter { bytes, at, rate, metered_at, to_meter });
+    }
+
+    /// A counter never falls either. What was counted before this process began is not counted again.
+    fn hold_back(&mut self, found: &Reservation, total: Span) {
+        let before = self.held_back.get(&found.id).copied();
+        let known =
+            before.unwrap_or(if found.metered == ByteCount::ZERO { Span::ZERO } else { total });
+        let more = total.as_ms().saturating_sub(known.as_ms());
+        self.counts.held_back_ms = self.counts.held_back_ms.saturating_add(more);
+        self.held_back.insert(found.id, known.max(total));
     }
 
     /// Bytes are reported under a grant that has been closed: if nothing had moved under it, that
@@ -278,6 +316,14 @@ impl Machine {
                     self.recent.regret(found, *bytes);
                 }
             }
+            Note::HeldBack { session, reservation, total } => {
+                let bound = self.state.bound.get(session);
+                if bound.is_some_and(|bound| bound.contains(reservation))
+                    && let Some(found) = self.state.reservations.get(reservation)
+                {
+                    self.recent.hold_back(found, *total);
+                }
+            }
             Note::Ruled(hits) => self.recent.count_rules(hits),
             Note::RoomNotSought => self.recent.count(|counts| &mut counts.not_sought),
             Note::Refused { mark, refusal, at } => {
@@ -290,6 +336,8 @@ impl Machine {
 
     /// After a replay: every open session counts as heard now.
     pub fn resume(&mut self, now: Timestamp) {
+        // What was replayed was counted when it happened.
+        self.recent.counts = Counts::default();
         let open: Vec<SessionId> = self.state.bound.keys().copied().collect();
         for session in open {
             self.recent.hear(session, now);
@@ -325,6 +373,8 @@ impl Machine {
                 self.recent.not_idle(id);
             }
         }
+        // It was counted when it was heard.
+        self.recent.counts.used_bytes = 0;
     }
 
     /// Whether a request was refused, and would be told so again.

@@ -257,8 +257,8 @@ fn row(index: usize, holder: &Holder, now: i64) -> Markup {
 fn buckets(lane: &v1::LaneUtilization, now: i64) -> Markup {
     // Neighbours that say the same are one row.
     let same = |a: &v1::UtilizationBucket, b: &v1::UtilizationBucket| {
-        v1::UtilizationBucket { start_time: None, ..a.clone() }
-            == v1::UtilizationBucket { start_time: None, ..b.clone() }
+        v1::UtilizationBucket { start_time: None, ..*a }
+            == v1::UtilizationBucket { start_time: None, ..*b }
     };
     html! {
         @for run in lane.buckets.chunk_by(same) {

@@ -284,6 +284,61 @@ Example:
   tidegate export reservations --all > requests.jsonl
   tidegate simulate --topology topology.toml --requests requests.jsonl";
 
+pub(super) const REPORT: &str = "\
+Examples:
+  tidegate report utilization --fullest --count 10
+  tidegate report top --by wasted
+  tidegate report refusals
+  tidegate report forecast --to +30days
+  tidegate report statement vision
+  tidegate report export --csv > reservations.csv";
+
+pub(super) const REPORT_UTILIZATION: &str = "\
+Examples:
+  tidegate report utilization --fullest --count 10
+      24 hours back and 24 hours ahead
+  tidegate report utilization links/tor-1--spine/forward --from -1h --to now --bucket 1m -o wide
+      a line for each minute
+  tidegate report utilization 'links/*' --from -7days --to +7days --plot links.svg
+  tidegate report utilization storage --from -30days -o csv > storage.csv
+      a line for each piece of each lane";
+
+pub(super) const REPORT_TOP: &str = "\
+Examples:
+  tidegate report top
+  tidegate report top --by wasted --from -7days
+  tidegate report top --lane links/tor-1--spine --by promised
+  tidegate report top --class -o json";
+
+pub(super) const REPORT_REFUSALS: &str = "\
+Examples:
+  tidegate report refusals --from -7days
+  tidegate report refusals --project vision -o wide
+  tidegate report refusals --bottleneck storage/swift-east/read";
+
+pub(super) const REPORT_FORECAST: &str = "\
+Examples:
+  tidegate report forecast
+      the lanes that run full soonest, seven days ahead
+  tidegate report forecast links/tor-1--spine/forward --to +30days -o wide
+  tidegate report forecast network --to +90days --plot forecast.svg";
+
+pub(super) const REPORT_STATEMENT: &str = "\
+Examples:
+  tidegate report statement vision
+  tidegate report statement vision --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z -o yaml";
+
+pub(super) const REPORT_EXPORT: &str = "\
+Examples:
+  tidegate report export --csv --from -30days > reservations.csv
+  tidegate report export --project vision | jq -r .name";
+
+pub(super) const OBSERVE: &str = "\
+Examples:
+  tidegate observe links/tor-1--spine/forward --bytes 37.5GB --from -5m
+      what a counter of the port says
+  tidegate observe links/tor-1--spine/forward --able 10Gbit --from -10s --observer iperf-tor-1";
+
 pub(super) const SIMULATE: &str = "\
 Examples:
   tidegate simulate --topology topology.toml --requests requests.jsonl

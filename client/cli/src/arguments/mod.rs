@@ -5,6 +5,7 @@ mod fetch;
 mod generate;
 mod lanes;
 mod policy;
+mod report;
 mod requests;
 mod simulate;
 mod wanted;
@@ -21,6 +22,10 @@ pub(crate) use lanes::{
 };
 pub(crate) use policy::{
     Cut, Delete, Describe, Get, Limited, Set, SetClass, SetProject, SetRule, Spent,
+};
+pub(crate) use report::{
+    Observe, Past, Plot, RankBy, Report, ReportExport, ReportForecast, ReportRefusals,
+    ReportStatement, ReportTop, ReportUtilization, is_now, is_relative,
 };
 pub(crate) use requests::{Ls, Modify, Release, Reserve, Sessions, Together, Watch, When};
 pub(crate) use simulate::{PlanName, Reclaim, Replay, Simulate, SimulatePart};
@@ -209,6 +214,12 @@ pub(crate) enum Command {
     /// Print what is in force, as a file that can be read back
     #[command(subcommand)]
     Export(Export),
+    /// Say what was booked, used, wasted and refused, and when lanes run full
+    #[command(subcommand, after_help = examples::REPORT)]
+    Report(Box<Report>),
+    /// Tell the broker what was measured on a lane
+    #[command(after_help = examples::OBSERVE)]
+    Observe(Observe),
     /// Replay requests in virtual time, to see what would be granted and kept
     #[command(after_help = examples::SIMULATE)]
     Simulate(Box<Simulate>),

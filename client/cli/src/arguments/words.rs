@@ -33,7 +33,7 @@ impl fmt::Display for Rates {
 }
 
 /// What is wrong, and on a line of its own what would be right.
-fn fault(why: impl fmt::Display, hint: impl fmt::Display) -> String {
+pub(crate) fn fault(why: impl fmt::Display, hint: impl fmt::Display) -> String {
     format!("{why}\nhint: {hint}")
 }
 

@@ -6,9 +6,11 @@ mod export;
 mod fetch;
 mod lanes;
 mod maintenance;
+mod observe;
 mod pipe;
 mod policy;
 mod progress;
+mod report;
 mod reservations;
 mod reserve;
 mod top;
@@ -98,6 +100,8 @@ async fn carry_out(desk: &Desk, command: Command) -> anyhow::Result<Exit> {
         Command::Diff(Diff::Topology { file }) => topology::diff(desk, &file).await,
         Command::Export(Export::Topology) => topology::export(desk).await,
         Command::Export(Export::Reservations(typed)) => export::reservations(desk, typed).await,
+        Command::Report(typed) => report::run(desk, *typed).await,
+        Command::Observe(typed) => observe::run(desk, typed).await,
         Command::Simulate(typed) => simulate::run(&desk.printer, &typed),
         Command::Info => info(desk).await,
         Command::Completion { shell } => shell::completion(shell),

@@ -3,18 +3,29 @@
 use std::io::Write as _;
 
 use tidegate_client::error::ClientError;
+use tidegate_client::report::{
+    Consumer, ConsumerOrder, ConsumersAsk, LaneUtilization, RefusalsAsk, UtilizationAsk,
+};
 use tidegate_client::reservation::{Phase, Reservation, State};
 use tidegate_client::topology::{Lane, ServerInfo};
+use tidegate_policy::{Span, Timestamp};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Desk, reservations};
 use crate::arguments::Top;
 use crate::exit::Exit;
 use crate::output::{Sheet, Tone, painted};
-use crate::things::{Overview, counted};
+use crate::things::{BusyLane, LastHour, Overview, counted};
 
 /// So many reservations are compared; whoever has more sees the largest of these.
 const LOOKED_AT: usize = 10_000;
+
+/// So many lanes have their last hour beside them, and so many projects are shown.
+const HOURS_MAX: usize = 20;
+const PROJECTS_MAX: usize = 5;
+
+const HOUR: Span = Span::from_secs(3600);
+const MINUTE: Span = Span::from_secs(60);
 
 pub(super) async fn run(desk: &Desk, typed: Top) -> anyhow::Result<Exit> {
     let sheet: Sheet<Overview> = desk.printer.sheet()?;
@@ -72,16 +83,77 @@ async fn look(desk: &Desk, count: usize) -> anyhow::Result<Overview> {
     all.retain(|it| it.phase == Phase::Active && !matches!(it.state, State::Closed { .. }));
     all.sort_by_key(|it| std::cmp::Reverse(it.rate));
     all.truncate(count);
-    Ok(Overview { info, lanes, reservations: all })
+    let hour = without_reports(last_hour(desk, info.now).await)?;
+    let mut busy = Vec::new();
+    for lane in lanes {
+        let looked_at = hour.is_some() && busy.len() < HOURS_MAX;
+        let hour = if looked_at { minutes(desk, &lane, info.now).await? } else { None };
+        busy.push(BusyLane { lane, hour });
+    }
+    Ok(Overview { info, lanes: busy, reservations: all, hour })
+}
+
+/// An older broker has no reports; there is enough to be seen without.
+fn without_reports<T>(found: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(ClientError::Unsupported { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Who had most in the last hour, and what was refused.
+async fn last_hour(desk: &Desk, now: Timestamp) -> Result<LastHour, ClientError> {
+    let start = Some(now.minus(HOUR));
+    let order = ConsumerOrder::Promised;
+    let ask = ConsumersAsk { start, order, count: PROJECTS_MAX, ..ConsumersAsk::default() };
+    let consumers = desk.client.top_consumers(&ask).await?;
+    let ask = RefusalsAsk { start, count: 1, ..RefusalsAsk::default() };
+    Ok(LastHour { consumers, refusals: desk.client.refusals(&ask).await? })
+}
+
+/// The last hour of a lane, minute by minute; `None` if it went meanwhile.
+async fn minutes(
+    desk: &Desk,
+    lane: &Lane,
+    now: Timestamp,
+) -> Result<Option<LaneUtilization>, ClientError> {
+    // A name that is no selector, such as that of a quota, has no report.
+    let Ok(selector) = lane.name.parse() else { return Ok(None) };
+    let ask = UtilizationAsk {
+        selector: Some(selector),
+        start: Some(now.minus(HOUR)),
+        end: Some(now),
+        bucket: Some(MINUTE),
+        count: 2,
+        ..UtilizationAsk::default()
+    };
+    let found = match desk.client.utilization(&ask).await {
+        Err(ClientError::NotFound { .. }) => return Ok(None),
+        found => found?,
+    };
+    Ok(found.lanes.into_iter().find(|it| it.lane == lane.name))
 }
 
 fn page(desk: &Desk, overview: &Overview) -> String {
-    let Overview { info, lanes, reservations } = overview;
-    let lanes =
-        desk.printer.table::<Lane>(lanes, &["lane", "share", "load", "booked", "capacity", "used"]);
+    let Overview { info, lanes, reservations, hour } = overview;
+    let columns: &[&str] = match hour {
+        Some(_) => &["lane", "share", "last-hour", "booked", "used", "capacity"],
+        None => &["lane", "share", "booked", "used", "capacity"],
+    };
+    let lanes = desk.printer.table::<BusyLane>(lanes, columns);
     let columns = ["rate", "from", "to", "end", "id"];
     let reservations = desk.printer.table::<Reservation>(reservations, &columns);
-    format!("{}\n\n{lanes}\n\n{reservations}", heading(desk, info))
+    let mut parts = vec![heading(desk, info), lanes, reservations];
+    if let Some(hour) = hour {
+        if !hour.consumers.consumers.is_empty() {
+            let columns = ["consumer", "promised", "used", "use", "wasted", "waste"];
+            parts.push(desk.printer.table::<Consumer>(&hour.consumers.consumers, &columns));
+        }
+        let tone = if hour.refusals.refused == 0 { Tone::Faint } else { Tone::Warning };
+        parts.push(painted(&hour.refusal_words(), tone, desk.printer.style));
+    }
+    parts.join("\n\n")
 }
 
 fn heading(desk: &Desk, info: &ServerInfo) -> String {

@@ -34,6 +34,8 @@ pub(crate) enum Seen {
     Wide,
     /// Where one thing is shown.
     Alone,
+    /// By people only, in every table: a picture of what programs have as numbers.
+    People,
     /// By programs only.
     Data,
     /// A picture of what another column says: where it is asked for.
@@ -60,6 +62,15 @@ impl<T> Column<T> {
         Self { name, key, seen: Seen::Alone, read }
     }
 
+    /// A picture in every table.
+    pub(crate) const fn pictured(
+        name: &'static str,
+        key: &'static str,
+        read: fn(&T) -> Value,
+    ) -> Self {
+        Self { name, key, seen: Seen::People, read }
+    }
+
     /// A column for programs.
     pub(crate) const fn data(name: &'static str, key: &'static str, read: fn(&T) -> Value) -> Self {
         Self { name, key, seen: Seen::Data, read }
@@ -72,6 +83,11 @@ impl<T> Column<T> {
         read: fn(&T) -> Value,
     ) -> Self {
         Self { name, key, seen: Seen::Drawn, read }
+    }
+
+    /// Whether programs see it without asking for it.
+    pub(crate) fn is_data(&self) -> bool {
+        !matches!(self.seen, Seen::Drawn | Seen::People)
     }
 
     /// Its head in a table, its label where one thing is shown.

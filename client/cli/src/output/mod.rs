@@ -3,6 +3,8 @@
 
 mod column;
 mod data;
+pub(crate) mod round;
+mod spark;
 mod table;
 mod value;
 
@@ -10,8 +12,9 @@ use std::io::{IsTerminal, Write};
 
 use column::Seen;
 pub(crate) use column::{Column, Thing};
+pub(crate) use spark::{HEIGHTS, height, sparkline};
 pub(crate) use table::{Style, block, painted};
-pub(crate) use value::{Record, Tone, Value};
+pub(crate) use value::{Fields, Record, Tone, Value};
 
 use crate::arguments::{Format, General};
 use crate::exit::Mistake;
@@ -117,6 +120,24 @@ impl<T: Thing> Sheet<T> {
         }
     }
 
+    /// Prints a list, for people with words above and below it, unless they chose the columns.
+    pub(crate) fn list_within(
+        &self,
+        above: &str,
+        things: &[T],
+        below: &[String],
+    ) -> anyhow::Result<()> {
+        let told = self.printer.for_people() && self.chosen.is_empty();
+        if told && !things.is_empty() {
+            print(&format!("{above}\n"))?;
+        }
+        self.list(things)?;
+        if told && !below.is_empty() {
+            print(&format!("\n{}", below.join("\n")))?;
+        }
+        Ok(())
+    }
+
     /// Prints things one by one, as they come.
     pub(crate) fn stream(&self) -> Lines<'_, T> {
         Lines { sheet: self, begun: false }
@@ -178,10 +199,12 @@ impl<T: Thing> Sheet<T> {
             return self.chosen.clone();
         }
         let seen = |column: &&Column<T>| match self.printer.format {
-            Format::Table if of == Seen::Wide => column.seen == Seen::Table,
-            Format::Wide if of == Seen::Wide => matches!(column.seen, Seen::Table | Seen::Wide),
+            Format::Table if of == Seen::Wide => matches!(column.seen, Seen::Table | Seen::People),
+            Format::Wide if of == Seen::Wide => {
+                matches!(column.seen, Seen::Table | Seen::People | Seen::Wide)
+            }
             Format::Table | Format::Wide => !matches!(column.seen, Seen::Data | Seen::Drawn),
-            Format::Json | Format::Jsonl | Format::Yaml | Format::Csv => column.seen != Seen::Drawn,
+            Format::Json | Format::Jsonl | Format::Yaml | Format::Csv => column.is_data(),
         };
         T::COLUMNS.iter().filter(seen).collect()
     }
@@ -226,8 +249,15 @@ impl<T: Thing> Lines<'_, T> {
 
 /// Things as values of something larger, with all that programs are told of them.
 pub(crate) fn records<T: Thing>(things: &[T]) -> Vec<Record> {
-    let columns: Vec<&Column<T>> = T::COLUMNS.iter().filter(|it| it.seen != Seen::Drawn).collect();
+    let columns: Vec<&Column<T>> = T::COLUMNS.iter().filter(|it| it.is_data()).collect();
     things.iter().map(|thing| data::record(&columns, thing)).collect()
+}
+
+/// Prints the bytes of a file as they are.
+pub(crate) fn pass_on(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    Ok(out.flush()?)
 }
 
 /// Prints what was asked for.

@@ -3,6 +3,8 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use tidegate_policy::{BitRate, ByteCount, Span, Timestamp};
 
+use super::round;
+
 /// What is read from a thing.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
@@ -18,6 +20,10 @@ pub(crate) enum Value {
     },
     Rate(BitRate),
     Size(ByteCount),
+    /// More or less bits per second.
+    Trend(i64),
+    /// What is compared and never typed back: people read three digits of it.
+    Round(Box<Value>),
     Time(Timestamp),
     Span(Span),
     Count(u64),
@@ -80,6 +86,22 @@ impl Value {
         Self::Told { words: words.into(), data: Box::new(data) }
     }
 
+    /// A rate that is a mean: people read three digits of it.
+    pub(crate) fn mean(rate: BitRate) -> Self {
+        Self::Round(Box::new(Self::Rate(rate)))
+    }
+
+    /// A sum of bytes: people read three digits of it.
+    pub(crate) fn sum(size: ByteCount) -> Self {
+        Self::Round(Box::new(Self::Size(size)))
+    }
+
+    /// `part` of `whole` bytes in whole percent, rounded down; nothing where there is nothing to share.
+    pub(crate) fn share_of_bytes(part: ByteCount, whole: ByteCount) -> Self {
+        let percent = (u128::from(part.bytes()) * 100).checked_div(whole.bytes().into());
+        percent.map_or(Self::Nothing, |it| Self::Percent(u64::try_from(it).unwrap_or(u64::MAX)))
+    }
+
     pub(crate) fn maybe(text: Option<impl ToString>) -> Self {
         text.map_or(Self::Nothing, Self::text)
     }
@@ -106,6 +128,7 @@ impl Value {
     pub(crate) fn is_nothing(&self) -> bool {
         match self {
             Self::Nothing | Self::Usual(_) | Self::Mark(false, ..) => true,
+            Self::Round(value) => value.is_nothing(),
             Self::Texts(texts) => texts.is_empty(),
             Self::Named(record) => record.0.is_empty(),
             Self::Records(records) => records.is_empty(),
@@ -115,15 +138,19 @@ impl Value {
 
     /// Whether it is compared by its size, and so stands at the right of its column.
     pub(crate) fn is_number(&self) -> bool {
-        matches!(
-            self,
-            Self::Rate(_)
-                | Self::Size(_)
-                | Self::Count(_)
-                | Self::Percent(_)
-                | Self::Ppm(_)
-                | Self::Ratio(_)
-        )
+        match self {
+            Self::Round(value) => value.is_number(),
+            value => matches!(
+                value,
+                Self::Rate(_)
+                    | Self::Size(_)
+                    | Self::Trend(_)
+                    | Self::Count(_)
+                    | Self::Percent(_)
+                    | Self::Ppm(_)
+                    | Self::Ratio(_)
+            ),
+        }
     }
 
     pub(crate) fn tone(&self) -> Tone {
@@ -147,6 +174,12 @@ impl Value {
             Self::Word { words, .. } | Self::Told { words, .. } => words.clone(),
             Self::Rate(rate) => rate.to_string(),
             Self::Size(size) => size.to_string(),
+            Self::Trend(bps) => round::signed(*bps),
+            Self::Round(value) => match &**value {
+                Self::Rate(rate) => round::rate(*rate),
+                Self::Size(size) => round::size(*size),
+                other => other.exact(),
+            },
             Self::Time(time) => time.to_string(),
             Self::Span(span) => span.to_string(),
             Self::Count(count) => count.to_string(),
@@ -181,11 +214,14 @@ impl Value {
     pub(crate) fn cell(&self) -> String {
         match self {
             Self::Nothing => String::new(),
-            Self::Usual(value) | Self::Told { data: value, .. } => value.cell(),
+            Self::Usual(value) | Self::Told { data: value, .. } | Self::Round(value) => {
+                value.cell()
+            }
             Self::Texts(texts) => texts.join(" "),
             Self::Word { code, .. } => (*code).to_owned(),
             Self::Rate(rate) => rate.bps().to_string(),
             Self::Size(size) => size.bytes().to_string(),
+            Self::Trend(bps) => bps.to_string(),
             Self::Percent(percent) => percent.to_string(),
             Self::Ppm(ppm) => ppm.to_string(),
             Self::Ratio(ratio) => six_digits(*ratio).to_string(),
@@ -215,12 +251,15 @@ impl Serialize for Value {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Nothing => to.serialize_none(),
-            Self::Usual(value) | Self::Told { data: value, .. } => value.serialize(to),
+            Self::Usual(value) | Self::Told { data: value, .. } | Self::Round(value) => {
+                value.serialize(to)
+            }
             Self::Text(text) => to.serialize_str(text),
             Self::Texts(texts) => texts.serialize(to),
             Self::Word { code, .. } => to.serialize_str(code),
             Self::Rate(rate) => to.serialize_u64(rate.bps()),
             Self::Size(size) => to.serialize_u64(size.bytes()),
+            Self::Trend(bps) => to.serialize_i64(*bps),
             Self::Time(time) => to.serialize_str(&time.to_string()),
             Self::Span(span) => to.serialize_u64(span.as_ms()),
             Self::Count(count) | Self::Percent(count) => to.serialize_u64(*count),

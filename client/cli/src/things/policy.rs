@@ -210,7 +210,7 @@ fn records(value: Value) -> Value {
     }
 }
 
-fn binding(it: &EffectiveLimit) -> Record {
+pub(crate) fn binding(it: &EffectiveLimit) -> Record {
     Record(vec![
         ("limit", Value::word(limit(it.what), limit_words(it), Tone::Plain)),
         ("allowed", amount(it.allowed)),

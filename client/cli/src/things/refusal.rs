@@ -27,7 +27,7 @@ pub(crate) fn record(it: &Refusal) -> Record {
     ])
 }
 
-pub(super) fn reason(reason: RefusalReason) -> &'static str {
+pub(crate) fn reason(reason: RefusalReason) -> &'static str {
     match reason {
         RefusalReason::RuleDenied => "rule_denied",
         RefusalReason::ClassNotAllowed => "class_not_allowed",
@@ -71,7 +71,7 @@ fn quota(it: &QuotaBlocker) -> Record {
     Record(fields)
 }
 
-fn offer(it: &CounterOffer) -> Record {
+pub(super) fn offer(it: &CounterOffer) -> Record {
     let kind = match it.kind {
         OfferKind::SameRateLater => "same_rate_later",
         OfferKind::LowerRateNow => "lower_rate_now",

@@ -4,7 +4,7 @@ use tidegate_client::windows::{Availability, Search, Step, TimeWindow, Windows};
 use tidegate_policy::{BitRate, Timestamp};
 
 use super::way::{route, route_words};
-use crate::output::{Column, Record, Style, Thing, Tone, Value, block, painted};
+use crate::output::{Column, HEIGHTS, Record, Style, Thing, Tone, Value, block, height, painted};
 
 impl Thing for Windows {
     const ONE: &'static str = "windows";
@@ -85,9 +85,6 @@ fn row(step: &Step, min: BitRate) -> Record {
 /// How wide a chart is, in characters.
 const WIDTH: i64 = 60;
 
-/// How high, in steps: a character has eight of them.
-const HEIGHTS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
-
 /// The least that is free in each of sixty parts of the time: nothing is shown as free that is not.
 fn chart(way: &Availability, min: BitRate, style: Style) -> Vec<String> {
     let Some(first) = way.steps.first() else { return Vec::new() };
@@ -103,7 +100,7 @@ fn chart(way: &Availability, min: BitRate, style: Style) -> Vec<String> {
             bars.push_str(&painted(&run.1, run.0, style));
             run = (tone, String::new());
         }
-        run.1.push_str(HEIGHTS[height(least, highest)]);
+        run.1.push_str(HEIGHTS[height(least.bps(), highest.bps())]);
     }
     bars.push_str(&painted(&run.1, run.0, style));
     let (from, until) = (Value::Time(first.start).brief(), Value::Time(way.until).brief());
@@ -118,13 +115,6 @@ fn least(way: &Availability, from: i64, until: i64) -> BitRate {
         step.start.as_ms() < until.max(from + 1) && from < end.as_ms()
     });
     here.map(|(step, _)| step.rate).min().unwrap_or(BitRate::ZERO)
-}
-
-/// Something is at least a line high, and only all is full.
-fn height(rate: BitRate, highest: BitRate) -> usize {
-    let eighths = (u128::from(rate.bps()) * 8).checked_div(u128::from(highest.bps()));
-    let eighths = usize::try_from(eighths.unwrap_or(0)).unwrap_or(8).min(8);
-    if rate == BitRate::ZERO { 0 } else { eighths.max(1) }
 }
 
 #[cfg(test)]
@@ -151,15 +141,5 @@ mod tests {
         let lines = chart(&way, rate("1Gbit"), Style::Plain);
         let expected = format!("  {}{}{}  8Gbit/s at most", "█".repeat(30), " ", "▄".repeat(29));
         assert_eq!(lines[0], expected);
-    }
-
-    #[test]
-    fn only_all_is_full_and_only_nothing_is_empty() {
-        let full = rate("8Gbit");
-        assert_eq!(height(full, full), 8);
-        assert_eq!(height(rate("7999Mbit"), full), 7);
-        assert_eq!(height(rate("1bit"), full), 1);
-        assert_eq!(height(BitRate::ZERO, full), 0);
-        assert_eq!(height(BitRate::ZERO, BitRate::ZERO), 0);
     }
 }

@@ -1,10 +1,14 @@
 //! A broker of its own, and a directory to type in.
 
+#[path = "lived.rs"]
+mod lived;
+
 use std::process::{Child, Command, Output, Stdio};
 
 use tidegate_broker::Broker;
 use tidegate_broker::config::{Config, JournalPlace};
-use tidegate_client::{Client, Session};
+use tidegate_client::{Client, Session, clock};
+use tidegate_policy::{Span, Timestamp};
 
 /// One host, one store, and a link between them that is never in the way.
 pub(crate) const TOPOLOGY: &str = r#"switch = [{ name = "tor-1" }, { name = "spine" }]
@@ -33,16 +37,40 @@ pub(crate) struct Desk {
     runtime: tokio::runtime::Runtime,
     broker: Broker,
     pub(crate) directory: tempfile::TempDir,
+    /// The days that commands know as `$DAY`, the day before yesterday, and `$LATER`, in three days: only
+    /// where there is a past.
+    pub(crate) days: Option<[String; 2]>,
+}
+
+/// The date of so many days from now.
+fn date(days: u32, ahead: bool) -> String {
+    let span = Span::from_secs(days * 24 * 3600);
+    let now = clock::wall();
+    let at = if ahead { now.plus(span) } else { now.minus(span) };
+    at.to_string().split('T').next().unwrap().to_owned()
 }
 
 impl Desk {
     pub(crate) fn new() -> Self {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let config = Config::ephemeral(JournalPlace::Memory);
-        let broker = runtime.block_on(Broker::start(config)).unwrap();
+        Self::of(Config::ephemeral(JournalPlace::Memory), tempfile::tempdir().unwrap(), None)
+    }
+
+    /// A desk whose broker knows the topology, and remembers the day before yesterday.
+    pub(crate) fn lived() -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let journal = JournalPlace::Directory(directory.path().join("journal"));
+        let config = Config::ephemeral(journal);
+        let days = [date(2, false), date(3, true)];
+        let midnight = format!("{}T00:00:00Z", days[0]).parse::<Timestamp>().unwrap();
+        lived::live(&config, TOPOLOGY, midnight);
+        Self::of(config, directory, Some(days))
+    }
+
+    fn of(config: Config, directory: tempfile::TempDir, days: Option<[String; 2]>) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let broker = runtime.block_on(Broker::start(config)).unwrap();
         std::fs::write(directory.path().join("topology.toml"), TOPOLOGY).unwrap();
-        Self { runtime, broker, directory }
+        Self { runtime, broker, directory, days }
     }
 
     /// A desk whose broker knows the topology.
@@ -77,6 +105,9 @@ impl Desk {
         shell.current_dir(self.directory.path()).env_clear();
         shell.env("PATH", format!("{programs}:/usr/bin:/bin"));
         shell.env("TIDEGATE_BROKER", self.broker.address());
+        if let Some([day, later]) = &self.days {
+            shell.env("DAY", day).env("LATER", later);
+        }
         shell.arg("-c").arg(format!("exec 2>&1\n{script}")).stdin(Stdio::null()).output().unwrap()
     }
 }

@@ -173,7 +173,7 @@ impl Oracle {
     /// What a note leaves behind.
     pub(crate) fn note(&mut self, note: &Note) {
         match note {
-            Note::Ruled(_) | Note::RoomNotSought => {}
+            Note::Ruled(_) | Note::RoomNotSought | Note::HeldBack { .. } => {}
             Note::Heard { session, at } => {
                 if let Some(heard) = self.heard.get_mut(session) {
                     *heard = at.as_ms();
@@ -193,7 +193,7 @@ impl Oracle {
                 }
                 let before = self.used.get(reservation).copied();
                 let newer =
-                    before.is_none_or(|(known, when)| known <= bytes.bytes() && when < at.as_ms());
+                    before.is_none_or(|(known, when)| known <= bytes.bytes() && when <= at.as_ms());
                 if newer {
                     self.used.insert(*reservation, (bytes.bytes(), at.as_ms()));
                     self.schedule_meter(*reservation, bytes.bytes(), at.as_ms());
