@@ -154,7 +154,7 @@ async fn what_makes_no_sense_is_told_on_a_page_and_in_json() {
         ("/reservations?filter=%28", "filter"),
         ("/reservations/nonsense", "name"),
         ("/events?size=-1", "size: "),
-        ("/?%FF", "query"),
+        ("/?from=%FF", "from: "),
     ];
     for (path, told) in cases {
         let page = browser.get(path).await;

@@ -23,26 +23,17 @@ const WORD_MAX: usize = 2048;
 pub(super) struct Asked {
     path: String,
     words: Vec<(String, String)>,
-    /// Its query cannot be read.
-    broken: bool,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Asked {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        // Of any query something can be read: what is not UTF-8 is replaced.
         let words = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
-        let path = parts.uri.path().to_owned();
-        Ok(match words {
-            Ok(Query(words)) if !words.iter().any(is_torn) => Self { path, words, broken: false },
-            Ok(_) | Err(_) => Self { path, words: Vec::new(), broken: true },
-        })
+        let words = words.map(|Query(words)| words).unwrap_or_default();
+        Ok(Self { path: parts.uri.path().to_owned(), words })
     }
-}
-
-/// Whether bytes that are no text stood there: they are read as the sign for what cannot be read.
-fn is_torn((name, value): &(String, String)) -> bool {
-    [name, value].into_iter().any(|text| text.contains(char::REPLACEMENT_CHARACTER))
 }
 
 impl Asked {
@@ -51,7 +42,7 @@ impl Asked {
     pub(super) fn of(path: &str, query: &str) -> Self {
         let uri = format!("http://x/?{query}").parse().unwrap();
         let Query(words) = Query::<Vec<(String, String)>>::try_from_uri(&uri).unwrap();
-        Self { path: path.into(), words, broken: false }
+        Self { path: path.into(), words }
     }
 
     /// Whether the JSON of the answer is asked for instead of the page.
@@ -107,11 +98,7 @@ impl Asked {
 
     /// Reads words; what is wrong with them is told together.
     pub(super) fn read(&self, now: Timestamp) -> Read<'_> {
-        let mut fields = Fields::default();
-        if self.broken {
-            fields.fault("query", "it is not NAME=VALUE&NAME=VALUE with %XX for other characters");
-        }
-        Read { asked: self, now, fields }
+        Read { asked: self, now, fields: Fields::default() }
     }
 }
 
