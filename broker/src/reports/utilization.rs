@@ -25,8 +25,8 @@ struct Sum {
     capacity: u128,
     /// The least that it can carry at one instant.
     least: u64,
-    /// Whether it is known what it can carry.
-    known: bool,
+    /// For how long it is known what it can carry, in milliseconds.
+    known_ms: i64,
 }
 
 impl Sum {
@@ -43,7 +43,7 @@ impl Sum {
         },
         capacity: 0,
         least: u64::MAX,
-        known: false,
+        known_ms: 0,
     };
 }
 
@@ -124,12 +124,14 @@ fn can_carry(sums: &mut [Sum], frame: &Frame, over: Interval, limit: u64) {
         let more = u128::from(limit).saturating_mul(part.span().as_ms().into());
         sum.capacity = sum.capacity.saturating_add(more);
         sum.least = sum.least.min(limit);
-        sum.known = true;
+        let ms = i64::try_from(part.span().as_ms()).unwrap_or(i64::MAX);
+        sum.known_ms = sum.known_ms.saturating_add(ms);
     }
 }
 
 fn bucket(look: &Look, frame: &Frame, index: usize, sum: &Sum) -> v1::UtilizationBucket {
-    let Sum { cell, capacity, least, known } = sum;
+    let Sum { cell, capacity, least, known_ms } = sum;
+    let known = 0 < *known_ms;
     let start = frame.at(index);
     let end = start.saturating_add(frame.bucket);
     // What was used is known so far.
@@ -139,10 +141,11 @@ fn bucket(look: &Look, frame: &Frame, index: usize, sum: &Sum) -> v1::Utilizatio
     let observed = i64::try_from(cell.observed_ms).ok().filter(|ms| 0 < *ms);
     v1::UtilizationBucket {
         start_time: super::time(start),
-        capacity_bps: mean(*capacity, frame.bucket),
+        // Where the lane was there for a part of the bucket, this is what it could carry then.
+        capacity_bps: mean(*capacity, *known_ms),
         booked_bps: mean(booked, frame.bucket),
         peak_bps: reply::int(cell.peak),
-        headroom_bps: if *known { reply::int(least.saturating_sub(cell.peak)) } else { 0 },
+        headroom_bps: if known { reply::int(least.saturating_sub(cell.peak)) } else { 0 },
         used_bps: mean(bits(cell.used), so_far),
         used_bytes: reply::int(cell.used),
         booked_bytes: super::bytes(cell.booked),
