@@ -41,6 +41,7 @@ impl Mask {
             let found = found.or_else(|| token(rest).map(|length| (length, "TOKEN".to_owned())));
             let found =
                 found.or_else(|| figure(&masked, rest).map(|length| (length, "N".to_owned())));
+            let found = found.or_else(|| hour(rest).map(|length| (length, "HOUR  ".to_owned())));
             let Some((length, name)) = found else {
                 masked.push(first);
                 rest = &rest[first.len_utf8()..];
@@ -66,6 +67,15 @@ impl Mask {
             self.ids.len() - 1
         }))
     }
+}
+
+/// The length of a last hour at the begin of a text that is mostly not known: how high its last piece is
+/// depends on the second in which it is asked. What follows it up to the next column is a part of it.
+fn hour(text: &str) -> Option<usize> {
+    let unknown = text.chars().take_while(|sign| *sign == '·').count();
+    let is_piece = |sign: &char| " ·▁▂▃▄▅▆▇█".contains(*sign);
+    let pieces = text.chars().take_while(is_piece).map(char::len_utf8).sum();
+    (10 <= unknown).then_some(pieces)
 }
 
 /// A line with its columns two blanks apart.
