@@ -27,7 +27,7 @@ mod json;
 mod meters;
 mod pokes;
 mod recorder;
-pub mod reports;
+mod reports;
 mod rpc;
 mod scope;
 mod serve;
@@ -41,6 +41,7 @@ mod writer;
 pub use broker::{Broker, RunError, StartError};
 pub use config::Config;
 pub use recorder::RecorderError;
+pub use reports::ReportsError;
 
 /// What decides who may send until when, as values and functions of time: what the tests drive in
 /// virtual time. No part of the interface.
