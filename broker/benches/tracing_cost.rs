@@ -4,7 +4,8 @@
 //! `cargo bench -p tidegate-broker --bench tracing_cost` prints one line of JSON per figure. The contenders
 //! take turns in one run on one broker; what is counted is the processor time of this whole process,
 //! client and broker, so that other work on the machine matters little. Lines are formed and thrown away.
-//! `-- --quick` does a tenth of it, to see that it runs. Read no figure without the load beside it.
+//! `-- --quick` does a tenth of it, to see that it runs, and `--json` forms lines of JSON. Read no figure
+//! without the load beside it; on a machine that is too busy a call may even run out of time.
 
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]

@@ -28,7 +28,7 @@ use crate::pokes::Pokes;
 use crate::recorder::{self, Decided};
 use crate::reports::refused::Refused;
 use crate::status::Failure;
-use crate::trace::decision;
+use crate::trace::decision::{self, Asked as Called};
 use tidegate_proto::v1;
 
 /// The most requests that are decided at one reading of the clock.
@@ -148,9 +148,11 @@ impl Queue {
         mutation: Mutation,
         deadline: Instant,
     ) -> Result<Answered, Failure> {
-        let trace = decision::asked(mutation.request.mark.id);
-        let answer = self.ask(mutation, deadline, trace)?;
-        answer.await.unwrap_or(Err(Failure::Stopped))
+        let called = Called::begin(mutation.request.mark.id);
+        let answer = self.ask(mutation, deadline, called.span())?;
+        let answered = answer.await.unwrap_or(Err(Failure::Stopped))?;
+        called.answered();
+        Ok(answered)
     }
 
     /// Asks for a mutation in a span of its asker: what is asked first is decided first. The answer comes when its
@@ -369,7 +371,7 @@ impl Writer {
             decision::waits();
             return Ok(Outcome::Waits(mutation));
         }
-        decision::decided(&decision, searched, mutation.validate_only);
+        decision::decided(&mutation, &decision, searched);
         if !mutation.validate_only {
             self.history.keep(stamp, &mutation.request);
             if !decision.hits.is_empty() {

@@ -59,7 +59,8 @@ fn field<'a>(line: &'a Value, span: &str, name: &str) -> &'a Value {
 }
 
 fn is_of(line: &Value, request_id: &str) -> bool {
-    ["request", "question"].iter().any(|span| field(line, span, "request_id") == request_id)
+    let around = |span| field(line, span, "request_id") == request_id;
+    line["request_id"] == request_id || around("request") || around("question")
 }
 
 /// The lines that say this, within the mutation of this id.

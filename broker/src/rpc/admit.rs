@@ -114,9 +114,10 @@ impl Rpc {
     fn begin(&self, question: v1::AdmitRequest, under_way: &mut JoinSet<v1::AdmitResponse>) {
         let sequence = question.sequence;
         let deadline = deadline::of_one();
-        // What cannot be read has no span of its own.
-        let mut span = Span::current();
+        // What cannot be read has no name.
+        let (mut span, mut request) = (Span::current(), None);
         let asked = mutation(question.ask).and_then(|asked| {
+            request = Some(asked.request.mark.id);
             span = decision::question(sequence, asked.request.mark.id);
             self.queue.ask(asked, deadline, span.clone())
         });
@@ -127,7 +128,7 @@ impl Rpc {
                 Err(failure) => Err(failure),
             };
             let outcome = outcome.unwrap_or_else(|failure| {
-                span.in_scope(|| decision::question_failed(&failure));
+                span.in_scope(|| decision::question_failed(sequence, request, &failure));
                 Outcome::Error(failure.into())
             });
             v1::AdmitResponse { sequence, outcome: Some(outcome) }

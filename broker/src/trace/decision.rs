@@ -6,27 +6,61 @@ use tracing::field::{Empty, display};
 use tracing::{Level, Span};
 
 use crate::convert::reply;
+use crate::convert::request::Mutation;
 use crate::status::{self, Failure};
 
-/// Says in the span of the call what its caller calls the mutation: the span of the call.
-pub(crate) fn asked(request: RequestId) -> Span {
-    let span = Span::current();
-    span.record("request_id", display(request));
-    span
+/// What its caller calls a mutation, for the span of its call. At `info` it is said there only of what is
+/// not answered, by whatever way: of all others nothing is shown.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    span: Span,
+    request: RequestId,
+    said: bool,
 }
 
-/// The span of one question of a stream. It belongs to that of the stream.
+impl Asked {
+    pub(crate) fn begin(request: RequestId) -> Self {
+        let mut asked = Self { span: Span::current(), request, said: false };
+        if tracing::enabled!(Level::DEBUG) {
+            asked.say();
+        }
+        asked
+    }
+
+    pub(crate) fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// It was answered.
+    pub(crate) fn answered(mut self) {
+        self.said = true;
+    }
+
+    fn say(&mut self) {
+        if !std::mem::replace(&mut self.said, true) {
+            self.span.record("request_id", display(self.request));
+        }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.say();
+    }
+}
+
+/// The span of one question of a stream, below that of the stream: its own at `debug` only, because there
+/// are many.
 pub(crate) fn question(sequence: i64, request: RequestId) -> Span {
-    tracing::info_span!("question", sequence, request_id = %request)
+    let span = tracing::debug_span!("question", sequence, request_id = %request);
+    if span.is_disabled() { Span::current() } else { span }
 }
 
 /// Says that a question of a stream failed, which a call of its own would be told by its code.
-pub(crate) fn question_failed(failure: &Failure) {
-    tracing::info!(
-        code = status::code_name(status::code(failure).0),
-        reason = status::reason(failure),
-        "failed"
-    );
+pub(crate) fn question_failed(sequence: i64, request: Option<RequestId>, failure: &Failure) {
+    let (code, reason) = status::code(failure);
+    let request_id = request.map(display);
+    tracing::info!(sequence, request_id, code = status::code_name(code), reason, "failed");
 }
 
 /// Decides, in a span of the request.
@@ -44,7 +78,8 @@ pub(crate) fn deciding<T>(request: &Span, decide: impl FnOnce() -> T) -> T {
 }
 
 /// Says what was decided, and how. A dry run that is refused was refused nothing.
-pub(crate) fn decided(decision: &Decision, searched: bool, validate_only: bool) {
+pub(crate) fn decided(mutation: &Mutation, decision: &Decision, searched: bool) {
+    let validate_only = mutation.validate_only;
     let answers = match &decision.answer {
         Answer::Batch(answers) => answers.as_slice(),
         other => std::slice::from_ref(other),
@@ -54,12 +89,12 @@ pub(crate) fn decided(decision: &Decision, searched: bool, validate_only: bool) 
         && !validate_only
         && tracing::enabled!(Level::INFO)
     {
-        let reason = word(reason);
+        let (request_id, reason) = (display(mutation.request.mark.id), word(reason));
         if answers.len() == 1 {
-            tracing::info!(reason, "refused");
+            tracing::info!(request_id, reason, "refused");
         } else {
             let refused = answers.iter().filter(|answer| refusal(answer).is_some()).count();
-            tracing::info!(reason, refused, of = answers.len(), "refused");
+            tracing::info!(request_id, reason, refused, of = answers.len(), "refused");
         }
     }
     if !tracing::enabled!(Level::DEBUG) {
