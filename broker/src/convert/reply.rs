@@ -31,6 +31,12 @@ pub(crate) fn time(at: Timestamp) -> WireTimestamp {
     WireTimestamp { seconds: ms.div_euclid(1000), nanos }
 }
 
+/// An instant of the wire in milliseconds since the epoch, rounded down.
+pub(crate) fn ms(at: &WireTimestamp) -> i64 {
+    let part = i64::from(at.nanos).div_euclid(1_000_000);
+    at.seconds.saturating_mul(1000).saturating_add(part)
+}
+
 pub(crate) fn duration(span: Span) -> Duration {
     let ms = span.as_ms();
     let nanos = i32::try_from(ms % 1000 * 1_000_000).unwrap_or(0);

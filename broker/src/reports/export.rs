@@ -7,6 +7,7 @@ use tidegate_policy::{Interval, ReservationId, Timestamp};
 use tidegate_proto::v1;
 use tonic::Status;
 
+use crate::convert::reply::ms;
 use crate::convert::report::Export;
 use crate::convert::{policy, reply};
 use crate::json::{self, Defaults};
@@ -38,12 +39,11 @@ pub(crate) struct Lines<'a> {
     export: &'a Export,
     bytes: Vec<u8>,
     count: i64,
-    begun: bool,
 }
 
 impl<'a> Lines<'a> {
     pub(crate) fn new(export: &'a Export) -> Self {
-        Self { export, bytes: Vec::new(), count: 0, begun: false }
+        Self { export, bytes: Vec::new(), count: 0 }
     }
 
     /// How many bytes wait.
@@ -75,9 +75,9 @@ impl<'a> Lines<'a> {
         Ok(())
     }
 
-    /// The line of names, once, if there is one.
+    /// The line of names, if there is one.
     pub(crate) fn head(&mut self) -> Result<(), Status> {
-        if self.export.csv && !std::mem::replace(&mut self.begun, true) {
+        if self.export.csv {
             return self.write(COLUMNS.map(ToOwned::to_owned));
         }
         Ok(())
@@ -150,10 +150,6 @@ fn is_within(it: &v1::Reservation, over: Interval) -> bool {
     let start = it.start_time.as_ref().map_or(0, ms);
     let end = it.close_time.as_ref().or(it.end_time.as_ref()).map_or(0, ms);
     start < over.end().as_ms() && over.start().as_ms() < end.max(start.saturating_add(1))
-}
-
-fn ms(time: &prost_types::Timestamp) -> i64 {
-    time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos).div_euclid(1_000_000))
 }
 
 /// An instant of RFC 3339, in UTC.

@@ -48,6 +48,12 @@ pub(crate) fn time(ms: i64) -> Option<WireTimestamp> {
     Timestamp::from_ms(ms).map(reply::time)
 }
 
+/// Bits times milliseconds per second as a mean rate over so many milliseconds, in bits per second.
+fn mean(sum: u128, ms: i64) -> u64 {
+    let mean = sum.checked_div(ms.unsigned_abs().into()).unwrap_or(0);
+    u64::try_from(mean).unwrap_or(u64::MAX)
+}
+
 /// Bits times milliseconds per second as whole bytes; never less than none.
 fn bytes(sum: i128) -> i64 {
     i64::try_from(sum.max(0).div_euclid(8000)).unwrap_or(i64::MAX)

@@ -9,6 +9,7 @@ use tidegate_proto::v1::finding::Kind;
 use super::book::Book;
 use super::fact::{Measured, Observed};
 use super::grain::{MINUTE_MS, pieces};
+use super::mean;
 use super::store::Pending;
 use crate::convert::reply;
 
@@ -61,6 +62,7 @@ impl Book {
 /// Says what is wrong, or that it is not any more.
 fn judge(pending: &mut Pending, measured: &Measured, observer: &str, lane: &Lane) {
     let Measured { over, .. } = *measured;
+    let ms = over.end().as_ms().saturating_sub(over.start().as_ms());
     let nominal = lane.def.as_ref().map_or(0, |def| def.nominal);
     let booked = lane
         .timeline
@@ -68,9 +70,9 @@ fn judge(pending: &mut Pending, measured: &Measured, observer: &str, lane: &Lane
         .map(|(part, level)| u128::from(level).saturating_mul(part.span().as_ms().into()));
     // What is set aside for everything that is not booked may be used by it.
     let aside = nominal.saturating_sub(lane.capacity());
-    let expected = mean(booked.sum(), over).saturating_add(aside);
+    let expected = mean(booked.sum(), ms).saturating_add(aside);
     let bits = |bytes: ByteCount| u128::from(bytes.bytes()).saturating_mul(8000);
-    let rate = measured.carried.map(|carried| mean(bits(carried), over));
+    let rate = measured.carried.map(|carried| mean(bits(carried), ms));
     let able = measured.able.map(|able| (able.bps(), lane.capacity()));
     let slack = nominal.checked_div(TOLERANCE).unwrap_or(0);
     let too_little = |(able, capacity): (u64, u64)| able.saturating_add(slack) < capacity;
@@ -91,10 +93,4 @@ fn judge(pending: &mut Pending, measured: &Measured, observer: &str, lane: &Lane
         });
         pending.findings.insert(key(&measured.lane, observer, kind), finding);
     }
-}
-
-/// The mean rate of bits times milliseconds, in bits per second.
-fn mean(sum: u128, over: Interval) -> u64 {
-    let mean = sum.checked_div(over.span().as_ms().into()).unwrap_or(0);
-    u64::try_from(mean).unwrap_or(u64::MAX)
 }

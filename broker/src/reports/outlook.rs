@@ -11,6 +11,7 @@ use super::forecast::{self, Basis, Bucket, BucketLength, LanePast};
 use super::frame::Frame;
 use super::grain::{DAY_MS, Grain, HOUR_MS, floor, interval, pieces};
 use super::look::Look;
+use super::mean;
 use super::names;
 use super::store::ReportsError;
 use crate::convert::reply;
@@ -42,7 +43,7 @@ pub(crate) fn past(look: &Look, name: &LaneName) -> Result<Known, ReportsError> 
         lane: name.to_string(),
         history: history(look, name, from)?,
         from,
-        booked: vec![mean(so_far.booked.max(0).unsigned_abs())],
+        booked: vec![mean(so_far.booked.max(0).unsigned_abs(), HOUR_MS)],
         capacity: Vec::new(),
     })
 }
@@ -108,7 +109,7 @@ fn history(look: &Look, name: &LaneName, until: i64) -> Result<Vec<Option<u64>>,
     for (at, cell) in look.cells(Grain::Hour, (from, until), id)? {
         let index = usize::try_from(at.saturating_sub(from).div_euclid(HOUR_MS)).ok();
         if let Some(hour) = index.and_then(|index| hours.get_mut(index)) {
-            *hour = Some(mean(cell.booked.max(0).unsigned_abs()));
+            *hour = Some(mean(cell.booked.max(0).unsigned_abs(), HOUR_MS));
         }
     }
     Ok(hours)
@@ -131,12 +132,7 @@ fn hours<I: Iterator<Item = (Interval, u64)>>(
             }
         }
     }
-    sums.into_iter().map(mean).collect()
-}
-
-/// Bits times milliseconds per second in an hour as a rate.
-fn mean(sum: u128) -> u64 {
-    u64::try_from(sum.div_euclid(HOUR_MS.unsigned_abs().into())).unwrap_or(u64::MAX)
+    sums.into_iter().map(|sum| mean(sum, HOUR_MS)).collect()
 }
 
 /// Those that run full soonest first, then those that get fullest.

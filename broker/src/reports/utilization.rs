@@ -154,10 +154,9 @@ fn bucket(look: &Look, frame: &Frame, index: usize, sum: &Sum) -> v1::Utilizatio
     }
 }
 
-/// Bits times milliseconds as a rate over so many milliseconds.
+/// [`super::mean`], as the wire has it.
 fn mean(sum: u128, ms: i64) -> i64 {
-    let mean = sum.checked_div(u128::from(ms.unsigned_abs())).unwrap_or(0);
-    i64::try_from(mean).unwrap_or(i64::MAX)
+    reply::int(super::mean(sum, ms))
 }
 
 fn outages(lane: &Lane, frame: &Frame) -> Vec<v1::Outage> {

@@ -3,7 +3,6 @@
 //! [`door`] stands before both and keeps the bounds: whatever reaches a page has headers and a body
 //! of bounded size, and thirty seconds for the head of its answer. A page of events may then go on
 //! for as long as its reader does; it ends by itself when [`Rpc::stop`] is cancelled.
-
 //!
 //! The dashboard: [`ask`] reads what a page is asked with, [`pages`] ask the services what gRPC would
 //! be answered, [`draw`] makes pictures of that, and [`frame`] puts it all on a page.

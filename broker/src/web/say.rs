@@ -7,6 +7,8 @@ use chrono::{DateTime, Datelike, Utc};
 use maud::{Markup, html};
 use prost_types::{Duration, Timestamp as Wire};
 
+pub(super) use crate::convert::reply::ms;
+
 const DECIMAL: [(&str, u64); 6] = [
     ("", 1),
     ("k", 1_000),
@@ -129,11 +131,6 @@ pub(super) fn part_text(part: i64, whole: i64) -> String {
 pub(super) fn part_of_rate(part: i64, whole: i64) -> Markup {
     let exact = format!("{} of {} bit/s", grouped(part), grouped(whole));
     html! { data value=(part) title=(exact) { (part_text(part, whole)) } }
-}
-
-/// An instant in milliseconds.
-pub(super) fn ms(at: &Wire) -> i64 {
-    at.seconds.saturating_mul(1000).saturating_add(i64::from(at.nanos) / 1_000_000)
 }
 
 /// An instant in milliseconds, or 0 where none is told.
